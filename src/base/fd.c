@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/error.h"
+
+union fd_control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(sizeof(int) * FD_PACKET_MAX)];
+};
+
+int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int n_fds, int flags)
+{
+	struct iovec iov = {(void *)data, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	union fd_control control;
+	ssize_t n;
+
+	assert(n_fds <= FD_PACKET_MAX);
+	if (n_fds) {
+		struct cmsghdr *c;
+
+		memset(&control, 0, sizeof(control));
+		m.msg_control = control.buf;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
+	}
+	do
+		n = sendmsg(sock, &m, flags | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? negative_errno() : 0;
+}
+
+ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
+	int flags)
+{
+	struct iovec iov = {data, size};
+	union fd_control control;
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf)};
+	unsigned int n_fds = 0;
+	ssize_t n;
+
+	n = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return negative_errno();
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), sizeof(int) * n_fds);
+	}
+	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		fd_close_many(fds, n_fds);
+		return -EMSGSIZE;
+	}
+	*ret_n_fds = n_fds;
+	return n;
+}
+
+void fd_close_many(const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		fd_close(fds[i]);
+}
+
+int fd_reopen(int fd, int flags, int *ret_fd)
+{
+	char path[sizeof("/proc/self/fd/") + 11];
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = open(path, flags | O_CLOEXEC);
+	if (n < 0)
+		return negative_errno();
+	*ret_fd = n;
+	return 0;
+}
+
+bool fd_link_is(int fd, const char *text)
+{
+	char path[sizeof("/proc/self/fd/") + 11], link[128];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, link, sizeof(link));
+	return n > 0 && (size_t)n < sizeof(link) && (size_t)n == strlen(text) &&
+	       !memcmp(link, text, (size_t)n);
+}
+
+void fd_raise_limit(uint64_t max)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	if (l.rlim_max < max && setrlimit(RLIMIT_NOFILE, &(struct rlimit){max, max}) == 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_ENGINE_H
+#define CORE_ENGINE_H
+
+/*
+ * The engine: who exports what to whom, on one node. It does no I/O, reads no clock, starts no
+ * thread; calls go in, decisions come out as return values and through struct engine_ops. The same
+ * calls in the same order always give the same results, so tests drive it through random schedules.
+ *
+ * Objects: a client is one process's connection. It owns segments (its exports) and imports. A
+ * segment has at most one id in its space while it is published; an import belongs to one client
+ * and one segment until either ends. A revoked import stays, with segment NULL, until its client
+ * disconnects it.
+ *
+ * Results: 0, a positive enum wire_status that the client is told, or a negative errno (-ENOMEM: the
+ * caller answers STATUS_NO_MEMORY). On failure nothing has changed. One thread.
+ *
+ * Repeated requests: a restarted daemon may be asked again what its predecessor has already done.
+ * The caller compares serials (client->serial, segment->serial) and never calls the engine twice for
+ * one request; see daemon/manager-client.c.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/idtable.h"
+#include "base/list.h"
+#include "wire/message.h"
+
+#define ENGINE_ACCESS_MAX 16u	 /* entries of an access list */
+#define ENGINE_GROUPS_MAX 64u	 /* supplementary groups kept of one client */
+
+/* Segment ids of the space rsm: 1 … 0x3fffff are reserved, 0x80000000 … are chosen by the system. */
+#define ENGINE_RSM_RESERVED_END 0x3fffffu
+#define ENGINE_RSM_SYSTEM_BASE 0x80000000u
+
+typedef struct Engine Engine;
+typedef struct EngineClient EngineClient;
+typedef struct EngineSegment EngineSegment;
+typedef struct EngineImport EngineImport;
+typedef struct EngineUser EngineUser;
+
+/* As the kernel said at connect. */
+struct engine_identity {
+	pid_t pid;
+	uid_t uid; /* effective */
+	gid_t gid;
+	uint32_t n_groups;
+	gid_t groups[ENGINE_GROUPS_MAX];
+	char command[16];
+};
+
+struct engine_limits {
+	uint64_t max_segment_bytes;	/* one segment */
+	uint64_t max_bytes_per_user;	/* all segments of a uid */
+	uint32_t max_segments_per_user;
+	uint32_t max_imports_per_user;
+	uint32_t max_clients_per_user;
+};
+
+/* How the engine's decisions reach the world; none of these may call the engine. */
+struct engine_ops {
+	/* import->state changed or the import was made: show it in the client's status page; for a
+	 * final state also wake whoever sleeps on its cell */
+	void (*import_state)(void *userdata, EngineImport *import);
+	/* the import is about to be freed; its cell is free again */
+	void (*import_free)(void *userdata, EngineImport *import);
+	/* the segment is about to be freed: drop its memory, cells and pipes */
+	void (*segment_free)(void *userdata, EngineSegment *segment);
+	/* segment->n_cells changed: tell the exporter's status page */
+	void (*segment_cells)(void *userdata, EngineSegment *segment);
+};
+
+/* Per uid; lives while it has a client. Counts what quotas are about. */
+struct EngineUser {
+	struct list link;
+	uid_t uid;
+	uint32_t n_clients, n_segments, n_imports;
+	uint64_t bytes;
+};
+
+struct EngineClient {
+	Engine *engine;
+	struct list link; /* engine->clients */
+	uint64_t id;	  /* never used again in this incarnation */
+	struct engine_identity identity;
+	EngineUser *user;
+	struct idtable segments; /* EngineSegment, by its index */
+	struct idtable imports;	 /* EngineImport, by its index */
+	void *userdata;		 /* the caller's */
+};
+
+struct EngineSegment {
+	EngineClient *owner;
+	struct list link;   /* engine->segments, by instance */
+	uint64_t instance;  /* never used again in this incarnation */
+	uint64_t size;	    /* bytes */
+	uint64_t created;   /* as given to engine_segment_create */
+	uint32_t index;	    /* in owner->segments */
+	uint32_t space;	    /* enum wire_space */
+	uint32_t mode;	    /* rights without an access list; 0777 & ~umask */
+	uint32_t flags;	    /* as the client gave them; the engine does not look */
+	uid_t uid;	    /* effective ids of the owner at create */
+	gid_t gid;
+	uint32_t state; /* enum wire_segment_state */
+	uint32_t id;	/* while published */
+	bool handed_out; /* another uid has had the present memory */
+	uint32_t n_access;
+	struct wire_access access[ENGINE_ACCESS_MAX];
+	struct list imports;	 /* EngineImport, connected ones */
+	uint32_t n_imports;	 /* their number */
+	struct idtable cells;	 /* EngineImport by cell; cell 0 is the exporter's (holds the segment) */
+	uint32_t n_cells;	 /* 1 + highest cell in use */
+	EngineSegment *next_id;	 /* in the bucket of the id index */
+	void *userdata;
+};
+
+struct EngineImport {
+	EngineClient *client;
+	EngineSegment *segment; /* NULL once it is not connected any more */
+	struct list link;	/* segment->imports */
+	uint64_t instance;	/* of the segment, also when that is gone */
+	uint32_t index;		/* in client->imports */
+	uint32_t generation;	/* of this index; from 1 */
+	uint32_t rights;	/* WIRE_READ | WIRE_WRITE, as asked and granted */
+	uint32_t cell;
+	uint32_t state; /* enum wire_import_state */
+	void *userdata;
+};
+
+int engine_new(uint32_t node, const struct engine_limits *limits, const struct engine_ops *ops,
+	void *userdata, Engine **ret_engine);
+/* All clients must be gone. NULL is fine. */
+void engine_free(Engine *engine);
+
+/* STATUS_NO_RESOURCES: the user has too many clients. */
+int engine_client_new(Engine *engine, const struct engine_identity *identity,
+	EngineClient **ret_client);
+/* The process is gone: its imports are freed, its segments too, and their importers are told
+ * (WIRE_IMPORT_EXPORTER_GONE). NULL is fine. */
+void engine_client_free(EngineClient *client);
+/* The process changed its effective ids: what it has stays, charged to the user it was made by
+ * until it ends; what it asks from now on is judged by the new ids. */
+int engine_client_identify(EngineClient *client, const struct engine_identity *identity);
+
+/* Makes a bound segment. BAD_REQUEST (space), BAD_SIZE (0, not a multiple of 4096, above the limit),
+ * QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people. */
+int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, uint32_t mode,
+	uint32_t flags, uint64_t created, EngineSegment **ret_segment);
+
+/* The segment of this index, or NULL. */
+EngineSegment *engine_segment_get(EngineClient *client, uint32_t index);
+
+/*
+ * id 0: the next free one from ENGINE_RSM_SYSTEM_BASE on (each is given out once in an incarnation
+ * until all have been). No access list (n_access 0): every node, rights segment->mode.
+ * ALREADY_PUBLISHED, ID_RESERVED, BAD_ACCESS_LIST (more entries than nodes, a node not in the node
+ * list, a mode above 0666), ID_IN_USE, NO_RESOURCES (no system id left) — checked in this order.
+ */
+int engine_segment_publish(EngineSegment *segment, uint32_t id, const struct wire_access *access,
+	uint32_t n_access, uint32_t *ret_id);
+/* New rights for connects to come. NOT_PUBLISHED, BAD_ACCESS_LIST. */
+int engine_segment_republish(
+	EngineSegment *segment, const struct wire_access *access, uint32_t n_access);
+
+/*
+ * The id is free at once; all imports become WIRE_IMPORT_REVOKED; the segment is bound again.
+ * *ret_move: somebody else may still have the memory (a connected import of another client, or
+ * handed_out), so the exporter must move to fresh memory; handed_out is false afterwards.
+ * NOT_PUBLISHED.
+ */
+int engine_segment_unpublish(EngineSegment *segment, bool *ret_move);
+/* Unpublishes and frees it. Never fails. */
+void engine_segment_destroy(EngineSegment *segment);
+
+/*
+ * node 0 or this node's id mean this node. Errors, in this order: NO_CONTROLLER (loopback with a
+ * foreign node), NODE_UNKNOWN, NOT_FOUND, NOT_LISTED, DENIED, NO_RESOURCES. Rights: the first access
+ * entry for the node gives the mode; the class is owner if the effective uid is the owner's, else
+ * group if the gid or a supplementary group is the owner's, else other; classes exclude each other;
+ * every right asked for must be in the class's digit; uid 0 may all. rights may be 0.
+ */
+int engine_import_connect(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
+	uint32_t id, uint32_t rights, EngineImport **ret_import);
+/* The import of this index in whatever state, or NULL. */
+EngineImport *engine_import_get(EngineClient *client, uint32_t index);
+void engine_import_disconnect(EngineImport *import);
+
+/* May this client see the segment in a list? Its own, one it may connect to with some right, or
+ * uid 0. */
+bool engine_segment_visible(const EngineSegment *segment, const EngineClient *client);
+/* Published segment of that id, or NULL. */
+EngineSegment *engine_segment_find(Engine *engine, uint32_t space, uint32_t id);
+EngineSegment *engine_segment_find_instance(Engine *engine, uint64_t instance);
+/* The segment with the smallest instance above after, or NULL: for lists in pieces. O(log n) or
+ * amortised: listing 100,000 segments in pieces must not be quadratic. */
+EngineSegment *engine_segment_next(Engine *engine, uint64_t after);
+
+struct engine_counts {
+	uint32_t n_clients, n_segments, n_imports;
+	uint64_t bytes;
+};
+struct engine_counts engine_counts(const Engine *engine);
+const struct engine_limits *engine_limits(const Engine *engine);
+uint32_t engine_node(const Engine *engine);
+
+/*
+ * Restoring after a restart, from the journal: first every client, then every segment, then every
+ * import, in any order within a kind; then engine_restored(). Quotas are counted but not enforced.
+ * -EBADMSG: the record contradicts what is already there; it is not taken.
+ */
+struct engine_client_record {
+	uint64_t id;
+	struct engine_identity identity;
+	uid_t charged_uid; /* whose quota */
+};
+struct engine_segment_record {
+	uint64_t client, instance, size, created;
+	uint32_t index, space, mode, flags, state, id, uid, gid, handed_out, n_access;
+	struct wire_access access[ENGINE_ACCESS_MAX];
+};
+struct engine_import_record {
+	uint64_t client, instance;
+	uint32_t index, generation, rights, cell, state;
+};
+/* What must be remembered between restarts besides the objects. */
+struct engine_counters {
+	uint64_t last_client, last_instance;
+	uint32_t last_system_id;
+};
+
+void engine_client_save(const EngineClient *client, struct engine_client_record *ret);
+void engine_segment_save(const EngineSegment *segment, struct engine_segment_record *ret);
+void engine_import_save(const EngineImport *import, struct engine_import_record *ret);
+void engine_counters_save(const Engine *engine, struct engine_counters *ret);
+
+int engine_counters_restore(Engine *engine, const struct engine_counters *counters);
+int engine_client_restore(
+	Engine *engine, const struct engine_client_record *record, EngineClient **ret_client);
+int engine_segment_restore(
+	Engine *engine, const struct engine_segment_record *record, EngineSegment **ret_segment);
+/* An import whose segment is gone is restored in state WIRE_IMPORT_EXPORTER_GONE. */
+int engine_import_restore(
+	Engine *engine, const struct engine_import_record *record, EngineImport **ret_import);
+
+/* Every invariant of the above, checked over all objects; asserts. For tests, and after a restore. */
+void engine_check(const Engine *engine);
+
+#endif

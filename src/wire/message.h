@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_MESSAGE_H
+#define WIRE_MESSAGE_H
+
+/*
+ * Messages of message.def as C structs, and their encoding. A packet is a header, the fixed body
+ * and a tail of records:
+ *
+ *   u32 size (of all)  u16 type  u16 body size  u64 serial  u32 status  u32 flags
+ *
+ * Nothing here does I/O or allocates. A decoder believes nothing: any bytes give a message or
+ * -EBADMSG. Thread safe: no state.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define WIRE_MAJOR 1u
+#define WIRE_MINOR 0u
+
+#define WIRE_HEADER_SIZE 24u
+#define WIRE_PACKET_MAX 16384u /* whole packet, bytes */
+
+/* header flags */
+#define WIRE_ONEWAY 0x1u /* request: no reply wanted */
+
+enum wire_type {
+#define MESSAGE(NAME, name, number) WIRE_##NAME = number,
+#define RECORD(name)
+#define U32(f)
+#define U64(f)
+#define TEXT(f, size)
+#define BYTES(f, size)
+#define END(name)
+#include "wire/message.def"
+#undef MESSAGE
+#undef RECORD
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+};
+
+#define WIRE_REPLY_BIT 0x8000u
+
+enum wire_space {
+	WIRE_SPACE_RSM = 1,
+	WIRE_SPACE_SISCI = 2,
+	WIRE_SPACE_CLSHM = 3,
+};
+
+enum wire_controller_kind {
+	WIRE_CONTROLLER_LOOPBACK = 1,
+	WIRE_CONTROLLER_TCP = 2,
+};
+
+enum wire_side {
+	WIRE_SIDE_EXPORT = 1,
+	WIRE_SIDE_IMPORT = 2,
+};
+
+enum wire_segment_state {
+	WIRE_SEGMENT_BOUND = 1,
+	WIRE_SEGMENT_PUBLISHED = 2,
+};
+
+/* The state of an import in the status page; anything but CONNECTED is final. */
+enum wire_import_state {
+	WIRE_IMPORT_FREE = 0,
+	WIRE_IMPORT_CONNECTED = 1,
+	WIRE_IMPORT_REVOKED = 2,       /* unpublished or destroyed */
+	WIRE_IMPORT_EXPORTER_GONE = 3, /* the exporting process ended */
+};
+
+enum wire_check {
+	WIRE_CHECK_NO_UFFD = 1, /* the asker gave none */
+	WIRE_CHECK_API = 2,
+	WIRE_CHECK_REGISTER = 3,
+	WIRE_CHECK_PROTECT = 4,
+	WIRE_CHECK_RELEASE = 5,
+	WIRE_CHECK_DONE = 6,
+};
+
+/* rights, as in a mode's digit */
+#define WIRE_READ 04u
+#define WIRE_WRITE 02u
+
+#define WIRE_HELLO_UFFD 0x1u
+#define WIRE_IMPORT_READONLY 0x1u
+#define WIRE_IMPORT_FOREIGN_ENDIAN 0x2u
+#define WIRE_SHOW_ADVISORY 0x1u	 /* rights cannot be enforced: one uid for daemon and users */
+#define WIRE_NODE_EMBEDDED 0x1u	 /* started by a library, ends by itself */
+#define WIRE_NODE_PRIVILEGED 0x2u /* run by root */
+#define WIRE_NODE_UFFD 0x4u	 /* lends /dev/userfaultfd */
+
+/* One struct a message or record: struct wire_hello … */
+#define MESSAGE(NAME, name, number) struct wire_##name {
+#define RECORD(name) struct wire_##name {
+#define U32(f) uint32_t f;
+#define U64(f) uint64_t f;
+#define TEXT(f, size) char f[size];
+#define BYTES(f, size) uint8_t f[size];
+#define END(name)                                                                                  \
+	}                                                                                          \
+	;
+#include "wire/message.def"
+#undef MESSAGE
+#undef RECORD
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+
+struct wire_message {
+	uint16_t type;
+	uint32_t status;
+	uint32_t flags;
+	uint64_t serial;
+	union {
+#define MESSAGE(NAME, name, number) struct wire_##name name;
+#define RECORD(name)
+#define U32(f)
+#define U64(f)
+#define TEXT(f, size)
+#define BYTES(f, size)
+#define END(name)
+#include "wire/message.def"
+#undef MESSAGE
+#undef RECORD
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+	};
+	const void *tail; /* encoded records; after decode: points into the packet */
+	size_t tail_size;
+};
+
+/* Returns the packet's length, or -EMSGSIZE, or -EINVAL for a type that is none. */
+ssize_t wire_encode(const struct wire_message *m, void *buf, size_t size);
+
+/* Errors: -EBADMSG (sizes that do not agree), -EOPNOTSUPP (a type this version does not know; type
+ * and serial are set, so that it can be refused). */
+int wire_decode(const void *packet, size_t len, struct wire_message *ret_message);
+
+/* "SEGMENT_CREATE"; NULL for a number that is none */
+const char *wire_type_name(uint32_t type);
+
+/*
+ * Records of a tail, one after the other:
+ *   wire_put_access(cursor, end, &record)  returns the new cursor, or NULL if it does not fit
+ *   wire_get_access(cursor, end, &record)  returns the new cursor, or NULL if it is cut short
+ */
+#define MESSAGE(NAME, name, number)
+#define RECORD(name)                                                                               \
+	uint8_t *wire_put_##name(uint8_t *at, const uint8_t *end, const struct wire_##name *m);    \
+	const uint8_t *wire_get_##name(                                                            \
+		const uint8_t *at, const uint8_t *end, struct wire_##name *ret);
+#define U32(f)
+#define U64(f)
+#define TEXT(f, size)
+#define BYTES(f, size)
+#define END(name)
+#include "wire/message.def"
+#undef MESSAGE
+#undef RECORD
+#undef U32
+#undef U64
+#undef TEXT
+#undef BYTES
+#undef END
+
+#endif

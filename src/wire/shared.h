@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_SHARED_H
+#define WIRE_SHARED_H
+
+/*
+ * Memory that daemon and clients share. All of it is memfds made by the daemon, sealed against
+ * change of size. Whoever reads a word that another may write reads it once and checks what it read.
+ *
+ *   node page    one a node; the daemon writes, clients have a read-only description
+ *   status page  one a client; the daemon writes, the client has a read-only description
+ *   client page  one a client; the client writes, the daemon reads: the client's maps
+ *   cells        one a segment, made with its first import or wait; all who have the segment write
+ */
+
+#include <assert.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_PAGE_MAGIC 0x79617765u
+
+/* First in every page. */
+struct wire_page_head {
+	uint32_t magic;
+	uint32_t version; /* WIRE_MAJOR << 16 | WIRE_MINOR of the writer */
+	uint64_t size;	  /* of the memfd, bytes */
+	uint64_t incarnation;
+};
+
+static_assert(sizeof(struct wire_page_head) == 24, "part of the protocol");
+
+/*
+ * The node page. alive is the lock word of a robust mutex that the daemon's main thread holds as long
+ * as it lives: the kernel sets FUTEX_OWNER_DIED in it when that thread ends. The daemon keeps
+ * FUTEX_WAITERS set, so that the kernel also wakes one sleeper, who wakes the others.
+ */
+struct wire_node_page {
+	struct wire_page_head head;
+	uint32_t node;
+	uint32_t starts; /* of the daemon; +1 each */
+	union {
+		_Atomic uint32_t alive;
+		pthread_mutex_t mutex; /* its first word is the lock word */
+	};
+};
+
+/* One import in the status page: generation << 32 | enum wire_import_state, in one word. */
+#define WIRE_IMPORT_WORD(generation, state) ((uint64_t)(generation) << 32 | (state))
+
+#define WIRE_CLIENT_IMPORTS 65536u /* imports of one process */
+#define WIRE_CLIENT_EXPORTS 65536u
+
+struct wire_export_status {
+	_Atomic uint32_t n_cells; /* cells of this segment that may be in use: 1 + highest index */
+	uint32_t reserved;
+};
+
+struct wire_status_page {
+	struct wire_page_head head;
+	uint8_t reserved[40];
+	_Atomic uint64_t imports[WIRE_CLIENT_IMPORTS];
+	struct wire_export_status exports[WIRE_CLIENT_EXPORTS];
+};
+
+static_assert(offsetof(struct wire_status_page, imports) == 64, "part of the protocol");
+
+/*
+ * The client page lists what the process has mapped of its segments, so that the daemon can watch
+ * those maps (userfaultfd) once another node wants the memory coherent. The client fills a slot and
+ * then sets its length; it clears the length before it unmaps.
+ */
+#define WIRE_CLIENT_MAPS 65536u
+
+struct wire_map {
+	uint64_t address;
+	_Atomic uint64_t length; /* bytes; 0: the slot is free */
+	uint64_t offset;	 /* in the segment */
+	uint32_t side;		 /* enum wire_side */
+	uint32_t index;		 /* of the segment or import */
+};
+
+static_assert(sizeof(struct wire_map) == 32, "part of the protocol");
+
+struct wire_client_page {
+	struct wire_page_head head;
+	_Atomic uint32_t n_maps; /* slots that may be in use: 1 + highest index */
+	uint8_t reserved[36];
+	struct wire_map maps[WIRE_CLIENT_MAPS];
+};
+
+static_assert(offsetof(struct wire_client_page, maps) == 64, "part of the protocol");
+
+/*
+ * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK asks
+ * the sleeper to look at its status page. A poster adds 1 to the count, then wakes (futex on word) if
+ * sleepers is not 0, and asks the daemon to fill the pipe if has_pipe is set and the count was 0.
+ * All of it is a hint from strangers: the worst they can do is a wrong count.
+ */
+#define WIRE_CELL_LOOK 0x80000000u
+#define WIRE_CELL_COUNT 0x7fffffffu
+
+struct wire_cell {
+	_Atomic uint32_t word;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t has_pipe;
+	uint32_t reserved[13];
+};
+
+static_assert(sizeof(struct wire_cell) == 64, "part of the protocol");
+
+/* Cell 0 is the exporter's; imports have 1 … */
+#define WIRE_CELLS_MAX 65536u
+#define WIRE_CELLS_SIZE (WIRE_CELLS_MAX * sizeof(struct wire_cell))
+
+#endif
