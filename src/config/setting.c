@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/setting.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/parse.h"
+
+const struct setting settings[CONFIG_SETTINGS] = {
+#define SETTING(section, name, field, TYPE, default_text, min, max, help)                          \
+	[CONFIG_##section##_##name] = {#section, #name, SETTING_##TYPE,                            \
+		offsetof(struct config, field), default_text, min, max, help},
+#include "config/settings.def"
+#undef SETTING
+};
+
+/* the priorities of syslog(3), by number */
+static const char *const levels[] = {
+	"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
+
+static int parse_level(const char *text, uint64_t *ret)
+{
+	for (unsigned int i = 0; i < ELEMENTS(levels); i++) {
+		if (strcmp(text, levels[i]))
+			continue;
+		*ret = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int count_words(const char *text, uint64_t *ret)
+{
+	static const char space[] = " \t";
+	uint64_t n = 0;
+
+	for (text += strspn(text, space); *text; text += strspn(text, space)) {
+		text += strcspn(text, space);
+		n++;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
+{
+	switch (type) {
+	case SETTING_U32:
+		return parse_u64(text, ret);
+	case SETTING_SIZE:
+		return parse_size(text, ret);
+	case SETTING_DURATION:
+		return parse_duration(text, ret);
+	case SETTING_WORDS:
+		return count_words(text, ret);
+	case SETTING_LEVEL:
+		return parse_level(text, ret);
+	}
+	return -EINVAL;
+}
+
+int setting_set(const struct setting *s, const char *text, struct config *config)
+{
+	void *field = (char *)config + s->offset;
+	char *words;
+	uint64_t v;
+	int r;
+
+	r = parse_value(s->type, text, &v);
+	if (r < 0)
+		return r;
+	if (v < s->min || v > s->max)
+		return -ERANGE;
+	switch (s->type) {
+	case SETTING_U32:
+	case SETTING_LEVEL:
+		*(uint32_t *)field = (uint32_t)v;
+		break;
+	case SETTING_SIZE:
+	case SETTING_DURATION:
+		*(uint64_t *)field = v;
+		break;
+	case SETTING_WORDS:
+		words = strdup(text);
+		if (!words)
+			return -ENOMEM;
+		free(*(char **)field);
+		*(char **)field = words;
+		break;
+	}
+	return 0;
+}
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* v with the largest unit that divides it; the last unit must be 1. */
+static int format_unit(char *buf, size_t size, const struct unit *units, uint64_t v)
+{
+	while (v && v % units->factor)
+		units++;
+	return snprintf(buf, size, "%llu%s", (unsigned long long)(v / units->factor),
+		v ? units->name : "");
+}
+
+static void expects_range(const struct setting *s, const char *what, const struct unit *units,
+	char *buf, size_t size)
+{
+	char min[32], max[32];
+
+	format_unit(min, sizeof(min), units, s->min);
+	format_unit(max, sizeof(max), units, s->max);
+	snprintf(buf, size, "%s from %s to %s", what, min, max);
+}
+
+static void expects_level(char *buf, size_t size)
+{
+	size_t n = (size_t)snprintf(buf, size, "one of");
+
+	for (unsigned int i = 0; i < ELEMENTS(levels) && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, " %s", levels[i]);
+}
+
+void setting_expects(const struct setting *s, char *buf, size_t size)
+{
+	static const struct unit ones[] = {{"", 1}};
+	static const struct unit bytes[] = {
+		{"T", 1ull << 40}, {"G", 1ull << 30}, {"M", 1ull << 20}, {"K", 1ull << 10}, {"", 1}};
+	static const struct unit times[] = {{"min", 60 * NSEC_PER_SEC}, {"s", NSEC_PER_SEC},
+		{"ms", NSEC_PER_MSEC}, {"us", NSEC_PER_USEC}, {"ns", 1}};
+
+	switch (s->type) {
+	case SETTING_U32:
+		expects_range(s, "a number", ones, buf, size);
+		break;
+	case SETTING_SIZE:
+		expects_range(s, "a size (a number, then nothing, K, M, G or T)", bytes, buf, size);
+		break;
+	case SETTING_DURATION:
+		expects_range(s, "a time (a number, then us, ms, s or min)", times, buf, size);
+		break;
+	case SETTING_WORDS:
+		snprintf(buf, size, "at most %llu words with a space between them",
+			(unsigned long long)s->max);
+		break;
+	case SETTING_LEVEL:
+		expects_level(buf, size);
+		break;
+	}
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONFIG_SETTING_H
+#define CONFIG_SETTING_H
+
+/*
+ * One setting: the table of settings.def at run time, and text to value. Private to src/config.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include "config/config.h"
+
+enum setting_type {
+	SETTING_U32,
+	SETTING_SIZE,
+	SETTING_DURATION,
+	SETTING_WORDS,
+	SETTING_LEVEL,
+};
+
+struct setting {
+	const char *section;
+	const char *name;
+	enum setting_type type;
+	size_t offset; /* of the field in struct config */
+	const char *default_text;
+	uint64_t min, max;
+	const char *help;
+};
+
+extern const struct setting settings[CONFIG_SETTINGS];
+
+/* Sets the field of config from text. -EINVAL, -ERANGE: text is not what setting_expects() says;
+ * -ENOMEM. */
+int setting_set(const struct setting *s, const char *text, struct config *config);
+
+/* "a number from 0 to 65535" */
+void setting_expects(const struct setting *s, char *buf, size_t size);
+
+#endif
