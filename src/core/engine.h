@@ -12,12 +12,12 @@
  * and one segment until either ends. A revoked import stays, with segment NULL, until its client
  * disconnects it.
  *
- * Results: 0, a positive enum wire_status that the client is told, or a negative errno (-ENOMEM: the
- * caller answers STATUS_NO_MEMORY). On failure nothing has changed. One thread.
+ * Results: 0, a positive enum wire_status that the client is told, or a negative errno (-ENOMEM:
+ * the caller answers STATUS_NO_MEMORY). On failure nothing has changed. One thread.
  *
  * Repeated requests: a restarted daemon may be asked again what its predecessor has already done.
- * The caller compares serials (client->serial, segment->serial) and never calls the engine twice for
- * one request; see daemon/manager-client.c.
+ * The caller compares serials (client->serial, segment->serial) and never calls the engine twice
+ * for one request; see daemon/manager-client.c.
  */
 
 #include <stdbool.h>
@@ -25,14 +25,16 @@
 #include <sys/types.h>
 #include "base/idtable.h"
 #include "base/list.h"
+#include "core/tree.h"
 #include "wire/message.h"
 
-#define ENGINE_ACCESS_MAX 16u	 /* entries of an access list */
-#define ENGINE_GROUPS_MAX 64u	 /* supplementary groups kept of one client */
+#define ENGINE_ACCESS_MAX 16u /* entries of an access list */
+#define ENGINE_GROUPS_MAX 64u /* supplementary groups kept of one client */
 
-/* Segment ids of the space rsm: 1 … 0x3fffff are reserved, 0x80000000 … are chosen by the system. */
+/* Segment ids of the space rsm: 1 … 0x3fffff are reserved, 0x80000000 … are chosen by the system.
+ */
 #define ENGINE_RSM_RESERVED_END 0x3fffffu
-#define ENGINE_RSM_SYSTEM_BASE 0x80000000u
+#define ENGINE_RSM_SYSTEM_BASE	0x80000000u
 
 typedef struct Engine Engine;
 typedef struct EngineClient EngineClient;
@@ -51,8 +53,8 @@ struct engine_identity {
 };
 
 struct engine_limits {
-	uint64_t max_segment_bytes;	/* one segment */
-	uint64_t max_bytes_per_user;	/* all segments of a uid */
+	uint64_t max_segment_bytes;  /* one segment */
+	uint64_t max_bytes_per_user; /* all segments of a uid */
 	uint32_t max_segments_per_user;
 	uint32_t max_imports_per_user;
 	uint32_t max_clients_per_user;
@@ -60,20 +62,24 @@ struct engine_limits {
 
 /* How the engine's decisions reach the world; none of these may call the engine. */
 struct engine_ops {
-	/* import->state changed or the import was made: show it in the client's status page; for a
-	 * final state also wake whoever sleeps on its cell */
+	/* import->state changed or the import was made or restored: show it in the client's status
+	 * page; for a final state also wake whoever sleeps on its cell. The segment that it loses
+	 * is still in import->segment during this call (not in a restore: there it is gone). */
 	void (*import_state)(void *userdata, EngineImport *import);
-	/* the import is about to be freed; its cell is free again */
+	/* the import is about to be freed; import->segment is set if it was connected. An import
+	 * that is not connected has no cell any more: that is free again after import_state. */
 	void (*import_free)(void *userdata, EngineImport *import);
 	/* the segment is about to be freed: drop its memory, cells and pipes */
 	void (*segment_free)(void *userdata, EngineSegment *segment);
-	/* segment->n_cells changed: tell the exporter's status page */
+	/* segment->n_cells changed or the segment was made or restored: tell the exporter's status
+	 * page */
 	void (*segment_cells)(void *userdata, EngineSegment *segment);
 };
 
-/* Per uid; lives while it has a client. Counts what quotas are about. */
+/* Per uid; lives while it has a client. Counts what quotas are about: all that its clients have,
+ * whatever ids they took on later. */
 struct EngineUser {
-	struct list link;
+	struct tree_node node; /* engine->users, by uid */
 	uid_t uid;
 	uint32_t n_clients, n_segments, n_imports;
 	uint64_t bytes;
@@ -81,37 +87,40 @@ struct EngineUser {
 
 struct EngineClient {
 	Engine *engine;
-	struct list link; /* engine->clients */
-	uint64_t id;	  /* never used again in this incarnation */
+	struct tree_node node; /* engine->clients, by id */
+	uint64_t id;	       /* never used again in this incarnation */
 	struct engine_identity identity;
-	EngineUser *user;
-	struct idtable segments; /* EngineSegment, by its index */
-	struct idtable imports;	 /* EngineImport, by its index */
+	EngineUser *user;	 /* who is charged: the uid that it connected with */
+	struct idtable segments; /* EngineSegment, by its index < WIRE_CLIENT_EXPORTS */
+	struct idtable imports;	 /* EngineImport, by its index < WIRE_CLIENT_IMPORTS */
+	uint32_t *generations;	 /* the last one of each import index; 0: never used */
+	uint32_t n_generations;	 /* allocated */
 	void *userdata;		 /* the caller's */
 };
 
 struct EngineSegment {
 	EngineClient *owner;
-	struct list link;   /* engine->segments, by instance */
-	uint64_t instance;  /* never used again in this incarnation */
-	uint64_t size;	    /* bytes */
-	uint64_t created;   /* as given to engine_segment_create */
-	uint32_t index;	    /* in owner->segments */
-	uint32_t space;	    /* enum wire_space */
-	uint32_t mode;	    /* rights without an access list; 0777 & ~umask */
-	uint32_t flags;	    /* as the client gave them; the engine does not look */
-	uid_t uid;	    /* effective ids of the owner at create */
+	struct tree_node node; /* engine->segments, by instance */
+	uint64_t instance;     /* never used again in this incarnation */
+	uint64_t size;	       /* bytes */
+	uint64_t created;      /* as given to engine_segment_create */
+	uint32_t index;	       /* in owner->segments */
+	uint32_t space;	       /* enum wire_space */
+	uint32_t mode;	       /* rights without an access list; 0777 & ~umask, no other bits */
+	uint32_t flags;	       /* as the client gave them; the engine does not look */
+	uid_t uid;	       /* effective ids of the owner at create */
 	gid_t gid;
-	uint32_t state; /* enum wire_segment_state */
-	uint32_t id;	/* while published */
-	bool handed_out; /* another uid has had the present memory */
-	uint32_t n_access;
+	uint32_t state;	   /* enum wire_segment_state */
+	uint32_t id;	   /* while published, else 0 */
+	bool handed_out;   /* a client of another uid than this has had the present memory */
+	uint32_t n_access; /* while published, else 0 */
 	struct wire_access access[ENGINE_ACCESS_MAX];
-	struct list imports;	 /* EngineImport, connected ones */
-	uint32_t n_imports;	 /* their number */
-	struct idtable cells;	 /* EngineImport by cell; cell 0 is the exporter's (holds the segment) */
-	uint32_t n_cells;	 /* 1 + highest cell in use */
-	EngineSegment *next_id;	 /* in the bucket of the id index */
+	struct list imports; /* EngineImport, connected ones */
+	uint32_t n_imports;  /* their number */
+	struct idtable
+		cells;	  /* EngineImport by cell; cell 0 is the exporter's (holds the segment) */
+	uint32_t n_cells; /* 1 + highest cell in use */
+	EngineSegment *next_id; /* in the bucket of the id index */
 	void *userdata;
 };
 
@@ -123,8 +132,8 @@ struct EngineImport {
 	uint32_t index;		/* in client->imports */
 	uint32_t generation;	/* of this index; from 1 */
 	uint32_t rights;	/* WIRE_READ | WIRE_WRITE, as asked and granted */
-	uint32_t cell;
-	uint32_t state; /* enum wire_import_state */
+	uint32_t cell;		/* while connected: its place in segment->cells, from 1 */
+	uint32_t state;		/* enum wire_import_state */
 	void *userdata;
 };
 
@@ -134,17 +143,17 @@ int engine_new(uint32_t node, const struct engine_limits *limits, const struct e
 void engine_free(Engine *engine);
 
 /* STATUS_NO_RESOURCES: the user has too many clients. */
-int engine_client_new(Engine *engine, const struct engine_identity *identity,
-	EngineClient **ret_client);
+int engine_client_new(
+	Engine *engine, const struct engine_identity *identity, EngineClient **ret_client);
 /* The process is gone: its imports are freed, its segments too, and their importers are told
  * (WIRE_IMPORT_EXPORTER_GONE). NULL is fine. */
 void engine_client_free(EngineClient *client);
-/* The process changed its effective ids: what it has stays, charged to the user it was made by
- * until it ends; what it asks from now on is judged by the new ids. */
+/* The process changed its effective ids: what it asks from now on is judged by the new ones. The
+ * client and all it has and will have stay charged to the user that it connected as. */
 int engine_client_identify(EngineClient *client, const struct engine_identity *identity);
 
-/* Makes a bound segment. BAD_REQUEST (space), BAD_SIZE (0, not a multiple of 4096, above the limit),
- * QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people. */
+/* Makes a bound segment. BAD_REQUEST (space), BAD_SIZE (0, not a multiple of 4096, above the
+ * limit), QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people. */
 int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, uint32_t mode,
 	uint32_t flags, uint64_t created, EngineSegment **ret_segment);
 
@@ -154,8 +163,9 @@ EngineSegment *engine_segment_get(EngineClient *client, uint32_t index);
 /*
  * id 0: the next free one from ENGINE_RSM_SYSTEM_BASE on (each is given out once in an incarnation
  * until all have been). No access list (n_access 0): every node, rights segment->mode.
- * ALREADY_PUBLISHED, ID_RESERVED, BAD_ACCESS_LIST (more entries than nodes, a node not in the node
- * list, a mode above 0666), ID_IN_USE, NO_RESOURCES (no system id left) — checked in this order.
+ * ALREADY_PUBLISHED, ID_RESERVED (only the space rsm has such), BAD_ACCESS_LIST (more entries than
+ * nodes, a node not in the node list, a mode above 0666), ID_IN_USE, NO_RESOURCES (no system id
+ * left) — checked in this order.
  */
 int engine_segment_publish(EngineSegment *segment, uint32_t id, const struct wire_access *access,
 	uint32_t n_access, uint32_t *ret_id);
@@ -174,11 +184,12 @@ int engine_segment_unpublish(EngineSegment *segment, bool *ret_move);
 void engine_segment_destroy(EngineSegment *segment);
 
 /*
- * node 0 or this node's id mean this node. Errors, in this order: NO_CONTROLLER (loopback with a
- * foreign node), NODE_UNKNOWN, NOT_FOUND, NOT_LISTED, DENIED, NO_RESOURCES. Rights: the first access
- * entry for the node gives the mode; the class is owner if the effective uid is the owner's, else
- * group if the gid or a supplementary group is the owner's, else other; classes exclude each other;
- * every right asked for must be in the class's digit; uid 0 may all. rights may be 0.
+ * node 0 or this node's id mean this node. Errors, in this order: NO_CONTROLLER (no such kind, or
+ * loopback with a foreign node), NODE_UNKNOWN, NOT_FOUND, NOT_LISTED, DENIED, NO_RESOURCES. Rights:
+ * the first access entry for the node gives the mode; the class is owner if the effective uid is
+ * the owner's, else group if the gid or a supplementary group is the owner's, else other; classes
+ * exclude each other; every right asked for must be in the class's digit; uid 0 may all. rights may
+ * be 0; other bits than WIRE_READ | WIRE_WRITE are DENIED to everyone.
  */
 int engine_import_connect(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
 	uint32_t id, uint32_t rights, EngineImport **ret_import);
@@ -206,8 +217,10 @@ uint32_t engine_node(const Engine *engine);
 
 /*
  * Restoring after a restart, from the journal: first every client, then every segment, then every
- * import, in any order within a kind; then engine_restored(). Quotas are counted but not enforced.
- * -EBADMSG: the record contradicts what is already there; it is not taken.
+ * import, in any order within a kind, and the counters at any time (whoever keeps records writes
+ * the counters before the object that used them). Quotas are counted but not enforced. import_state
+ * and segment_cells are called as if the import had just been made. -EBADMSG: the record
+ * contradicts itself or what is already there; it is not taken.
  */
 struct engine_client_record {
 	uint64_t id;
@@ -239,11 +252,15 @@ int engine_client_restore(
 	Engine *engine, const struct engine_client_record *record, EngineClient **ret_client);
 int engine_segment_restore(
 	Engine *engine, const struct engine_segment_record *record, EngineSegment **ret_segment);
-/* An import whose segment is gone is restored in state WIRE_IMPORT_EXPORTER_GONE. */
+/* A connected import whose segment is gone is restored in state WIRE_IMPORT_EXPORTER_GONE. */
 int engine_import_restore(
 	Engine *engine, const struct engine_import_record *record, EngineImport **ret_import);
+/* Import index of this client has been used up to this generation (the status page says so), even
+ * if no import has it now. Never lowers it. */
+int engine_generation_restore(EngineClient *client, uint32_t index, uint32_t generation);
 
-/* Every invariant of the above, checked over all objects; asserts. For tests, and after a restore. */
+/* Every invariant of the above, checked over all objects; asserts. For tests, and after a restore.
+ */
 void engine_check(const Engine *engine);
 
 #endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A check that could be compiled out would be none. */
+#undef NDEBUG
+#include "core/engine-private.h"
+
+#include <assert.h>
+
+static const EngineClient *client_above(const Engine *engine, const EngineClient *client)
+{
+	struct tree_node *n = tree_above(&engine->clients, client ? client->id : 0);
+
+	return n ? container_of(n, EngineClient, node) : NULL;
+}
+
+static void check_cells(const EngineSegment *s)
+{
+	uint32_t cell, highest = 0;
+	void *holder;
+
+	assert(idtable_get(&s->cells, 0) == s);
+	assert(s->cells.n_used == s->n_imports + 1);
+	idtable_for_each (&s->cells, cell, holder)
+		highest = cell;
+	assert(s->n_cells == highest + 1);
+}
+
+static void check_connected(const EngineSegment *s)
+{
+	const EngineImport *i;
+	uint32_t n = 0;
+
+	list_for_each (i, &s->imports, link) {
+		assert(i->segment == s);
+		assert(i->state == WIRE_IMPORT_CONNECTED);
+		assert(i->instance == s->instance);
+		assert(idtable_get(&s->cells, i->cell) == i);
+		assert(idtable_get(&i->client->imports, i->index) == i);
+		n++;
+	}
+	assert(n == s->n_imports);
+}
+
+static void check_segment(const EngineSegment *s)
+{
+	Engine *engine = s->owner->engine;
+
+	assert(s->instance > 0 && s->instance <= engine->counters.last_instance);
+	assert(engine_segment_find_instance(engine, s->instance) == s);
+	assert(engine_space_valid(s->space) && engine_size_valid(s->size) && s->mode <= 0777);
+	if (s->state == WIRE_SEGMENT_PUBLISHED) {
+		assert(s->id != 0);
+		assert(ids_find(&engine->ids, s->space, s->id) == s);
+		assert(s->n_access <= ENGINE_ACCESS_MAX);
+	} else {
+		assert(s->state == WIRE_SEGMENT_BOUND);
+		assert(s->id == 0 && s->n_access == 0 && s->n_imports == 0 && !s->handed_out);
+	}
+	check_cells(s);
+	check_connected(s);
+}
+
+static void check_import(const EngineImport *i)
+{
+	assert(i->generation > 0 && i->generation <= i->client->generations[i->index]);
+	assert(!(i->rights & ~(WIRE_READ | WIRE_WRITE)));
+	if (i->state == WIRE_IMPORT_CONNECTED) {
+		assert(i->segment && i->segment->state == WIRE_SEGMENT_PUBLISHED);
+		assert(idtable_get(&i->segment->cells, i->cell) == i);
+	} else {
+		assert(i->state == WIRE_IMPORT_REVOKED || i->state == WIRE_IMPORT_EXPORTER_GONE);
+		assert(!i->segment && list_empty(&i->link));
+	}
+}
+
+static void check_client(
+	const EngineClient *c, struct engine_counts *counts, uint32_t *ret_n_published)
+{
+	const EngineSegment *s;
+	const EngineImport *i;
+	uint32_t index;
+
+	assert(c->id <= c->engine->counters.last_client);
+	assert(engine_user_find(c->engine, c->user->uid) == c->user);
+	idtable_for_each (&c->segments, index, s) {
+		assert(s->owner == c && s->index == index);
+		check_segment(s);
+		counts->bytes += s->size;
+		*ret_n_published += s->state == WIRE_SEGMENT_PUBLISHED;
+	}
+	idtable_for_each (&c->imports, index, i) {
+		assert(i->client == c && i->index == index);
+		check_import(i);
+	}
+	counts->n_clients++;
+	counts->n_segments += c->segments.n_used;
+	counts->n_imports += c->imports.n_used;
+}
+
+static void check_user(const Engine *engine, const EngineUser *user)
+{
+	uint32_t n_clients = 0, n_segments = 0, n_imports = 0, index;
+	const EngineClient *c;
+	const EngineSegment *s;
+	uint64_t bytes = 0;
+
+	for (c = client_above(engine, NULL); c; c = client_above(engine, c)) {
+		if (c->user != user)
+			continue;
+		n_clients++;
+		n_segments += c->segments.n_used;
+		n_imports += c->imports.n_used;
+		idtable_for_each (&c->segments, index, s)
+			bytes += s->size;
+	}
+	assert(user->n_clients > 0 && user->n_clients == n_clients);
+	assert(user->n_segments == n_segments && user->n_imports == n_imports);
+	assert(user->bytes == bytes);
+}
+
+static void check_users(const Engine *engine, const struct tree_node *n)
+{
+	if (!n)
+		return;
+	check_users(engine, n->left);
+	check_user(engine, container_of(n, EngineUser, node));
+	check_users(engine, n->right);
+}
+
+static void check_order(const Engine *engine)
+{
+	const struct tree_node *n;
+	uint32_t n_segments = 0;
+
+	for (n = tree_above(&engine->segments, 0); n; n = tree_above(&engine->segments, n->key)) {
+		assert(container_of(n, EngineSegment, node)->instance == n->key);
+		n_segments++;
+	}
+	assert(n_segments == engine->counts.n_segments);
+}
+
+void engine_check(const Engine *engine)
+{
+	struct engine_counts counts = {};
+	const EngineClient *c;
+	uint32_t n_published = 0;
+
+	for (c = client_above(engine, NULL); c; c = client_above(engine, c))
+		check_client(c, &counts, &n_published);
+	assert(counts.n_clients == engine->counts.n_clients);
+	assert(counts.n_segments == engine->counts.n_segments);
+	assert(counts.n_imports == engine->counts.n_imports);
+	assert(counts.bytes == engine->counts.bytes);
+	assert(n_published == engine->ids.n_used);
+	check_users(engine, engine->users.root);
+	check_order(engine);
+}
