@@ -17,7 +17,7 @@
 #define F_SEAL_EXEC 0x0020
 #endif
 
-#define MEMFD_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define MEMFD_SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MEMFD_PATIENCE 3 /* interruptions until signals are held back */
 
 static int memfd_make(const char *name)

@@ -15,9 +15,9 @@ long memory_syscall(long number, long a, long b, long c, long d, long e, long f)
 	long result;
 
 	__asm__ volatile("syscall"
-		: "=a"(result)
-		: "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-		: "rcx", "r11", "memory");
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 	return result;
 }
 #elif defined(__aarch64__)
@@ -32,9 +32,9 @@ long memory_syscall(long number, long a, long b, long c, long d, long e, long f)
 	register long x5 __asm__("x5") = f;
 
 	__asm__ volatile("svc #0"
-		: "+r"(x0)
-		: "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-		: "memory");
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
 	return x0;
 }
 #else
@@ -54,8 +54,8 @@ int sys_ioctl(int fd, unsigned long request, void *argument)
 
 long sys_mmap(uint64_t address, uint64_t length, int protection, int flags, int fd, uint64_t offset)
 {
-	return memory_syscall(SYS_mmap, (long)address, (long)length, protection, flags, fd,
-		(long)offset);
+	return memory_syscall(
+		SYS_mmap, (long)address, (long)length, protection, flags, fd, (long)offset);
 }
 
 int sys_munmap(uint64_t address, uint64_t length)
@@ -70,8 +70,8 @@ int sys_mprotect(uint64_t address, uint64_t length, int protection)
 
 long sys_mremap(uint64_t from, uint64_t old_length, uint64_t length, int flags, uint64_t to)
 {
-	return memory_syscall(SYS_mremap, (long)from, (long)old_length, (long)length, flags,
-		(long)to, 0);
+	return memory_syscall(
+		SYS_mremap, (long)from, (long)old_length, (long)length, flags, (long)to, 0);
 }
 
 int sys_madvise(uint64_t address, uint64_t length, int advice)
@@ -82,8 +82,8 @@ int sys_madvise(uint64_t address, uint64_t length, int advice)
 int sys_pwrite_all(int fd, uint64_t address, uint64_t length, uint64_t offset)
 {
 	while (length) {
-		long n = memory_syscall(SYS_pwrite64, fd, (long)address, (long)length, (long)offset,
-			0, 0);
+		long n = memory_syscall(
+			SYS_pwrite64, fd, (long)address, (long)length, (long)offset, 0, 0);
 
 		if (n == -EINTR)
 			continue;
@@ -100,8 +100,8 @@ int sys_block_signals(uint64_t *ret_old)
 {
 	uint64_t all = UINT64_MAX;
 
-	return (int)memory_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)ret_old,
-		sizeof(all), 0, 0);
+	return (int)memory_syscall(
+		SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)ret_old, sizeof(all), 0, 0);
 }
 
 void sys_restore_signals(uint64_t old)

@@ -17,7 +17,8 @@ long memory_syscall(long number, long a, long b, long c, long d, long e, long f)
 
 int sys_ioctl(int fd, unsigned long request, void *argument);
 /* Returns the address or a negative errno (-4095 … -1), see sys_failed(). */
-long sys_mmap(uint64_t address, uint64_t length, int protection, int flags, int fd, uint64_t offset);
+long sys_mmap(
+	uint64_t address, uint64_t length, int protection, int flags, int fd, uint64_t offset);
 int sys_munmap(uint64_t address, uint64_t length);
 int sys_mprotect(uint64_t address, uint64_t length, int protection);
 long sys_mremap(uint64_t from, uint64_t old_length, uint64_t length, int flags, uint64_t to);

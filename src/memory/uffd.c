@@ -30,8 +30,8 @@ int uffd_new(int device, enum uffd_kind *ret_kind, int *ret_fd)
 		fd = memory_syscall(SYS_userfaultfd, UFFD_FLAGS, 0, 0, 0, 0, 0);
 	if (fd < 0) {
 		kind = UFFD_USER_ONLY;
-		fd = memory_syscall(SYS_userfaultfd, UFFD_FLAGS | UFFD_USER_MODE_ONLY, 0, 0, 0, 0,
-			0);
+		fd = memory_syscall(
+			SYS_userfaultfd, UFFD_FLAGS | UFFD_USER_MODE_ONLY, 0, 0, 0, 0, 0);
 	}
 	if (fd < 0)
 		return (int)fd;
@@ -90,8 +90,8 @@ int uffd_register_wp(int fd, uint64_t address, uint64_t length)
 
 int uffd_register_coherent(int fd, uint64_t address, uint64_t length)
 {
-	return uffd_register(fd, address, length,
-		UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+	return uffd_register(
+		fd, address, length, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 }
 
 int uffd_unregister(int fd, uint64_t address, uint64_t length)
@@ -103,8 +103,8 @@ int uffd_unregister(int fd, uint64_t address, uint64_t length)
 
 int uffd_protect(int fd, uint64_t address, uint64_t length, bool on)
 {
-	struct uffdio_writeprotect w = {.range = {address, length},
-		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+	struct uffdio_writeprotect w = {
+		.range = {address, length}, .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
 
 	return sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w);
 }

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/adopt.h"
+
+#include <linux/userfaultfd.h>
+#include <sys/mman.h>
+#include "base/cleanup.h"
+#include "memory/adopter.h"
+#include "memory/sys.h"
+#include "memory/uffd.h"
+
+#define ADOPT_PATIENCE 8 /* attempts */
+
+DEFINE_CLEANUP(MemoryAdopter *, memory_adopter_free);
+
+int memory_adopter_new(int device, MemoryAdopter **ret_adopter)
+{
+	_cleanup_(memory_adopter_free_p) MemoryAdopter *adopter = calloc(1, sizeof(*adopter));
+	uint64_t features = uffd_features(device);
+	enum uffd_kind kind;
+	int r;
+
+	if (!adopter)
+		return -ENOMEM;
+	adopter->fd = -1;
+	adopter->unpopulated = features & UFFD_WANT_WP_UNPOPULATED;
+	/* Shared memory that is given back must be protected too. */
+	if (features & UFFD_FEATURE_WP_HUGETLBFS_SHMEM &&
+		uffd_new(device, &kind, &adopter->fd) == 0) {
+		r = uffd_api(adopter->fd,
+			UFFD_FEATURE_WP_HUGETLBFS_SHMEM | (features & UFFD_WANT_WP_UNPOPULATED));
+		if (r < 0)
+			return r;
+	}
+	*ret_adopter = take_ptr(adopter);
+	return 0;
+}
+
+void memory_adopter_free(MemoryAdopter *adopter)
+{
+	if (!adopter)
+		return;
+	fd_close(adopter->fd);
+	free(adopter);
+}
+
+/* The memfd has no other user yet: if all else fails a private map of it, a single system call, has
+ * every store as well. */
+static void adopt_undo(const MemoryAdopter *adopter, const struct range *range, int memfd)
+{
+	struct holder holder = {.adopter = adopter};
+	uint64_t done = range->start;
+
+	(void)holder_watch(&holder, range);
+	if (range_to_anonymous(&holder, range, PROT_READ | PROT_WRITE, &done) == 0)
+		return;
+	for (int i = 0; i < ADOPT_PATIENCE; i++)
+		if (!sys_failed(sys_mmap(done, range->end - done, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_FIXED, memfd, done - range->start)))
+			return;
+}
+
+int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd)
+{
+	struct range range = {(uintptr_t)address, (uintptr_t)address + size};
+	struct holder holder = {.adopter = adopter};
+	uint64_t done = range.start;
+	int r;
+
+	if (!size || range.end < range.start || (range.start | size) % 4096)
+		return -EINVAL;
+	if (range_has_stack(&range))
+		return MEMORY_WRONG_KIND;
+	r = holder_watch(&holder, &range);
+	if (r)
+		return r;
+	r = range_to_memory(&holder, &range, PROT_READ | PROT_WRITE, memfd, range.start, &done);
+	if (r) {
+		holder_unwatch(&holder, &range);
+		if (done > range.start)
+			adopt_undo(adopter, &(struct range){range.start, done}, memfd);
+	}
+	return r == -EFAULT ? MEMORY_BAD_ADDRESS : r;
+}
