@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/fork.h"
+
+#include <pthread.h>
+#include "base/error.h"
+#include "client/export.h"
+#include "client/handle.h"
+#include "client/import.h"
+#include "client/link.h"
+
+static void prepare(void)
+{
+	cw_link_fork_prepare();
+	cw_handle_fork_prepare();
+}
+
+static void parent(void)
+{
+	cw_handle_fork_parent();
+	cw_link_fork_parent();
+}
+
+static void child(void)
+{
+	cw_handle_fork_child();
+	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
+	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
+	cw_link_fork_child();
+}
+
+static int result;
+
+static void install(void)
+{
+	result = -pthread_atfork(prepare, parent, child);
+}
+
+int cw_fork_watch(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, install);
+	return result;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "base/cleanup.h"
+#include "client/budget.h"
+
+#define NO_SLOT UINT32_MAX
+
+static void release_memory(struct cw_import *import)
+{
+	if (import->base_slot != NO_SLOT)
+		cw_link_map_clear(import->link, import->base_slot);
+	if (import->map_slot != NO_SLOT)
+		cw_link_map_clear(import->link, import->map_slot);
+	import->base_slot = import->map_slot = NO_SLOT;
+	if (import->map)
+		munmap(import->map, import->map_size);
+	if (import->base)
+		munmap(import->base, import->size);
+	import->base = NULL;
+	import->fd = budget_close(import->fd);
+	cw_cells_unmap(&import->cells);
+}
+
+void cw_import_put(struct cw_import *import)
+{
+	if (!import || atomic_fetch_sub(&import->refs, 1) != 1)
+		return;
+	release_memory(import);
+	cw_link_put(import->link);
+	pthread_mutex_destroy(&import->lock);
+	free(import);
+}
+
+DEFINE_CLEANUP(struct cw_import *, cw_import_put);
+
+struct cw_import *cw_import_ref(cw_handle handle)
+{
+	struct cw_import *import = cw_enter(handle, CW_IMPORT_SEGMENT);
+
+	if (!import)
+		return NULL;
+	atomic_fetch_add(&import->refs, 1);
+	cw_leave();
+	return import;
+}
+
+/* --- memory ----------------------------------------------------------------------------------------- */
+
+static int map_error(int error)
+{
+	switch (error) {
+	case ENOMEM:
+		return STATUS_NO_MEMORY;
+	case EAGAIN:
+	case ENFILE:
+	case EMFILE:
+		return STATUS_NO_RESOURCES;
+	default:
+		return STATUS_MAP_FAILED;
+	}
+}
+
+/* Maps a part of the segment and enters it in the client page. */
+static int map_memory(struct cw_import *import, int fd, void *address, int flags, int prot,
+	uint64_t offset, uint64_t size, void **ret_address, uint32_t *ret_slot)
+{
+	uint32_t slot;
+	void *p;
+	int r;
+
+	r = cw_link_map_reserve(import->link, &slot);
+	if (r < 0)
+		return STATUS_NO_RESOURCES;
+	p = mmap(address, size, prot, flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED), fd,
+		(off_t)offset);
+	if (p == MAP_FAILED) {
+		r = map_error(errno);
+		cw_link_map_clear(import->link, slot);
+		return r;
+	}
+	cw_link_map_set(import->link, slot, p, size, offset, WIRE_SIDE_IMPORT, import->index);
+	*ret_address = p;
+	*ret_slot = slot;
+	return 0;
+}
+
+/* Maps the whole segment for put and get. */
+static int map_base(struct cw_import *import, int fd)
+{
+	int prot = import->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *base;
+	int r;
+
+	r = map_memory(import, fd, NULL, 0, prot, 0, import->size, &base, &import->base_slot);
+	if (r)
+		return r;
+	import->base = base;
+	return 0;
+}
+
+/* The memory's descriptor: the one kept at connect, or the daemon's once more. *ret_own: to close. */
+static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_MEMORY};
+	_cleanup_free_ struct cw_reply *reply = NULL;
+	int r;
+
+	if (import->fd >= 0) {
+		*ret_fd = import->fd;
+		*ret_own = false;
+		return 0;
+	}
+	reply = malloc(sizeof(*reply));
+	if (!reply)
+		return -ENOMEM;
+	m.import_memory.import = import->index;
+	r = cw_link_call(import->link, &m, NULL, 0, reply);
+	if (r)
+		return r;
+	if (reply->n_fds != 1) {
+		fd_close(reply->n_fds ? reply->fds[0] : -1);
+		return STATUS_NO_RESOURCES;
+	}
+	*ret_fd = reply->fds[0];
+	*ret_own = true;
+	return 0;
+}
+
+/* --- connecting ---------------------------------------------------------------------------------------- */
+
+/* Asks the daemon; fills everything but the memory. */
+static int request_connect(struct cw_import *import, int *ret_fd)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_CONNECT};
+	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	const struct wire_import_connect_reply *got;
+	int r;
+
+	if (!reply)
+		return -ENOMEM;
+	m.import_connect.space = import->space;
+	m.import_connect.controller = import->controller;
+	m.import_connect.node = import->node;
+	m.import_connect.id = import->id;
+	m.import_connect.rights = import->rights;
+	r = cw_link_call(import->link, &m, NULL, 0, reply);
+	if (r)
+		return r;
+	got = &reply->message.import_connect_reply;
+	if (reply->n_fds != 1 || got->import >= WIRE_CLIENT_IMPORTS) {
+		fd_close(reply->n_fds ? reply->fds[0] : -1);
+		return STATUS_VERSION;
+	}
+	import->index = got->import;
+	import->instance = got->instance;
+	import->size = got->size;
+	import->read_only = got->flags & WIRE_IMPORT_READONLY;
+	import->status = &import->link->status_page->imports[got->import];
+	import->connected = WIRE_IMPORT_WORD(got->generation, WIRE_IMPORT_CONNECTED);
+	import->cells.own = got->cell;
+	*ret_fd = reply->fds[0];
+	return 0;
+}
+
+static void request_disconnect(struct cw_import *import)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_DISCONNECT};
+
+	m.import_disconnect.import = import->index;
+	(void)cw_link_post(import->link, &m);
+}
+
+/* Keeps the descriptor for later, or maps the segment now where the process has few of them. */
+static int keep_memory(struct cw_import *import, int fd)
+{
+	int r;
+
+	if (budget_take()) {
+		import->fd = fd;
+		return 0;
+	}
+	r = map_base(import, fd);
+	fd_close(fd);
+	return r;
+}
+
+static struct cw_import *import_new(void)
+{
+	struct cw_import *import = calloc(1, sizeof(*import));
+
+	if (!import)
+		return NULL;
+	import->refs = 1;
+	import->fd = -1;
+	import->base_slot = import->map_slot = NO_SLOT;
+	pthread_mutex_init(&import->lock, NULL);
+	return import;
+}
+
+int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
+	uint32_t rights, cw_handle *ret_handle)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = import_new();
+	int fd, r;
+
+	if (!import)
+		return -ENOMEM;
+	import->space = space;
+	import->controller = controller;
+	import->node = node;
+	import->id = id;
+	import->rights = rights;
+	r = cw_link_get(&import->link);
+	if (r)
+		return r;
+	cw_link_watch(import->link);
+	r = request_connect(import, &fd);
+	if (r)
+		return r;
+	r = keep_memory(import, fd);
+	if (!r)
+		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &import->handle);
+	if (r) {
+		request_disconnect(import);
+		return r;
+	}
+	*ret_handle = import->handle;
+	take_ptr(import);
+	return 0;
+}
+
+int cw_import_disconnect(cw_handle handle)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
+	bool mapped;
+
+	if (!import)
+		return STATUS_BAD_HANDLE;
+	pthread_mutex_lock(&import->lock);
+	mapped = import->map;
+	pthread_mutex_unlock(&import->lock);
+	if (mapped)
+		return STATUS_IN_USE;
+	if (!cw_handle_retire(handle))
+		return STATUS_BAD_HANDLE;
+	pthread_mutex_lock(&import->lock);
+	import->handle = 0;
+	cw_cells_look(&import->cells);
+	if (!import->forked)
+		request_disconnect(import);
+	pthread_mutex_unlock(&import->lock);
+	cw_import_put(import); /* the handle's */
+	return 0;
+}
+
+/* --- trouble, and first use ------------------------------------------------------------------------- */
+
+/* In a child: connects over the child's own link, with the child's rights, to the very same segment.
+ * The parent's mapping of it, inherited, stays in use. */
+static int reconnect(struct cw_import *import)
+{
+	struct cw_link *old = import->link, *link;
+	uint64_t instance = import->instance;
+	int fd, r;
+
+	r = cw_link_get(&link);
+	if (r)
+		return r;
+	import->link = link;
+	r = request_connect(import, &fd);
+	if (!r) {
+		fd_close(fd);
+		if (import->instance != instance) {
+			request_disconnect(import);
+			r = STATUS_NOT_FOUND;
+		}
+	}
+	import->instance = instance;
+	if (r) {
+		import->link = old;
+		import->connected = CW_IMPORT_NEVER;
+		cw_link_put(link);
+		return r < 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
+	}
+	cw_cells_unmap(&import->cells);
+	cw_link_put(old);
+	import->base_slot = import->map_slot = NO_SLOT;
+	import->forked = false;
+	return 0;
+}
+
+static int settle_locked(struct cw_import *import)
+{
+	bool own;
+	int fd, r;
+
+	if (import->forked) {
+		r = reconnect(import);
+		if (r)
+			return r;
+	}
+	if (cw_link_suspect(import->link) && cw_link_is_lost(import->link))
+		return STATUS_NODE_LOST;
+	if (!cw_import_connected(import))
+		return STATUS_REVOKED;
+	if (import->base)
+		return 0;
+	r = memory_fd(import, &fd, &own);
+	if (r)
+		return r;
+	r = map_base(import, fd);
+	if (own)
+		fd_close(fd);
+	return r;
+}
+
+int cw_import_settle(struct cw_import *import)
+{
+	int r;
+
+	pthread_mutex_lock(&import->lock);
+	r = settle_locked(import);
+	pthread_mutex_unlock(&import->lock);
+	return r;
+}
+
+void cw_import_fork_child(void *object)
+{
+	struct cw_import *import = object;
+
+	pthread_mutex_init(&import->lock, NULL);
+	import->forked = true;
+	import->connected = CW_IMPORT_NEVER;
+	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
+}
+
+/* --- the program's map -------------------------------------------------------------------------------- */
+
+static int import_map_locked(struct cw_import *import, void *address, bool fixed, int prot,
+	uint64_t offset, uint64_t size, void **ret_address)
+{
+	bool own;
+	int fd, r;
+
+	if (import->map)
+		return STATUS_WRONG_STATE;
+	if (import->forked) {
+		r = reconnect(import);
+		if (r)
+			return r;
+	}
+	if (cw_link_suspect(import->link) && cw_link_is_lost(import->link))
+		return STATUS_NODE_LOST;
+	if (!cw_import_connected(import))
+		return STATUS_REVOKED;
+	r = memory_fd(import, &fd, &own);
+	if (r)
+		return r;
+	r = map_memory(import, fd, address, fixed ? MAP_FIXED : 0, prot, offset, size, &import->map,
+		&import->map_slot);
+	if (own)
+		fd_close(fd);
+	if (r)
+		return r;
+	import->map_size = size;
+	*ret_address = import->map;
+	return 0;
+}
+
+int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
+	uint64_t size, void **ret_address)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
+	int r;
+
+	if (!import)
+		return STATUS_BAD_HANDLE;
+	pthread_mutex_lock(&import->lock);
+	r = import->handle == handle ?
+			  import_map_locked(import, address, fixed, prot, offset, size, ret_address) :
+			  STATUS_BAD_HANDLE;
+	pthread_mutex_unlock(&import->lock);
+	return r;
+}
+
+int cw_import_unmap(cw_handle handle)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
+	int r = 0;
+
+	if (!import)
+		return STATUS_BAD_HANDLE;
+	pthread_mutex_lock(&import->lock);
+	if (import->map) {
+		if (import->map_slot != NO_SLOT)
+			cw_link_map_clear(import->link, import->map_slot);
+		munmap(import->map, import->map_size);
+		import->map = NULL;
+		import->map_slot = NO_SLOT;
+	} else {
+		r = STATUS_WRONG_STATE;
+	}
+	pthread_mutex_unlock(&import->lock);
+	return r;
+}
+
+bool cw_import_is_mapped(cw_handle handle)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
+	bool mapped;
+
+	if (!import)
+		return false;
+	pthread_mutex_lock(&import->lock);
+	mapped = import->map;
+	pthread_mutex_unlock(&import->lock);
+	return mapped;
+}

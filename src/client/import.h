@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLIENT_IMPORT_H
+#define CLIENT_IMPORT_H
+
+/*
+ * Imports: a connection to a segment, its mapping, and the data path. Data calls are inline:
+ *
+ *	import = cw_enter(handle, CW_IMPORT_SEGMENT);
+ *	r = cw_import_ready(import);		0, or why not: STATUS_REVOKED …
+ *	cw_import_range(import, offset, len)	0 or STATUS_BAD_SIZE, STATUS_BAD_OFFSET
+ *	… copy to or from import->base + offset …
+ *	r = cw_import_ready(import);		was it still connected after the copy?
+ *	cw_leave();
+ *
+ * The object lives until its handle is retired and the last reference is gone.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "client/handle.h"
+#include "client/link.h"
+#include "client/signal.h"
+#include "wire/status.h"
+
+/* No status word is ever this: a generation never is all ones. */
+#define CW_IMPORT_NEVER UINT64_MAX
+
+struct cw_import {
+	/* read by every data call; written only while no call can be inside, or in a forked child */
+	const _Atomic uint64_t *status; /* our word in the status page */
+	uint64_t connected;		/* its value while all is well */
+	uint8_t *base;			/* whole segment; NULL until first used */
+	uint64_t size;
+	uint32_t rights;
+	struct cw_link *link;
+
+	/* the interface's own, set through the handle by any thread */
+	_Atomic uint32_t api_mode;
+	_Atomic uint32_t api_epoch;
+
+	_Atomic uint32_t refs;
+	cw_handle handle;
+	pthread_mutex_t lock; /* of what follows */
+	bool forked;	      /* made by the parent: must connect anew */
+	bool read_only;	      /* the memory must be mapped MAP_PRIVATE */
+	int fd;		      /* -1: not kept */
+	uint32_t index;	      /* at the daemon */
+	uint32_t space, controller, node, id;
+	uint64_t instance;
+	uint32_t base_slot, map_slot; /* in the client page */
+	void *map;		      /* the program's mapping, or NULL */
+	uint64_t map_size;
+	struct cw_cells cells;
+};
+
+/* Connects. rights: WIRE_READ | WIRE_WRITE. Statuses as the daemon says, STATUS_NO_DAEMON … */
+CW_EXPORT int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
+	uint32_t rights, cw_handle *ret_handle);
+
+/* STATUS_BAD_HANDLE; STATUS_IN_USE: mapped by cw_import_map(). Calls in other threads end first;
+ * a thread that sleeps in cw_signal_wait() gets STATUS_BAD_HANDLE. */
+CW_EXPORT int cw_import_disconnect(cw_handle handle);
+
+/*
+ * Maps [offset, offset + size) for the program. fixed: exactly at address, replacing what is there;
+ * else address is a hint. prot: PROT_… within the rights. STATUS_BAD_HANDLE, STATUS_WRONG_STATE
+ * (mapped already), STATUS_REVOKED, STATUS_NO_RESOURCES, STATUS_MAP_FAILED. Ranges and rights are
+ * the caller's to check.
+ */
+CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
+	uint64_t size, void **ret_address);
+/* STATUS_BAD_HANDLE, STATUS_WRONG_STATE (not mapped). */
+CW_EXPORT int cw_import_unmap(cw_handle handle);
+CW_EXPORT bool cw_import_is_mapped(cw_handle handle);
+
+/* A reference that keeps the object when the handle ends; NULL: bad handle. */
+CW_EXPORT struct cw_import *cw_import_ref(cw_handle handle);
+CW_EXPORT void cw_import_put(struct cw_import *import);
+
+/* Why the fast check failed, having mended what can be mended: first use, restart of the daemon,
+ * fork. 0: go on. */
+CW_EXPORT int cw_import_settle(struct cw_import *import);
+
+static inline bool cw_import_connected(const struct cw_import *import)
+{
+	return atomic_load_explicit(import->status, memory_order_acquire) == import->connected;
+}
+
+/* 0, STATUS_REVOKED, STATUS_NODE_LOST, … Two loads when all is well. */
+static inline int cw_import_ready(struct cw_import *import)
+{
+	if (likely(cw_import_connected(import) && !cw_link_suspect(import->link) && import->base))
+		return 0;
+	return cw_import_settle(import);
+}
+
+static inline int cw_import_range(const struct cw_import *import, uint64_t offset, uint64_t len)
+{
+	if (likely(range_within(offset, len, import->size)))
+		return 0;
+	return len > import->size ? STATUS_BAD_SIZE : STATUS_BAD_OFFSET;
+}
+
+void cw_import_fork_child(void *object);
+
+#endif

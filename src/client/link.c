@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/link.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "client/fork.h"
+#include "client/locate.h"
+#include "memory/uffd.h"
+#include "wire/status.h"
+
+/* The current link of the process; the lock also makes sure that only one thread opens one. */
+static struct {
+	pthread_mutex_t lock;
+	struct cw_link *link;
+} current = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* A setting in seconds from the environment. */
+static uint64_t setting_ns(const char *name, uint64_t seconds)
+{
+	const char *s = secure_getenv(name);
+	uint64_t v;
+
+	if (!s || parse_u64(s, &v) < 0 || v == 0 || v > 3600)
+		v = seconds;
+	return v * NSEC_PER_SEC;
+}
+
+struct cw_link *cw_link_ref(struct cw_link *link)
+{
+	atomic_fetch_add(&link->refs, 1);
+	return link;
+}
+
+static void unmap_page(const void *page, size_t size)
+{
+	if (page)
+		munmap((void *)page, size);
+}
+
+void cw_link_put(struct cw_link *link)
+{
+	if (!link || atomic_fetch_sub(&link->refs, 1) != 1)
+		return;
+	fd_close(link->sock);
+	fd_close(link->uffd);
+	fd_close(link->uffd_device);
+	unmap_page(link->node_page, sizeof(*link->node_page));
+	unmap_page(link->status_page, sizeof(*link->status_page));
+	unmap_page(link->client_page, sizeof(*link->client_page));
+	pthread_mutex_destroy(&link->lock);
+	pthread_mutex_destroy(&link->map_lock);
+	free(link->free_maps);
+	free(link);
+}
+
+DEFINE_CLEANUP(struct cw_link *, cw_link_put);
+
+static struct cw_link *link_new(void)
+{
+	struct cw_link *link = calloc(1, sizeof(*link));
+
+	if (!link)
+		return NULL;
+	link->refs = 1;
+	link->sock = link->uffd = link->uffd_device = -1;
+	pthread_mutex_init(&link->lock, NULL);
+	pthread_mutex_init(&link->map_lock, NULL);
+	return link;
+}
+
+/* --- opening ------------------------------------------------------------------------------------ */
+
+static int map_page(int fd, size_t size, int prot, const void **ret_page)
+{
+	const struct wire_page_head *p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return negative_errno();
+	if (p->magic != WIRE_PAGE_MAGIC || p->version >> 16 != WIRE_MAJOR || p->size < size) {
+		munmap((void *)p, size);
+		return STATUS_VERSION;
+	}
+	*ret_page = p;
+	return 0;
+}
+
+static int take_pages(struct cw_link *link, struct cw_reply *reply)
+{
+	int r;
+
+	if (reply->n_fds < 3)
+		return STATUS_VERSION;
+	r = map_page(reply->fds[0], sizeof(*link->node_page), PROT_READ, (const void **)&link->node_page);
+	if (r)
+		return r;
+	r = map_page(reply->fds[1], sizeof(*link->status_page), PROT_READ,
+		(const void **)&link->status_page);
+	if (r)
+		return r;
+	r = map_page(reply->fds[2], sizeof(*link->client_page), PROT_READ | PROT_WRITE,
+		(const void **)&link->client_page);
+	if (r)
+		return r;
+	if (reply->message.hello_reply.flags & WIRE_HELLO_UFFD && reply->n_fds > 3)
+		link->uffd_device = take_fd(&reply->fds[3]);
+	link->starts = link->node_page->starts;
+	link->node.hello = reply->message.hello_reply;
+	return 0;
+}
+
+/* Receives one packet; the socket's own timeout bounds it. */
+static int receive(int sock, struct cw_reply *reply)
+{
+	ssize_t n;
+
+	do
+		n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds, 0);
+	while (n == -EINTR);
+	if (n == -EAGAIN)
+		return STATUS_TIMED_OUT;
+	if (n <= 0)
+		return STATUS_NODE_LOST;
+	if (wire_decode(reply->packet, (size_t)n, &reply->message) < 0) {
+		fd_close_many(reply->fds, reply->n_fds);
+		return STATUS_VERSION;
+	}
+	return 0;
+}
+
+/* Says HELLO on sock; resume: the client to go on with, or NULL. */
+static int hello(int sock, const struct wire_hello_reply *resume, struct cw_reply *ret_reply)
+{
+	struct wire_message m = {.type = WIRE_HELLO};
+	uint8_t packet[256];
+	struct timeval tv;
+	uint64_t ns = setting_ns("CAUSEWAY_TIMEOUT", 30);
+	ssize_t n;
+	int r;
+
+	tv = (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_SEC)};
+	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
+		setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
+		return negative_errno();
+	m.hello.major = WIRE_MAJOR;
+	m.hello.minor = WIRE_MINOR;
+	if (resume) {
+		m.hello.resume_client = resume->client;
+		memcpy(m.hello.token, resume->token, sizeof(m.hello.token));
+	}
+	n = wire_encode(&m, packet, sizeof(packet));
+	if (n < 0 || fd_send(sock, packet, (size_t)n, NULL, 0, 0) < 0)
+		return STATUS_NO_DAEMON;
+	r = receive(sock, ret_reply);
+	if (r)
+		return r;
+	if (ret_reply->message.type != WIRE_HELLO_REPLY)
+		r = STATUS_VERSION;
+	else
+		r = (int)ret_reply->message.status;
+	if (r)
+		fd_close_many(ret_reply->fds, ret_reply->n_fds);
+	return r;
+}
+
+/* A socket to the place's daemon; waits or starts one where the place allows it. */
+static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_sock)
+{
+	uint64_t patience = setting_ns("CAUSEWAY_CONNECT_TIMEOUT", 5), end = clock_now() + patience;
+	int r;
+
+	*ret_spawned = false;
+	if (place->may_spawn && locate_prepare(place->socket) < 0)
+		return STATUS_NO_DAEMON;
+	r = locate_dial(place->socket, ret_sock);
+	if (r < 0 && r != -EACCES && place->may_spawn) {
+		if (locate_spawn(place->socket, patience) < 0)
+			return STATUS_NO_DAEMON;
+		*ret_spawned = true;
+		r = locate_dial(place->socket, ret_sock);
+	}
+	while (r < 0 && r != -EACCES && place->wait && clock_now() < end) {
+		usleep(10000);
+		r = locate_dial(place->socket, ret_sock);
+	}
+	return r < 0 ? STATUS_NO_DAEMON : 0;
+}
+
+static int link_open(struct cw_link **ret_link)
+{
+	_cleanup_(cw_link_put_p) struct cw_link *link = link_new();
+	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	struct locate_place place;
+	int r;
+
+	if (!link || !reply)
+		return -ENOMEM;
+	r = cw_fork_watch();
+	if (r < 0)
+		return r;
+	if (locate(&place) < 0)
+		return STATUS_NO_DAEMON;
+	link->uid = geteuid();
+	link->gid = getegid();
+	r = dial(&place, &link->node.spawned, &link->sock);
+	if (r)
+		return r;
+	memcpy(link->node.socket, place.socket, sizeof(link->node.socket));
+	r = hello(link->sock, NULL, reply);
+	if (r)
+		return r == STATUS_NODE_LOST ? STATUS_NO_DAEMON : r;
+	r = take_pages(link, reply);
+	fd_close_many(reply->fds, reply->n_fds);
+	if (r)
+		return r;
+	*ret_link = take_ptr(link);
+	return 0;
+}
+
+int cw_link_get(struct cw_link **ret_link)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&current.lock);
+	if (current.link && cw_link_suspect(current.link) && cw_link_is_lost(current.link)) {
+		cw_link_put(current.link);
+		current.link = NULL;
+	}
+	if (!current.link)
+		r = link_open(&current.link);
+	if (!r)
+		*ret_link = cw_link_ref(current.link);
+	pthread_mutex_unlock(&current.lock);
+	return r;
+}
+
+/* --- requests ----------------------------------------------------------------------------------- */
+
+static void mark_lost(struct cw_link *link)
+{
+	atomic_store(&link->lost, true);
+}
+
+bool cw_link_is_lost(struct cw_link *link)
+{
+	struct pollfd p = {.fd = link->sock};
+
+	if (atomic_load(&link->lost))
+		return true;
+	if (atomic_load(&link->inherited))
+		return false;
+	if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR | POLLNVAL))
+		mark_lost(link);
+	return atomic_load(&link->lost);
+}
+
+static int send_packet(struct cw_link *link, const void *packet, size_t len, const int *fds,
+	unsigned int n_fds)
+{
+	int r = fd_send(link->sock, packet, len, fds, n_fds, 0);
+
+	if (r == -EAGAIN)
+		return STATUS_TIMED_OUT;
+	if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN) {
+		mark_lost(link);
+		return STATUS_NODE_LOST;
+	}
+	return r;
+}
+
+/* After a restart of the daemon: what it may not have seen, in the old order. */
+static int resend_oneway(struct cw_link *link)
+{
+	for (uint32_t i = 0; i < link->n_oneway; i++) {
+		int r = send_packet(link, link->oneway[i].packet, link->oneway[i].len, NULL, 0);
+
+		if (r)
+			return r;
+	}
+	link->starts = link->node_page->starts;
+	return 0;
+}
+
+/* What arrives for a call that gave up: nobody will use it, so it is given back. */
+static void discard(struct cw_link *link, struct cw_reply *reply)
+{
+	struct wire_message m = {.flags = WIRE_ONEWAY}, *got = &reply->message;
+	uint8_t packet[LINK_ONEWAY_SIZE];
+	ssize_t n;
+
+	fd_close_many(reply->fds, reply->n_fds);
+	if (got->status)
+		return;
+	if (got->type == WIRE_IMPORT_CONNECT_REPLY) {
+		m.type = WIRE_IMPORT_DISCONNECT;
+		m.import_disconnect.import = got->import_connect_reply.import;
+	} else if (got->type == WIRE_SEGMENT_CREATE_REPLY) {
+		m.type = WIRE_SEGMENT_DESTROY;
+		m.segment_destroy.segment = got->segment_create_reply.segment;
+	} else {
+		return;
+	}
+	m.serial = ++link->serial;
+	n = wire_encode(&m, packet, sizeof(packet));
+	if (n > 0)
+		send_packet(link, packet, (size_t)n, NULL, 0);
+}
+
+static int await_reply(struct cw_link *link, const struct wire_message *request, const void *packet,
+	size_t len, const int *fds, unsigned int n_fds, struct cw_reply *reply)
+{
+	for (;;) {
+		int r = receive(link->sock, reply);
+
+		if (r) {
+			if (r == STATUS_NODE_LOST)
+				mark_lost(link);
+			return r;
+		}
+		if (reply->message.type == WIRE_RESEND) {
+			fd_close_many(reply->fds, reply->n_fds);
+			r = resend_oneway(link);
+			if (!r)
+				r = send_packet(link, packet, len, fds, n_fds);
+			if (r)
+				return r;
+		} else if (reply->message.serial != request->serial) {
+			if (reply->message.serial < request->serial)
+				discard(link, reply);
+			else
+				fd_close_many(reply->fds, reply->n_fds);
+		} else {
+			return 0;
+		}
+	}
+}
+
+/* The process changed its effective ids since HELLO: a new socket shows the daemon who we are. */
+static int reintroduce(struct cw_link *link)
+{
+	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	_cleanup_close_ int sock = -1;
+	int r;
+
+	if (!reply)
+		return -ENOMEM;
+	r = locate_dial(link->node.socket, &sock);
+	if (r < 0)
+		return STATUS_NO_DAEMON;
+	r = hello(sock, &link->node.hello, reply);
+	if (r)
+		return r;
+	fd_close_many(reply->fds, reply->n_fds);
+	link->sock = (fd_close(link->sock), take_fd(&sock));
+	link->uid = geteuid();
+	link->gid = getegid();
+	return 0;
+}
+
+static int ready_locked(struct cw_link *link)
+{
+	if (atomic_load(&link->inherited))
+		return STATUS_FORKED;
+	if (atomic_load(&link->lost))
+		return STATUS_NODE_LOST;
+	if (unlikely(link->uid != geteuid() || link->gid != getegid()))
+		return reintroduce(link);
+	if (unlikely(link->starts != link->node_page->starts && link->n_oneway))
+		return resend_oneway(link);
+	return 0;
+}
+
+static int call_locked(struct cw_link *link, struct wire_message *request, const int *fds,
+	unsigned int n_fds, struct cw_reply *reply)
+{
+	uint8_t packet[2048]; /* no request is larger */
+	ssize_t n;
+	int r;
+
+	r = ready_locked(link);
+	if (r)
+		return r;
+	request->serial = ++link->serial;
+	n = wire_encode(request, packet, sizeof(packet));
+	if (n < 0)
+		return -EINVAL;
+	r = send_packet(link, packet, (size_t)n, fds, n_fds);
+	if (!r)
+		r = await_reply(link, request, packet, (size_t)n, fds, n_fds, reply);
+	if (r)
+		return r;
+	link->n_oneway = 0;
+	if (reply->message.status) {
+		fd_close_many(reply->fds, reply->n_fds);
+		reply->n_fds = 0;
+	}
+	return (int)reply->message.status;
+}
+
+int cw_link_call(struct cw_link *link, struct wire_message *request, const int *fds,
+	unsigned int n_fds, struct cw_reply *ret_reply)
+{
+	int r;
+
+	pthread_mutex_lock(&link->lock);
+	r = call_locked(link, request, fds, n_fds, ret_reply);
+	pthread_mutex_unlock(&link->lock);
+	return r;
+}
+
+static int post_locked(struct cw_link *link, struct wire_message *request)
+{
+	uint8_t *packet;
+	ssize_t n;
+	int r;
+
+	r = ready_locked(link);
+	if (r)
+		return r;
+	if (link->n_oneway == LINK_ONEWAY_MAX) {
+		struct wire_message ping = {.type = WIRE_PING};
+		struct cw_reply reply;
+
+		r = call_locked(link, &ping, NULL, 0, &reply);
+		if (r)
+			return r;
+	}
+	request->flags |= WIRE_ONEWAY;
+	request->serial = ++link->serial;
+	packet = link->oneway[link->n_oneway].packet;
+	n = wire_encode(request, packet, LINK_ONEWAY_SIZE);
+	if (n < 0)
+		return -EINVAL;
+	r = send_packet(link, packet, (size_t)n, NULL, 0);
+	if (r)
+		return r;
+	link->oneway[link->n_oneway++].len = (uint16_t)n;
+	return 0;
+}
+
+int cw_link_post(struct cw_link *link, struct wire_message *request)
+{
+	int r;
+
+	pthread_mutex_lock(&link->lock);
+	r = post_locked(link, request);
+	pthread_mutex_unlock(&link->lock);
+	return r;
+}
+
+void cw_link_watch(struct cw_link *link)
+{
+	struct wire_message m = {.type = WIRE_WATCH};
+	struct cw_reply *reply;
+	enum uffd_kind kind;
+
+	if (likely(atomic_load(&link->uffd_tried)))
+		return;
+	pthread_mutex_lock(&link->lock);
+	if (!atomic_exchange(&link->uffd_tried, true) && !link->inherited) {
+		reply = malloc(sizeof(*reply));
+		if (reply && uffd_new(link->uffd_device, &kind, &link->uffd) == 0)
+			(void)call_locked(link, &m, &link->uffd, 1, reply);
+		free(reply);
+	}
+	pthread_mutex_unlock(&link->lock);
+}
+
+/* --- the client page ------------------------------------------------------------------------------ */
+
+static int map_reserve_locked(struct cw_link *link, uint32_t *ret_slot)
+{
+	uint32_t n = atomic_load(&link->client_page->n_maps);
+
+	if (link->n_free_maps) {
+		*ret_slot = link->free_maps[--link->n_free_maps];
+		return 0;
+	}
+	if (n >= WIRE_CLIENT_MAPS)
+		return -ENOSPC;
+	/* room to give every slot back, so that clearing cannot fail */
+	if (n >= link->max_free_maps) {
+		uint32_t max = MAX(16u, link->max_free_maps * 2);
+		uint32_t *grown = reallocarray(link->free_maps, max, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		link->free_maps = grown;
+		link->max_free_maps = max;
+	}
+	atomic_store(&link->client_page->n_maps, n + 1);
+	*ret_slot = n;
+	return 0;
+}
+
+int cw_link_map_reserve(struct cw_link *link, uint32_t *ret_slot)
+{
+	int r;
+
+	pthread_mutex_lock(&link->map_lock);
+	r = map_reserve_locked(link, ret_slot);
+	pthread_mutex_unlock(&link->map_lock);
+	return r;
+}
+
+void cw_link_map_set(struct cw_link *link, uint32_t slot, const void *address, uint64_t length,
+	uint64_t offset, uint32_t side, uint32_t index)
+{
+	struct wire_map *m = &link->client_page->maps[slot];
+
+	m->address = (uintptr_t)address;
+	m->offset = offset;
+	m->side = side;
+	m->index = index;
+	atomic_store_explicit(&m->length, length, memory_order_release);
+}
+
+void cw_link_map_clear(struct cw_link *link, uint32_t slot)
+{
+	if (atomic_load(&link->inherited))
+		return;
+	atomic_store(&link->client_page->maps[slot].length, 0);
+	pthread_mutex_lock(&link->map_lock);
+	link->free_maps[link->n_free_maps++] = slot;
+	pthread_mutex_unlock(&link->map_lock);
+}
+
+/* --- fork ----------------------------------------------------------------------------------------- */
+
+void cw_link_fork_prepare(void)
+{
+	pthread_mutex_lock(&current.lock);
+	if (current.link) {
+		pthread_mutex_lock(&current.link->lock);
+		pthread_mutex_lock(&current.link->map_lock);
+	}
+}
+
+void cw_link_fork_parent(void)
+{
+	if (current.link) {
+		pthread_mutex_unlock(&current.link->map_lock);
+		pthread_mutex_unlock(&current.link->lock);
+	}
+	pthread_mutex_unlock(&current.lock);
+}
+
+void cw_link_fork_child(void)
+{
+	struct cw_link *link = current.link;
+
+	if (link) {
+		atomic_store(&link->inherited, true);
+		link->sock = fd_close(link->sock);
+		link->uffd = fd_close(link->uffd);
+		link->uffd_device = fd_close(link->uffd_device);
+		pthread_mutex_unlock(&link->map_lock);
+		pthread_mutex_unlock(&link->lock);
+		current.link = NULL;
+		cw_link_put(link);
+	}
+	pthread_mutex_unlock(&current.lock);
+}
+
+/* --- the interface for requests without an object -------------------------------------------------- */
+
+int cw_connect(struct cw_node *ret_node)
+{
+	struct cw_link *link;
+	int r = cw_link_get(&link);
+
+	if (r)
+		return r;
+	if (ret_node)
+		*ret_node = link->node;
+	cw_link_put(link);
+	return 0;
+}
+
+int cw_call(struct wire_message *request, const int *fds, unsigned int n_fds,
+	struct cw_reply *ret_reply)
+{
+	_cleanup_(cw_link_put_p) struct cw_link *link = NULL;
+	int r = cw_link_get(&link);
+
+	return r ? r : cw_link_call(link, request, fds, n_fds, ret_reply);
+}
+
+int cw_post(struct wire_message *request)
+{
+	_cleanup_(cw_link_put_p) struct cw_link *link = NULL;
+	int r = cw_link_get(&link);
+
+	return r ? r : cw_link_post(link, request);
+}
