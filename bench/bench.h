@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_H
+#define BENCH_H
+
+/*
+ * The harness of the benchmarks. A group is a process of its own that measures a few rows together:
+ * in each round every contender of every row gives one sample (the median of many repetitions), one
+ * after the other, so that whatever the machine does meanwhile meets all of them. With each round
+ * goes the cache-line ping-pong across the two cores, because that is what moves by itself here.
+ *
+ * A row's first contender is ours; the second is the one that the limit speaks of. Printed are the
+ * medians over the rounds, the ratio of each contender to ours of the same round with its range, and
+ * whether the limit was kept.
+ *
+ * Benchmarks give up loudly: bench_fail() ends the group, the others go on.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define BENCH_NONE (-1.0)
+
+enum bench_limit {
+	BENCH_SHOWN,	/* nothing to keep */
+	BENCH_ABSOLUTE, /* ours <= value */
+	BENCH_RATIO,	/* ours <= value × the second contender */
+	BENCH_PLUS,	/* ours <= the second contender + value */
+};
+
+struct bench;
+struct bench_row;
+
+/* Rows live as long as the group. unit divides the samples, which are ns for times. */
+struct bench_row *bench_row(struct bench *bench, const char *name, const char *unit, double scale,
+	enum bench_limit limit, double value);
+
+/* False when all rounds are over. Measures the ping-pong. */
+bool bench_round(struct bench *bench);
+unsigned int bench_round_number(const struct bench *bench); /* from 0 */
+double bench_round_pingpong(const struct bench *bench);
+/* Before the first round: this group can do with n. */
+void bench_at_most_rounds(struct bench *bench, unsigned int n);
+
+/* One sample of this round. p99 of the repetitions or BENCH_NONE. */
+void bench_sample(struct bench_row *row, const char *contender, double value, double p99);
+/* A contender that cannot be measured here, and why. */
+void bench_missing(struct bench_row *row, const char *contender, const char *reason);
+/* A line of text below the row. */
+void bench_note(struct bench_row *row, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+_Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Ends the group if an RSM function did not succeed. */
+void bench_rsm(int code, const char *what);
+
+static inline uint64_t bench_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A counter that costs some ns to read, and its length in ns. */
+uint64_t bench_ticks(void);
+double bench_tick_ns(void);
+
+double bench_median(double *values, size_t n); /* sorts */
+double bench_percentile(const double *sorted, size_t n, double percent);
+
+/* The first and the last CPU that this process was allowed at the start. */
+int bench_cpu(unsigned int which);
+void bench_pin(pid_t thread, int cpu);
+void bench_unpin(pid_t thread);
+void bench_pin_process(pid_t process, int cpu); /* all threads; < 0: anywhere */
+
+/* Repeats work(context), n times each, until at least this many repetitions and this much time went
+ * by; the sample is ns per one of the n: the median, and the 99th percentile. */
+typedef void (*bench_work)(void *context, unsigned long n);
+double bench_time(bench_work work, void *context, unsigned long n, double *ret_p99);
+
+/* Memory. populated: every page touched. */
+void *bench_memory(size_t size);	/* private anonymous, populated */
+void *bench_shared_memory(size_t size); /* shared anonymous, populated */
+/* A memfd, allocated, mapped shared and populated: what a segment is made of. */
+void *bench_memfd(size_t size, int *ret_fd);
+
+/* The other process of a benchmark: runs main(channel) and ends with the group. channel is one end of
+ * a stream socket. */
+struct bench_partner {
+	pid_t pid;
+	int channel;
+};
+struct bench_partner bench_partner(void (*main)(int channel, void *context), void *context);
+void bench_send(int channel, uint64_t word);
+uint64_t bench_receive(int channel);
+
+/* A peer: another library's program that answers "put 8 1000" with ns per operation. */
+struct bench_peer;
+struct bench_peer *bench_peer(const char *const command[], int cpu);
+const char *bench_peer_missing(const struct bench_peer *peer); /* NULL: it is there */
+double bench_peer_time(struct bench_peer *peer, const char *operation, size_t size,
+	unsigned long n);
+struct bench_peer *bench_peer_ucx(int cpu);
+struct bench_peer *bench_peer_oshmem(int cpu);
+struct bench_peer *bench_peer_mpi(int cpu);
+void bench_peer_sample(struct bench_row *row, const char *name, struct bench_peer *peer,
+	const char *operation, size_t size, unsigned long n);
+
+/* The processes of the node that we talk to: keeper, daemon. Number of those found. */
+unsigned int bench_node(pid_t ret_pids[2]);
+
+/* The groups of `bench local`. */
+void group_elements(struct bench *bench);
+void group_bulk(struct bench *bench);
+void group_mapped(struct bench *bench);
+void group_signals(struct bench *bench);
+void group_requests(struct bench *bench);
+void group_adoption(struct bench *bench);
+void group_many(struct bench *bench);
+void group_idle(struct bench *bench);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What needs the daemon, beside bare round trips: to a process that waits in epoll for requests on a
+ * seqpacket socket and answers each with a descriptor. Both on the same core and across.
+ */
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "segment.h"
+
+#define SIZE 65536u
+#define PACKET 64u
+
+static void send_answer(int socket, int fd)
+{
+	char packet[PACKET] = { 0 }, control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { packet, sizeof(packet) };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != PACKET)
+		bench_fail("sendmsg: %m");
+}
+
+struct bare {
+	int client, server; /* sockets */
+	void *local, *shared;
+};
+
+static void serve(int channel, void *context)
+{
+	struct bare *bare = context;
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC), fd;
+	char packet[PACKET];
+
+	munmap(bench_memfd(SIZE, &fd), SIZE);
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, bare->server, &event))
+		bench_fail("epoll_ctl: %m");
+	for (;;) {
+		if (epoll_wait(epoll, &event, 1, -1) != 1)
+			continue;
+		if (recv(bare->server, packet, sizeof(packet), MSG_DONTWAIT) != PACKET)
+			_exit(0);
+		send_answer(bare->server, fd);
+	}
+}
+
+static void bare_trip(struct bare *bare)
+{
+	char packet[PACKET] = { 0 }, control[CMSG_SPACE(sizeof(int))];
+	struct iovec data = { packet, sizeof(packet) };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	if (send(bare->client, packet, sizeof(packet), MSG_NOSIGNAL) != PACKET ||
+		recvmsg(bare->client, &message, MSG_CMSG_CLOEXEC) != PACKET)
+		bench_fail("bare round trip: %m");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	close(fd);
+}
+
+static void bare_connect(void *context, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; ++i)
+		bare_trip(context);
+}
+
+static void bare_create(void *context, unsigned long n)
+{
+	struct bare *bare = context;
+
+	for (unsigned long i = 0; i < n; ++i) {
+		for (int trip = 0; trip < 3; ++trip)
+			bare_trip(bare);
+		memcpy(bare->shared, bare->local, SIZE);
+		__asm__ volatile("" ::: "memory");
+		memcpy(bare->local, bare->shared, SIZE);
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
+static void connect_and_map(void *context, unsigned long n)
+{
+	rsm_memseg_id_t *id = context;
+
+	for (unsigned long i = 0; i < n; ++i) {
+		rsm_memseg_import_handle_t import = bench_import(*id);
+		void *address = NULL;
+
+		bench_rsm(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
+			"rsm_memseg_import_map");
+		bench_rsm(rsm_memseg_import_unmap(import), "rsm_memseg_import_unmap");
+		bench_rsm(rsm_memseg_import_disconnect(import), "rsm_memseg_import_disconnect");
+	}
+}
+
+static void create_and_publish(void *context, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; ++i) {
+		rsm_memseg_export_handle_t export;
+		rsm_memseg_id_t id = 0;
+
+		bench_rsm(rsm_memseg_export_create(bench_controller(), &export, context, SIZE, 0),
+			"rsm_memseg_export_create");
+		bench_rsm(rsm_memseg_export_publish(export, &id, NULL, 0), "rsm_memseg_export_publish");
+		bench_rsm(rsm_memseg_export_unpublish(export), "rsm_memseg_export_unpublish");
+		bench_rsm(rsm_memseg_export_destroy(export), "rsm_memseg_export_destroy");
+	}
+}
+
+static void sample(struct bench_row *row, const char *contender, bench_work work, void *context)
+{
+	double p99, median = bench_time(work, context, 1, &p99);
+
+	bench_sample(row, contender, median, p99);
+}
+
+/* Everything that answers goes to this CPU; < 0: anywhere. */
+static void place(const struct bench_partner *server, int cpu)
+{
+	static pid_t node[2];
+	static unsigned int n;
+
+	if (!n)
+		n = bench_node(node);
+	bench_pin_process(server->pid, cpu);
+	for (unsigned int i = 0; i < n; ++i)
+		bench_pin_process(node[i], cpu);
+}
+
+void group_requests(struct bench *bench)
+{
+	static const char *const one = "bare round trip", *const three = "3 bare round trips, 2 copies";
+	struct bare bare = { .local = bench_memory(SIZE), .shared = bench_memfd(SIZE, NULL) };
+	struct bench_row *connect[2], *create[2];
+	void *memory = bench_memory(SIZE);
+	struct bench_partner server;
+	rsm_memseg_id_t id;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		bench_fail("socketpair: %m");
+	bare.client = pair[0];
+	bare.server = pair[1];
+	server = bench_partner(serve, &bare);
+	id = bench_exporter(SIZE);
+	connect[0] = bench_row(bench, "connect, map, unmap, disconnect; same core", "us", 1000,
+		BENCH_RATIO, 1.5);
+	connect[1] =
+		bench_row(bench, "connect, map, unmap, disconnect; across", "us", 1000, BENCH_RATIO, 1.5);
+	create[0] = bench_row(bench, "create, publish, unpublish, destroy; same core", "us", 1000,
+		BENCH_RATIO, 1);
+	create[1] = bench_row(bench, "create, publish, unpublish, destroy; across", "us", 1000,
+		BENCH_RATIO, 1);
+	while (bench_round(bench)) {
+		bench_pin(0, bench_cpu(1));
+		for (unsigned int across = 0; across < 2; ++across) {
+			place(&server, bench_cpu(across ? 0 : 1));
+			sample(connect[across], "causeway", connect_and_map, &id);
+			sample(connect[across], one, bare_connect, &bare);
+			sample(create[across], "causeway", create_and_publish, memory);
+			sample(create[across], three, bare_create, &bare);
+		}
+	}
+	place(&server, -1);
+}
