@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -18,7 +20,8 @@
 #endif
 
 #define MEMFD_SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MEMFD_PATIENCE 3 /* interruptions until signals are held back */
+#define MEMFD_PATIENCE 3	      /* interruptions until signals are held back */
+#define MEMFD_CAREFUL  (64ull << 20) /* bytes from which the machine's memory is looked at first */
 
 static int memfd_make(const char *name)
 {
@@ -96,12 +99,48 @@ static int memfd_allocate_undisturbed(int fd, uint64_t offset, uint64_t size)
 	return r;
 }
 
+/* Value of a line of /proc/meminfo in bytes, 0 without it. */
+static uint64_t meminfo_value(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+
+	return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+/* Memory files have no limit: a request far beyond what there is would not fail but bring the
+ * kernel to kill processes, this one or others. */
+static int memfd_check_room(int fd, uint64_t size)
+{
+	_cleanup_close_ int meminfo = -1;
+	struct stat st;
+	char text[4096];
+	uint64_t has, room;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return negative_errno();
+	has = (uint64_t)st.st_blocks * 512;
+	if (size <= has || size - has < MEMFD_CAREFUL)
+		return 0;
+	meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	n = meminfo < 0 ? -1 : read(meminfo, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	room = meminfo_value(text, "MemAvailable:") + meminfo_value(text, "SwapFree:");
+	return size - has > room ? -ENOMEM : 0;
+}
+
 int memfd_reserve(int fd, uint64_t offset, uint64_t size)
 {
-	int r = -EINTR;
+	int r;
 
 	if (!range_within(offset, size, INT64_MAX))
 		return -EINVAL;
+	r = memfd_check_room(fd, size);
+	if (r < 0)
+		return r;
+	r = -EINTR;
 	for (int i = 0; i < MEMFD_PATIENCE && r == -EINTR; i++)
 		r = memfd_allocate(fd, offset, size);
 	return r == -EINTR ? memfd_allocate_undisturbed(fd, offset, size) : r;
