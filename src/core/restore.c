@@ -9,47 +9,45 @@
  * memory can then fail.
  */
 
+/* Records are compared and stored as bytes: what is between their fields is 0. */
 void engine_client_save(const EngineClient *client, struct engine_client_record *ret)
 {
-	*ret = (struct engine_client_record){
-		.id = client->id,
-		.identity = client->identity,
-		.charged_uid = client->user->uid,
-	};
+	memset(ret, 0, sizeof(*ret));
+	ret->id = client->id;
+	ret->identity = client->identity;
+	ret->charged_uid = client->user->uid;
 }
 
 void engine_segment_save(const EngineSegment *segment, struct engine_segment_record *ret)
 {
-	*ret = (struct engine_segment_record){
-		.client = segment->owner->id,
-		.instance = segment->instance,
-		.size = segment->size,
-		.created = segment->created,
-		.index = segment->index,
-		.space = segment->space,
-		.mode = segment->mode,
-		.flags = segment->flags,
-		.state = segment->state,
-		.id = segment->id,
-		.uid = segment->uid,
-		.gid = segment->gid,
-		.handed_out = segment->handed_out,
-		.n_access = segment->n_access,
-	};
+	memset(ret, 0, sizeof(*ret));
+	ret->client = segment->owner->id;
+	ret->instance = segment->instance;
+	ret->size = segment->size;
+	ret->created = segment->created;
+	ret->index = segment->index;
+	ret->space = segment->space;
+	ret->mode = segment->mode;
+	ret->flags = segment->flags;
+	ret->state = segment->state;
+	ret->id = segment->id;
+	ret->uid = segment->uid;
+	ret->gid = segment->gid;
+	ret->handed_out = segment->handed_out;
+	ret->n_access = segment->n_access;
 	memcpy(ret->access, segment->access, segment->n_access * sizeof(*ret->access));
 }
 
 void engine_import_save(const EngineImport *import, struct engine_import_record *ret)
 {
-	*ret = (struct engine_import_record){
-		.client = import->client->id,
-		.instance = import->instance,
-		.index = import->index,
-		.generation = import->generation,
-		.rights = import->rights,
-		.cell = import->cell,
-		.state = import->state,
-	};
+	memset(ret, 0, sizeof(*ret));
+	ret->client = import->client->id;
+	ret->instance = import->instance;
+	ret->index = import->index;
+	ret->generation = import->generation;
+	ret->rights = import->rights;
+	ret->cell = import->cell;
+	ret->state = import->state;
 }
 
 void engine_counters_save(const Engine *engine, struct engine_counters *ret)
