@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of the node: who answers, what it may do, and sharing from end to end. */
+#include "cli/doctor.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "client/export.h"
+#include "client/import.h"
+#include "wire/status.h"
+
+#define ATTEMPTS_MAX 8u
+#define SHARED_SIZE 65536u
+
+/* "SOCKET: what came of it; SOCKET: …" */
+static void describe_attempts(char *buf, size_t size)
+{
+	struct cw_attempt attempts[ATTEMPTS_MAX];
+	unsigned int n = cw_attempts(attempts, ATTEMPTS_MAX);
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (unsigned int i = 0; i < n && at < size; i++)
+		at += (size_t)snprintf(buf + at, size - at, "%s%s: %s", i ? "; " : "",
+			attempts[i].socket, attempts[i].text);
+}
+
+/* What to do when no daemon answers and none could be started. */
+static const char *daemon_remedy(int result)
+{
+	if (result == STATUS_VERSION)
+		return "install causewayd and libcauseway of the same major version, then restart the "
+		       "daemon";
+	if (getauxval(AT_SECURE))
+		return "a program with more rights than its caller starts no daemon: start causewayd "
+		       "as root";
+	if (secure_getenv("CAUSEWAY_SOCKET"))
+		return "CAUSEWAY_SOCKET is set, so nothing else is tried: unset it, or start "
+		       "'causewayd --socket $CAUSEWAY_SOCKET'";
+	if (access("/run/causeway", F_OK) == 0)
+		return "/run/causeway exists, so the system's daemon is used and none is started for "
+		       "you: 'systemctl start causewayd', or as root 'causewayd'";
+	return "causewayd.log beside the socket says why it did not start; is causewayd installed, or "
+	       "does CAUSEWAY_DAEMON name it?";
+}
+
+void check_daemon(struct doctor *d, struct finding *f)
+{
+	struct wire_message request = {.type = WIRE_NODE_STATUS};
+	char tried[600], user[64];
+	struct cw_reply reply;
+	int r;
+
+	describe_attempts(tried, sizeof(tried));
+	r = cw_connect(&d->node.connection);
+	if (r == 0)
+		r = cw_call(&request, NULL, 0, &reply);
+	if (r) {
+		finding_set(f, VERDICT_FAILED, daemon_remedy(r), "%s (%s)", node_result_text(r), tried);
+		return;
+	}
+	d->connected = true;
+	d->node.status = reply.message.node_status_reply;
+	finding_set(f, VERDICT_OK, NULL,
+		"causewayd %s (pid %u, keeper %u, %s) answers at %s, node %u%s (tried: %s)",
+		d->node.status.version, d->node.status.daemon_pid, d->node.status.keeper_pid,
+		user_name(d->node.status.uid, user), d->node.connection.socket, d->node.status.node,
+		d->node.connection.spawned ? ", started just now" : "", tried);
+}
+
+static bool needs_daemon(const struct doctor *d, struct finding *f)
+{
+	if (d->connected)
+		return true;
+	finding_set(f, VERDICT_FAILED, "see daemon, above", "not checked: no daemon");
+	return false;
+}
+
+void check_rights(struct doctor *d, struct finding *f)
+{
+	const struct wire_node_status_reply *s = &d->node.status;
+
+	if (!needs_daemon(d, f))
+		return;
+	if (!(s->flags & WIRE_NODE_PRIVILEGED)) {
+		finding_set(f, VERDICT_WARNING, "run causewayd as root",
+			"the daemon is not root's: shared anonymous memory cannot be exported, System V "
+			"memory only by its shmid, and rights are advisory for programs of user %u",
+			s->uid);
+		return;
+	}
+	finding_set(f, VERDICT_OK, NULL, "the daemon is root's: all kinds of memory can be exported%s",
+		geteuid() == 0 ? "; rights are advisory for programs of root" : ", and rights hold");
+}
+
+/* One piece of memory, exported and imported by this process. */
+struct shared {
+	uint8_t *memory;
+	cw_handle export, import;
+	void *map;
+	const char *step; /* the one that failed */
+};
+
+static void shared_deinit(struct shared *s)
+{
+	if (s->map)
+		cw_import_unmap(s->import);
+	if (s->import)
+		cw_import_disconnect(s->import);
+	if (s->export)
+		cw_export_destroy(s->export);
+	if (s->memory)
+		munmap(s->memory, SHARED_SIZE);
+}
+
+static int shared_export(struct shared *s, uint32_t *ret_id)
+{
+	void *memory = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
+	int r;
+
+	s->step = "get memory";
+	if (memory == MAP_FAILED)
+		return negative_errno();
+	s->memory = memory;
+	memset(s->memory, 0x5a, SHARED_SIZE);
+	s->step = "export it";
+	r = cw_export_create(WIRE_SPACE_RSM, s->memory, SHARED_SIZE, 0600, 0, &s->export);
+	if (r)
+		return r;
+	s->step = "publish it";
+	return cw_export_publish(s->export, ret_id, NULL, 0);
+}
+
+static int shared_import(struct shared *s, uint32_t node, uint32_t id)
+{
+	int r;
+
+	s->step = "import it";
+	r = cw_import_connect(WIRE_SPACE_RSM, WIRE_CONTROLLER_LOOPBACK, node, id,
+		WIRE_READ | WIRE_WRITE, &s->import);
+	if (r)
+		return r;
+	s->step = "map it";
+	return cw_import_map(s->import, NULL, false, PROT_READ | PROT_WRITE, 0, SHARED_SIZE, &s->map);
+}
+
+/* 0: s is exported, imported and mapped; else what the failed step gave. */
+static int shared_make(struct shared *s, uint32_t node)
+{
+	uint32_t id = 0;
+	int r;
+
+	r = shared_export(s, &id);
+	return r ? r : shared_import(s, node, id);
+}
+
+/* What was there before is seen in the map, and stores are seen on both sides. */
+static bool shared_agrees(const struct shared *s)
+{
+	volatile uint8_t *theirs = s->map, *ours = s->memory;
+
+	for (uint32_t i = 0; i < SHARED_SIZE; i++)
+		if (theirs[i] != 0x5a)
+			return false;
+	ours[1] = 1;
+	theirs[SHARED_SIZE - 1] = 2;
+	return theirs[1] == 1 && ours[SHARED_SIZE - 1] == 2;
+}
+
+void check_sharing(struct doctor *d, struct finding *f)
+{
+	_cleanup_(shared_deinit) struct shared s = {0};
+	int r;
+
+	if (!needs_daemon(d, f))
+		return;
+	r = shared_make(&s, d->node.status.node);
+	if (r)
+		finding_set(f, VERDICT_FAILED,
+			"the checks of the kernel and of the limits below may show the cause",
+			"cannot share memory: failed to %s: %s", s.step, node_result_text(r));
+	else if (!shared_agrees(&s))
+		finding_set(f, VERDICT_FAILED, "this is a bug of Causeway: please report it",
+			"memory was exported, imported and mapped, but the two sides differ");
+	else
+		finding_set(f, VERDICT_OK, NULL,
+			"%u KiB exported, published, imported and mapped; both sides see the other's "
+			"stores", SHARED_SIZE / 1024);
+}
+
+static const char *stage_name(uint32_t stage)
+{
+	switch (stage) {
+	case WIRE_CHECK_API:
+		return "switch it on";
+	case WIRE_CHECK_REGISTER:
+		return "register the map";
+	case WIRE_CHECK_PROTECT:
+		return "write-protect the map";
+	case WIRE_CHECK_RELEASE:
+		return "release the map";
+	}
+	return "?";
+}
+
+/* Has the daemon watch a live map of ours, once, as coherent maps of other nodes need it. */
+static int ask_check(cw_handle import, struct wire_check_map_reply *ret)
+{
+	struct wire_message request = {.type = WIRE_CHECK_MAP};
+	struct cw_import *i = cw_import_ref(import);
+	struct cw_reply reply;
+	int r;
+
+	if (!i)
+		return STATUS_BAD_HANDLE;
+	request.check_map.slot = i->map_slot;
+	cw_import_put(i);
+	r = cw_call(&request, NULL, 0, &reply);
+	if (r == 0)
+		*ret = reply.message.check_map_reply;
+	return r;
+}
+
+void check_watching(struct doctor *d, struct finding *f)
+{
+	_cleanup_(shared_deinit) struct shared s = {0};
+	struct wire_check_map_reply reply;
+	int r;
+
+	if (!needs_daemon(d, f))
+		return;
+	r = shared_make(&s, d->node.status.node);
+	if (r == 0)
+		r = ask_check(s.import, &reply);
+	if (r)
+		finding_set(f, VERDICT_FAILED, "see sharing, above",
+			"the daemon cannot watch a map: %s", node_result_text(r));
+	else if (reply.stage == WIRE_CHECK_DONE)
+		finding_set(f, VERDICT_OK, NULL,
+			"the daemon registered, write-protected and released a live map");
+	else if (reply.stage == WIRE_CHECK_NO_UFFD)
+		finding_set(f, VERDICT_WARNING, "see userfaultfd, below",
+			"the daemon cannot watch maps: this process could not give it a userfaultfd; "
+			"sharing on this node works without");
+	else
+		finding_set(f, VERDICT_WARNING, "see userfaultfd, below",
+			"the daemon cannot watch maps: failed to %s: %s; sharing on this node works "
+			"without", stage_name(reply.stage), strerror((int)reply.error));
+}

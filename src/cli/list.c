@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* causeway list */
+#include <string.h>
+#include "cli/command.h"
+#include "cli/node.h"
+#include "cli/segment.h"
+
+static void print(const struct invocation *in, const struct node *node, const Table *t)
+{
+	struct json_object *root;
+
+	if (!in->option[OPTION_JSON]) {
+		if (!in->option[OPTION_NOHEADINGS])
+			node_print(node, stdout);
+		table_print(t, !in->option[OPTION_NOHEADINGS], stdout);
+		return;
+	}
+	root = json_object_new_object();
+	json_object_object_add(root, "daemon", node_json(node));
+	json_object_object_add(root, "segments", table_json(t));
+	json_print(root, stdout);
+}
+
+int list_run(const struct invocation *in)
+{
+	_cleanup_(table_free_p) Table *t = table_new(segment_columns, SEGMENT_COLUMNS);
+	_cleanup_(segments_deinit) struct segments segments = {0};
+	const char *columns = in->option[OPTION_COLUMNS];
+	struct node node;
+	uint32_t space;
+	int r;
+
+	if (columns && !strcmp(columns, "help")) {
+		table_print_columns(t, stdout);
+		return EXIT_OK;
+	}
+	r = columns ? table_select(t, columns) : 0;
+	if (!r)
+		r = segments_space(in, &space);
+	if (!r)
+		r = node_find(false, &node);
+	if (!r)
+		r = segments_fetch(space, &segments);
+	if (r)
+		return r;
+	for (size_t i = 0; i < segments.n; i++)
+		segment_row(t, &segments.rows[i], in->option[OPTION_BYTES]);
+	print(in, &node, t);
+	return EXIT_OK;
+}

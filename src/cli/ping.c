@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* causeway ping: round trips to the daemon */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/parse.h"
+#include "cli/command.h"
+#include "cli/node.h"
+
+#define COUNT_DEFAULT 100u
+#define COUNT_MAX 1000000u
+
+enum { PING_COUNT, PING_MIN, PING_MEDIAN, PING_P99, PING_MAX };
+
+static const struct column columns[] = {
+	[PING_COUNT] = {"COUNT", "round trips", 0},
+	[PING_MIN] = {"MIN_NS", "shortest", 0},
+	[PING_MEDIAN] = {"MEDIAN_NS", "half of them took at most this", 0},
+	[PING_P99] = {"P99_NS", "99 of 100 took at most this", 0},
+	[PING_MAX] = {"MAX_NS", "longest", 0},
+};
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int measure(uint64_t *times, uint32_t n)
+{
+	struct cw_reply reply;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct wire_message request = {.type = WIRE_PING};
+		uint64_t start = clock_now();
+		int r = node_call(&request, "ping the daemon", &reply);
+
+		if (r)
+			return r;
+		times[i] = clock_now() - start;
+	}
+	qsort(times, n, sizeof(*times), by_value);
+	return 0;
+}
+
+/* sorted: n times; the smallest that at least percent of them do not exceed */
+static uint64_t percentile(const uint64_t *sorted, uint32_t n, uint32_t percent)
+{
+	return sorted[((uint64_t)n * percent + 99) / 100 - 1];
+}
+
+static void print(const struct invocation *in, const struct node *node, const uint64_t *times,
+	uint32_t n)
+{
+	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
+	uint64_t median = percentile(times, n, 50), p99 = percentile(times, n, 99);
+	struct json_object *root;
+
+	if (!in->option[OPTION_JSON]) {
+		node_print(node, stdout);
+		printf("%u round trips: min %.1f us, median %.1f us, p99 %.1f us, max %.1f us\n", n,
+			(double)times[0] / 1e3, (double)median / 1e3, (double)p99 / 1e3,
+			(double)times[n - 1] / 1e3);
+		return;
+	}
+	table_row(t);
+	table_number(t, PING_COUNT, n);
+	table_number(t, PING_MIN, times[0]);
+	table_number(t, PING_MEDIAN, median);
+	table_number(t, PING_P99, p99);
+	table_number(t, PING_MAX, times[n - 1]);
+	root = json_object_new_object();
+	json_object_object_add(root, "daemon", node_json(node));
+	json_object_object_add(root, "round_trips", table_json_row(t));
+	json_print(root, stdout);
+}
+
+int ping_run(const struct invocation *in)
+{
+	const char *text = in->option[OPTION_COUNT];
+	_cleanup_free_ uint64_t *times = NULL;
+	uint32_t n = COUNT_DEFAULT;
+	struct node node;
+	int r;
+
+	if (text && (parse_u32(text, &n) < 0 || n < 1 || n > COUNT_MAX))
+		return fail_usage("--count=%s: must be a number from 1 to %u.", text, COUNT_MAX);
+	times = calloc(n, sizeof(*times));
+	if (!times)
+		return fail("out of memory");
+	r = node_find(true, &node);
+	if (!r)
+		r = measure(times, n);
+	if (r)
+		return r;
+	print(in, &node, times, n);
+	return EXIT_OK;
+}
