@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/export.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include "base/cleanup.h"
@@ -9,12 +10,12 @@
 #include "memory/memfd.h"
 #include "wire/status.h"
 
-/* All exports by address, to refuse overlaps; and the adopter that works for all of them. */
+/* All exports, from before their memory is touched; and the adopter that works for all of them. */
 static struct {
 	pthread_mutex_t lock;
-	struct list exports;
+	void *ranges; /* tsearch tree, ordered by address; overlapping ranges count as equal */
 	MemoryAdopter *adopter;
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .exports = {&all.exports, &all.exports}};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void release(struct cw_export *export)
 {
@@ -125,33 +126,38 @@ static int move(struct cw_export *export, int fd)
 
 /* --- create and destroy ------------------------------------------------------------------------------- */
 
-/* Enters the export in the list unless its range touches another's. */
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct cw_export *x = a, *y = b;
+	uintptr_t xs = (uintptr_t)x->address, ys = (uintptr_t)y->address;
+
+	if (xs + x->size <= ys)
+		return -1;
+	return ys + y->size <= xs;
+}
+
+/* Enters the export in the tree unless its range touches another's. */
 static int claim_range(struct cw_export *export)
 {
-	uintptr_t start = (uintptr_t)export->address, end;
-	struct cw_export *other;
-	int r = 0;
+	struct cw_export **found;
+	uintptr_t end;
 
-	if (__builtin_add_overflow(start, export->size, &end))
+	if (__builtin_add_overflow((uintptr_t)export->address, export->size, &end))
 		return STATUS_BAD_SIZE;
 	pthread_mutex_lock(&all.lock);
-	list_for_each(other, &all.exports, link_exports)
-	{
-		uintptr_t s = (uintptr_t)other->address;
-
-		if (s < end && start < s + other->size)
-			r = STATUS_BAD_ADDRESS;
-	}
-	if (!r)
-		list_append(&all.exports, &export->link_exports);
+	found = tsearch(export, &all.ranges, compare_ranges);
 	pthread_mutex_unlock(&all.lock);
-	return r;
+	if (!found)
+		return -ENOMEM;
+	return *found == export ? 0 : STATUS_BAD_ADDRESS;
 }
 
 static void unclaim_range(struct cw_export *export)
 {
+	if (export->forked)
+		return;
 	pthread_mutex_lock(&all.lock);
-	list_unlink(&export->link_exports);
+	tdelete(export, &all.ranges, compare_ranges);
 	pthread_mutex_unlock(&all.lock);
 }
 
@@ -257,7 +263,6 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	export->address = address;
 	export->size = size;
 	export->flags = flags;
-	list_init(&export->link_exports);
 	pthread_mutex_init(&export->lock, NULL);
 	r = cw_link_get(&export->link);
 	if (r)
@@ -445,12 +450,36 @@ int cw_export_unpublish(cw_handle handle)
 	return r;
 }
 
-void cw_export_fork_child(void *object)
+void cw_export_fork_prepare(void)
 {
-	struct cw_export *export = object;
+	pthread_mutex_lock(&all.lock);
+}
 
+void cw_export_fork_parent(void)
+{
+	pthread_mutex_unlock(&all.lock);
+}
+
+static void inherit(const void *node, VISIT visit, void *unused)
+{
+	struct cw_export *export = *(struct cw_export *const *)node;
+
+	if (visit != preorder && visit != leaf)
+		return;
 	pthread_mutex_init(&export->lock, NULL);
-	atomic_store(&export->refs, 1);
+	atomic_store(&export->refs, 1); /* other holders were threads of the parent */
 	export->forked = true;
-	(void)memory_make_private(export->address, export->size, export->device, export->inode, export->fd);
+	if (export->inode)
+		(void)memory_make_private(
+			export->address, export->size, export->device, export->inode, export->fd);
+}
+
+void cw_export_fork_child(void)
+{
+	twalk_r(all.ranges, inherit, NULL);
+	/* what the child exports has nothing to do with the parent's; the tree's nodes stay allocated */
+	all.ranges = NULL;
+	memory_adopter_free(all.adopter);
+	all.adopter = NULL;
+	pthread_mutex_unlock(&all.lock);
 }

@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "base/list.h"
 #include "client/handle.h"
 #include "client/link.h"
 #include "client/signal.h"
@@ -23,7 +22,6 @@ struct cw_export {
 	_Atomic bool forked; /* inherited from the parent process */
 	_Atomic bool closed; /* destroyed; for those who still sleep on its cell */
 	cw_handle handle;
-	struct list link_exports; /* all exports, by the lock of export.c */
 	struct cw_link *link;
 	void *address;
 	uint64_t size;
@@ -60,6 +58,9 @@ CW_EXPORT int cw_export_unpublish(cw_handle handle);
 CW_EXPORT struct cw_export *cw_export_ref(cw_handle handle);
 CW_EXPORT void cw_export_put(struct cw_export *export);
 
-void cw_export_fork_child(void *object);
+/* fork: all inherited exports become private memory and handles that only destroy accepts. */
+void cw_export_fork_prepare(void);
+void cw_export_fork_parent(void);
+void cw_export_fork_child(void);
 
 #endif

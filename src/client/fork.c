@@ -11,19 +11,21 @@
 static void prepare(void)
 {
 	cw_link_fork_prepare();
+	cw_export_fork_prepare();
 	cw_handle_fork_prepare();
 }
 
 static void parent(void)
 {
 	cw_handle_fork_parent();
+	cw_export_fork_parent();
 	cw_link_fork_parent();
 }
 
 static void child(void)
 {
 	cw_handle_fork_child();
-	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
+	cw_export_fork_child();
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
 	cw_link_fork_child();
 }

@@ -205,6 +205,7 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	uint32_t rights, cw_handle *ret_handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = import_new();
+	cw_handle handle;
 	int fd, r;
 
 	if (!import)
@@ -223,12 +224,13 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 		return r;
 	r = keep_memory(import, fd);
 	if (!r)
-		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &import->handle);
+		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &handle);
 	if (r) {
 		request_disconnect(import);
 		return r;
 	}
-	*ret_handle = import->handle;
+	import->handle = handle;
+	*ret_handle = handle;
 	take_ptr(import);
 	return 0;
 }

@@ -42,9 +42,9 @@ struct cw_import {
 	_Atomic uint32_t api_epoch;
 
 	_Atomic uint32_t refs;
-	cw_handle handle;
-	pthread_mutex_t lock; /* of what follows */
-	bool forked;	      /* made by the parent: must connect anew */
+	_Atomic cw_handle handle; /* 0: disconnected */
+	_Atomic bool forked;	  /* made by the parent: must connect anew */
+	pthread_mutex_t lock;	  /* of what follows */
 	bool read_only;	      /* the memory must be mapped MAP_PRIVATE */
 	int fd;		      /* -1: not kept */
 	uint32_t index;	      /* at the daemon */

@@ -30,6 +30,22 @@ struct controller {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list controllers = {&controllers, &controllers};
 
+static void lock_list(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void unlock_list(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A fork in another thread must not leave the child with a locked list. */
+static void watch_fork(void)
+{
+	(void)pthread_atfork(lock_list, unlock_list, unlock_list);
+}
+
 uint32_t controller_kind(rsmapi_controller_handle_t handle)
 {
 	struct controller *c = cw_enter((cw_handle)handle, CW_CONTROLLER);
@@ -94,11 +110,13 @@ static int get_locked(uint32_t kind, uint32_t unit, cw_handle *ret_handle)
 RSM_API int rsm_get_controller(char *name, rsmapi_controller_handle_t *controller)
 {
 	uint32_t kind, unit;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	cw_handle h;
 	int r;
 
 	if (!controller)
 		return RSMERR_BAD_CTLR_HNDL;
+	pthread_once(&once, watch_fork);
 	r = resolve(name ? name : "loopback", &kind, &unit);
 	if (r)
 		return rsm_code(r, ABOUT_CONTROLLER);
