@@ -16,8 +16,8 @@
  * the caller answers STATUS_NO_MEMORY). On failure nothing has changed. One thread.
  *
  * Repeated requests: a restarted daemon may be asked again what its predecessor has already done.
- * The caller compares serials (client->serial, segment->serial) and never calls the engine twice
- * for one request; see daemon/manager-client.c.
+ * The caller keeps the serials of requests with its records of the objects and never calls the
+ * engine twice for one request; see daemon/manager-client.c.
  */
 
 #include <stdbool.h>
@@ -31,8 +31,7 @@
 #define ENGINE_ACCESS_MAX 16u /* entries of an access list */
 #define ENGINE_GROUPS_MAX 64u /* supplementary groups kept of one client */
 
-/* Segment ids of the space rsm: 1 … 0x3fffff are reserved, 0x80000000 … are chosen by the system.
- */
+/* Ids of the space rsm: up to 0x3fffff reserved, from 0x80000000 on chosen by the system. */
 #define ENGINE_RSM_RESERVED_END 0x3fffffu
 #define ENGINE_RSM_SYSTEM_BASE	0x80000000u
 
@@ -115,11 +114,10 @@ struct EngineSegment {
 	bool handed_out;   /* a client of another uid than this has had the present memory */
 	uint32_t n_access; /* while published, else 0 */
 	struct wire_access access[ENGINE_ACCESS_MAX];
-	struct list imports; /* EngineImport, connected ones */
-	uint32_t n_imports;  /* their number */
-	struct idtable
-		cells;	  /* EngineImport by cell; cell 0 is the exporter's (holds the segment) */
-	uint32_t n_cells; /* 1 + highest cell in use */
+	struct list imports;	/* EngineImport, connected ones */
+	uint32_t n_imports;	/* their number */
+	uint32_t n_cells;	/* 1 + highest cell in use */
+	struct idtable cells;	/* EngineImport by cell; 0 is the exporter's, holds the segment */
 	EngineSegment *next_id; /* in the bucket of the id index */
 	void *userdata;
 };

@@ -29,6 +29,8 @@ static void a_created_segment_is_bound(void **state)
 	assert_ptr_equal(engine_segment_find_instance(w.engine, s->instance), s);
 	assert_null(engine_segment_find(w.engine, WIRE_SPACE_RSM, 0));
 	assert_int_equal(engine_counts(w.engine).bytes, 2 * PAGE);
+	assert_int_equal(engine_node(w.engine), NODE);
+	assert_memory_equal(engine_limits(w.engine), &world_limits, sizeof(world_limits));
 	world_end(&w, a);
 	assert_int_equal(w.n_segment_frees, 1);
 }
@@ -131,6 +133,8 @@ static void reserved_ids_are_refused_in_the_space_rsm_only(void **state)
 		assert_int_equal(publish(s, fine[i]), 0);
 		assert_ptr_equal(engine_segment_find(w.engine, WIRE_SPACE_RSM, fine[i]), s);
 		assert_null(engine_segment_find(w.engine, WIRE_SPACE_SISCI, fine[i]));
+		/* in the same bucket */
+		assert_null(engine_segment_find(w.engine, WIRE_SPACE_RSM + (1u << 20), fine[i]));
 		assert_int_equal(engine_segment_unpublish(s, &move), 0);
 		assert_null(engine_segment_find(w.engine, WIRE_SPACE_RSM, fine[i]));
 	}
