@@ -18,10 +18,10 @@
 #include "bench.h"
 #include "pingpong.h"
 
-#define MAX_ROWS 32u
-#define MAX_ROUNDS 1000u
+#define MAX_ROWS       32u
+#define MAX_ROUNDS     1000u
 #define MAX_CONTENDERS 6u
-#define MAX_NOTES 4u
+#define MAX_NOTES      4u
 
 struct contender {
 	const char *name;
@@ -59,14 +59,14 @@ static const struct group {
 	void (*run)(struct bench *bench);
 	const char *what;
 } groups[] = {
-	{ "elements", group_elements, "put64 and get64, posted" },
-	{ "bulk", group_bulk, "put and get of 4 KiB to 256 MiB beside memcpy" },
-	{ "mapped", group_mapped, "loads and stores through a map" },
-	{ "signals", group_signals, "round trips of signals" },
-	{ "requests", group_requests, "connect and create beside bare round trips" },
-	{ "adoption", group_adoption, "adopting 1 GiB" },
-	{ "many", group_many, "10,000 segments" },
-	{ "idle", group_idle, "the daemon at rest" },
+	{"elements", group_elements, "put64 and get64, posted"},
+	{"bulk", group_bulk, "put and get of 4 KiB to 256 MiB beside memcpy"},
+	{"mapped", group_mapped, "loads and stores through a map"},
+	{"signals", group_signals, "round trips of signals"},
+	{"requests", group_requests, "connect and create beside bare round trips"},
+	{"adoption", group_adoption, "adopting 1 GiB"},
+	{"many", group_many, "10,000 segments"},
+	{"idle", group_idle, "the daemon at rest"},
 };
 
 #define N_GROUPS (sizeof(groups) / sizeof(*groups))
@@ -211,8 +211,8 @@ static struct summary summarize(const double *values, unsigned int n)
 		if (!isnan(values[i]))
 			kept[n_kept++] = values[i];
 	if (!n_kept)
-		return (struct summary){ NAN, NAN, NAN };
-	return (struct summary){ bench_median(kept, n_kept), kept[0], kept[n_kept - 1] };
+		return (struct summary){NAN, NAN, NAN};
+	return (struct summary){bench_median(kept, n_kept), kept[0], kept[n_kept - 1]};
 }
 
 static struct summary summarize_ratio(const double *values, const double *others, unsigned int n)
@@ -230,9 +230,8 @@ static struct summary summarize_ratio(const double *values, const double *others
 /* NaN: there is nothing to compare with. */
 static double limit_of(const struct bench_row *row, unsigned int n_rounds)
 {
-	double peer = row->n_contenders > 1 ?
-		summarize(row->contenders[1].values, n_rounds).median :
-		NAN;
+	double peer =
+		row->n_contenders > 1 ? summarize(row->contenders[1].values, n_rounds).median : NAN;
 
 	switch (row->limit) {
 	case BENCH_ABSOLUTE:
@@ -285,26 +284,28 @@ static void print_text(struct bench *bench, struct bench_row *row)
 	char limit[80];
 
 	describe_limit(row, limit, sizeof(limit));
-	printf("%s\n    limit: %s  %s   [ping-pong %.0f (%.0f-%.0f) ns, load %.1f-%.1f]\n", row->name,
-		limit, verdict_of(row, bench->n_rounds), pingpong.median, pingpong.low, pingpong.high,
-		load.low, load.high);
+	printf("%s\n    limit: %s  %s   [ping-pong %.0f (%.0f-%.0f) ns, load %.1f-%.1f]\n",
+		row->name, limit, verdict_of(row, bench->n_rounds), pingpong.median, pingpong.low,
+		pingpong.high, load.low, load.high);
 	for (unsigned int i = 0; i < row->n_contenders; ++i) {
 		struct contender *contender = &row->contenders[i];
 		struct summary value = summarize(contender->values, bench->n_rounds);
 		struct summary p99 = summarize(contender->p99, bench->n_rounds);
-		struct summary ratio = summarize_ratio(row->contenders[0].values, contender->values,
-			bench->n_rounds);
+		struct summary ratio = summarize_ratio(
+			row->contenders[0].values, contender->values, bench->n_rounds);
 
 		if (isnan(value.median)) {
 			printf("    %-26s not measured: %s\n", contender->name, contender->missing);
 			continue;
 		}
-		printf("    %-26s %10.4g %-3s (%.4g-%.4g)", contender->name, value.median / row->scale,
-			row->unit, value.low / row->scale, value.high / row->scale);
+		printf("    %-26s %10.4g %-3s (%.4g-%.4g)", contender->name,
+			value.median / row->scale, row->unit, value.low / row->scale,
+			value.high / row->scale);
 		if (!isnan(p99.median))
 			printf("  p99 %.4g", p99.median / row->scale);
 		if (i && !isnan(ratio.median))
-			printf("  causeway is %.3f of it (%.3f-%.3f)", ratio.median, ratio.low, ratio.high);
+			printf("  causeway is %.3f of it (%.3f-%.3f)", ratio.median, ratio.low,
+				ratio.high);
 		putchar('\n');
 	}
 	for (unsigned int i = 0; i < row->n_notes; ++i)
@@ -349,8 +350,8 @@ static void print_json(struct bench *bench, struct bench_row *row)
 		struct contender *contender = &row->contenders[i];
 		struct summary value = summarize(contender->values, bench->n_rounds);
 		struct summary p99 = summarize(contender->p99, bench->n_rounds);
-		struct summary ratio = summarize_ratio(row->contenders[0].values, contender->values,
-			bench->n_rounds);
+		struct summary ratio = summarize_ratio(
+			row->contenders[0].values, contender->values, bench->n_rounds);
 
 		printf("%s\n      {", i ? "," : "");
 		print_string("name", contender->name, ", ");
@@ -393,10 +394,11 @@ static void print_machine(const struct bench *bench)
 
 	uname(&uts);
 	if (bench->json)
-		printf("{\"kernel\": \"%s %s\", \"cpus\": %ld, \"rounds\": %u, \"rows\": [", uts.release,
-			uts.machine, sysconf(_SC_NPROCESSORS_ONLN), bench->n_rounds);
+		printf("{\"kernel\": \"%s %s\", \"cpus\": %ld, \"rounds\": %u, \"rows\": [",
+			uts.release, uts.machine, sysconf(_SC_NPROCESSORS_ONLN), bench->n_rounds);
 	else
-		printf("Linux %s %s, %ld CPUs; %u rounds; medians (range), ratios of medians (range of the "
+		printf("Linux %s %s, %ld CPUs; %u rounds; medians (range), ratios of medians "
+		       "(range of the "
 		       "rounds' ratios)\n\n",
 			uts.release, uts.machine, sysconf(_SC_NPROCESSORS_ONLN), bench->n_rounds);
 	fflush(stdout);
@@ -432,7 +434,8 @@ static bool run_group(struct bench *bench, const struct group *group)
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
 	if (WIFSIGNALED(status))
-		fprintf(stderr, "bench: group %s: killed by signal %d\n", group->name, WTERMSIG(status));
+		fprintf(stderr, "bench: group %s: killed by signal %d\n", group->name,
+			WTERMSIG(status));
 	else
 		fprintf(stderr, "bench: group %s failed\n", group->name);
 	return false;
@@ -475,11 +478,11 @@ static void check_names(char **names)
 static void parse_options(struct bench *bench, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "quick", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"json", no_argument, NULL, 'j'},
+		{"rounds", required_argument, NULL, 'r'},
+		{"quick", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option;
 
@@ -508,7 +511,7 @@ static void parse_options(struct bench *bench, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct bench bench = { .n_rounds = 12 };
+	static struct bench bench = {.n_rounds = 12};
 	bool well = true;
 
 	parse_options(&bench, argc, argv);
@@ -527,6 +530,7 @@ int main(int argc, char **argv)
 	if (bench.json)
 		puts("\n]}");
 	else
-		printf("\n%u rows, %u limits missed\n", bench.common->n_printed, bench.common->n_missed);
+		printf("\n%u rows, %u limits missed\n", bench.common->n_printed,
+			bench.common->n_missed);
 	return well ? 0 : 1;
 }

@@ -9,8 +9,8 @@
  * goes the cache-line ping-pong across the two cores, because that is what moves by itself here.
  *
  * A row's first contender is ours; the second is the one that the limit speaks of. Printed are the
- * medians over the rounds, the ratio of each contender to ours of the same round with its range, and
- * whether the limit was kept.
+ * medians over the rounds, the ratio of each contender to ours of the same round with its range,
+ * and whether the limit was kept.
  *
  * Benchmarks give up loudly: bench_fail() ends the group, the others go on.
  */
@@ -88,8 +88,8 @@ void *bench_shared_memory(size_t size); /* shared anonymous, populated */
 /* A memfd, allocated, mapped shared and populated: what a segment is made of. */
 void *bench_memfd(size_t size, int *ret_fd);
 
-/* The other process of a benchmark: runs main(channel) and ends with the group. channel is one end of
- * a stream socket. */
+/* The other process of a benchmark: runs main(channel) and ends with the group. channel is one end
+ * of a stream socket. */
 struct bench_partner {
 	pid_t pid;
 	int channel;
@@ -102,8 +102,8 @@ uint64_t bench_receive(int channel);
 struct bench_peer;
 struct bench_peer *bench_peer(const char *const command[], int cpu);
 const char *bench_peer_missing(const struct bench_peer *peer); /* NULL: it is there */
-double bench_peer_time(struct bench_peer *peer, const char *operation, size_t size,
-	unsigned long n);
+double bench_peer_time(
+	struct bench_peer *peer, const char *operation, size_t size, unsigned long n);
 struct bench_peer *bench_peer_ucx(int cpu);
 struct bench_peer *bench_peer_oshmem(int cpu);
 struct bench_peer *bench_peer_mpi(int cpu);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exporting 1 GiB that the program already has: how long it takes, and how long a thread that goes on
- * storing into it is held up at a time.
+ * Exporting 1 GiB that the program already has: how long it takes, and how long a thread that goes
+ * on storing into it is held up at a time.
  */
 
 #include <pthread.h>
@@ -12,9 +12,9 @@
 #include <unistd.h>
 #include "segment.h"
 
-#define SIZE (1ul << 30)
-#define CHUNK (2ul << 20)
-#define STALL_NS 15000 /* a store that takes longer waited; page faults take a tenth of it */
+#define SIZE	    (1ul << 30)
+#define CHUNK	    (2ul << 20)
+#define STALL_NS    15000 /* a store that takes longer waited; page faults take a tenth of it */
 #define MOST_STALLS 65536u
 
 struct writer {
@@ -96,8 +96,8 @@ static double copy_of_a_chunk(const void *from, void *to)
 	return bench_median(times, SIZE / CHUNK);
 }
 
-static double create_beside_writer(void *memory, struct writer *writer,
-	rsm_memseg_export_handle_t *ret_export)
+static double create_beside_writer(
+	void *memory, struct writer *writer, rsm_memseg_export_handle_t *ret_export)
 {
 	pthread_t thread;
 	double time;
@@ -124,14 +124,14 @@ static void sample_stalls(struct bench_row *row, struct writer *writer)
 		return;
 	}
 	median = bench_median(writer->stalls, writer->n_stalls);
-	bench_sample(row, "causeway", median,
-		bench_percentile(writer->stalls, writer->n_stalls, 99));
+	bench_sample(
+		row, "causeway", median, bench_percentile(writer->stalls, writer->n_stalls, 99));
 }
 
 void group_adoption(struct bench *bench)
 {
 	struct bench_row *alone, *undo, *beside, *stall;
-	struct writer writer = { .stalls = calloc(MOST_STALLS, sizeof(double)) };
+	struct writer writer = {.stalls = calloc(MOST_STALLS, sizeof(double))};
 	void *memory = bench_memory(SIZE), *copy = bench_memfd(SIZE, NULL);
 	size_t n_stalls = 0;
 
@@ -156,6 +156,7 @@ void group_adoption(struct bench *bench)
 		bench_sample(stall, "copy of 2 MiB", copy_of_a_chunk(memory, copy), BENCH_NONE);
 		destroy(export);
 	}
-	bench_note(stall, "stalls above %d us: %zu in all rounds; p99 is over the stalls of a round",
+	bench_note(stall,
+		"stalls above %d us: %zu in all rounds; p99 is over the stalls of a round",
 		STALL_NS / 1000, n_stalls);
 }

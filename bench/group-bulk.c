@@ -60,11 +60,11 @@ static const struct {
 	const char *name;
 	unsigned long n;
 } sizes[] = {
-	{ 4096, "4 KiB", 500 },
-	{ 65536, "64 KiB", 50 },
-	{ 1 << 20, "1 MiB", 5 },
-	{ 16 << 20, "16 MiB", 1 },
-	{ 256 << 20, "256 MiB", 1 },
+	{4096, "4 KiB", 500},
+	{65536, "64 KiB", 50},
+	{1 << 20, "1 MiB", 5},
+	{16 << 20, "16 MiB", 1},
+	{256 << 20, "256 MiB", 1},
 };
 
 #define N_SIZES (sizeof(sizes) / sizeof(*sizes))
@@ -105,17 +105,19 @@ static void sample(const struct direction *direction, size_t which, struct block
 	second = bench_time(ours_first ? copy : ours, block, n, NULL);
 	bench_sample(row, "causeway", ours_first ? first : second, BENCH_NONE);
 	bench_sample(row, "memcpy, the same pages", ours_first ? second : first, BENCH_NONE);
-	bench_sample(row, "memcpy, another memfd", bench_time(copy, &with_other, n, NULL), BENCH_NONE);
+	bench_sample(
+		row, "memcpy, another memfd", bench_time(copy, &with_other, n, NULL), BENCH_NONE);
 	bench_peer_sample(row, "UCX", direction->ucx, direction->operation, block->size, n);
-	bench_peer_sample(row, "OpenSHMEM", direction->oshmem, direction->operation, block->size, n);
+	bench_peer_sample(
+		row, "OpenSHMEM", direction->oshmem, direction->operation, block->size, n);
 }
 
 static void *map_again(rsm_memseg_id_t id)
 {
 	void *address = NULL;
 
-	bench_rsm(rsm_memseg_import_map(bench_import(id), &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0,
-			  LARGEST),
+	bench_rsm(rsm_memseg_import_map(
+			  bench_import(id), &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, LARGEST),
 		"rsm_memseg_import_map");
 	memset(address, 1, LARGEST);
 	return address;
@@ -127,10 +129,10 @@ void group_bulk(struct bench *bench)
 	rsm_memseg_id_t id = bench_exporter(LARGEST);
 	struct bench_peer *ucx = bench_peer_ucx(cpu), *oshmem = bench_peer_oshmem(cpu);
 	struct direction directions[] = {
-		{ .ours = put, .copy = copy_out, .operation = "put", .ucx = ucx, .oshmem = oshmem },
-		{ .ours = get, .copy = copy_in, .operation = "get", .ucx = ucx, .oshmem = oshmem },
+		{.ours = put, .copy = copy_out, .operation = "put", .ucx = ucx, .oshmem = oshmem},
+		{.ours = get, .copy = copy_in, .operation = "get", .ucx = ucx, .oshmem = oshmem},
 	};
-	struct block block = { .import = bench_import(id), .size = LARGEST };
+	struct block block = {.import = bench_import(id), .size = LARGEST};
 	rsmapi_barrier_t barrier;
 
 	block.local = bench_memory(LARGEST);
@@ -147,7 +149,8 @@ void group_bulk(struct bench *bench)
 		bench_pin(0, cpu);
 		for (size_t i = 0; i < N_SIZES; ++i)
 			for (size_t j = 0; j < 2; ++j)
-				sample(&directions[j], i, &block, other, bench_round_number(bench) % 2);
+				sample(&directions[j], i, &block, other,
+					bench_round_number(bench) % 2);
 		munmap(other, LARGEST);
 		bench_rsm(block.code, "put or get");
 	}

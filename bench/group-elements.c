@@ -7,7 +7,7 @@
 #include "segment.h"
 
 #define WINDOW 32768u
-#define BATCH 10000u
+#define BATCH  10000u
 
 struct elements {
 	rsm_memseg_import_handle_t import;
@@ -34,7 +34,8 @@ static void get64(void *context, unsigned long n)
 	int code = 0;
 
 	for (uint64_t i = 0; i < n; ++i) {
-		code |= rsm_memseg_import_get64(elements->import, (off_t)(i * 8 % WINDOW), &value, 1);
+		code |= rsm_memseg_import_get64(
+			elements->import, (off_t)(i * 8 % WINDOW), &value, 1);
 		sum += value;
 	}
 	elements->code |= code;
@@ -90,15 +91,16 @@ static void sample(struct bench_row *row, struct elements *elements, bench_work 
 	bench_peer_sample(row, "UCX put_nbi/get_nbi", peers->ucx, operation, 8, BATCH);
 	bench_peer_sample(row, "OpenSHMEM", peers->oshmem, operation, 8, BATCH);
 	bench_peer_sample(row, "Open MPI", peers->mpi, operation, 8, BATCH);
-	bench_sample(row, "bare loads or stores", bench_time(bare, memory, BATCH, NULL), BENCH_NONE);
+	bench_sample(
+		row, "bare loads or stores", bench_time(bare, memory, BATCH, NULL), BENCH_NONE);
 }
 
 void group_elements(struct bench *bench)
 {
 	int cpu = bench_cpu(1);
 	rsm_memseg_id_t id = bench_exporter(1 << 20);
-	struct peers peers = { bench_peer_ucx(cpu), bench_peer_oshmem(cpu), bench_peer_mpi(cpu) };
-	struct elements elements = { .import = bench_import(id) };
+	struct peers peers = {bench_peer_ucx(cpu), bench_peer_oshmem(cpu), bench_peer_mpi(cpu)};
+	struct elements elements = {.import = bench_import(id)};
 	void *memory = bench_memfd(1 << 20, NULL);
 	struct bench_row *put, *put_span, *get, *get_span;
 
@@ -106,7 +108,8 @@ void group_elements(struct bench *bench)
 	put_span = bench_row(bench, "put64, in a span", "ns", 1, BENCH_ABSOLUTE, 12);
 	get = bench_row(bench, "get64, implicit", "ns", 1, BENCH_ABSOLUTE, 30);
 	get_span = bench_row(bench, "get64, in a span", "ns", 1, BENCH_ABSOLUTE, 12);
-	bench_rsm(rsm_memseg_import_init_barrier(elements.import, RSM_BAR_DEFAULT, &elements.barrier),
+	bench_rsm(
+		rsm_memseg_import_init_barrier(elements.import, RSM_BAR_DEFAULT, &elements.barrier),
 		"rsm_memseg_import_init_barrier");
 	while (bench_round(bench)) {
 		bench_pin(0, cpu);

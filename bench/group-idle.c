@@ -57,7 +57,8 @@ void group_idle(struct bench *bench)
 	unsigned int n;
 
 	bench_at_most_rounds(bench, 1);
-	row = bench_row(bench, "daemon and keeper at rest: switches in 10 s", "", 1, BENCH_ABSOLUTE, 0);
+	row = bench_row(
+		bench, "daemon and keeper at rest: switches in 10 s", "", 1, BENCH_ABSOLUTE, 0);
 	bench_import(id);
 	n = bench_node(pids);
 	if (!n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 10,000 published segments of one process that may open 1,024 descriptors: time, the node's memory,
- * and whether another process's connect notices.
+ * 10,000 published segments of one process that may open 1,024 descriptors: time, the node's
+ * memory, and whether another process's connect notices.
  */
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "segment.h"
 
 #define N_SEGMENTS 10000u
-#define PAGE 4096u
+#define PAGE	   4096u
 
 static rsm_memseg_export_handle_t exports[N_SEGMENTS];
 
@@ -23,8 +23,8 @@ static double create_all(char *memory)
 	for (size_t i = 0; i < N_SEGMENTS; ++i) {
 		rsm_memseg_id_t id = 0;
 
-		bench_rsm(rsm_memseg_export_create(bench_controller(), &exports[i], memory + i * PAGE, PAGE,
-				  0),
+		bench_rsm(rsm_memseg_export_create(
+				  bench_controller(), &exports[i], memory + i * PAGE, PAGE, 0),
 			"rsm_memseg_export_create, many");
 		bench_rsm(rsm_memseg_export_publish(exports[i], &id, NULL, 0),
 			"rsm_memseg_export_publish, many");
@@ -44,7 +44,7 @@ static double destroy_all(void)
 /* Creates at one word, destroys at the next; answers with the ns. */
 static void crowd(int channel, void *unused)
 {
-	struct rlimit limit = { 1024, 1024 };
+	struct rlimit limit = {1024, 1024};
 	char *memory = bench_memory((size_t)N_SEGMENTS * PAGE);
 
 	if (setrlimit(RLIMIT_NOFILE, &limit))
@@ -111,7 +111,8 @@ void group_many(struct bench *bench)
 	double before, p99, median;
 
 	bench_at_most_rounds(bench, 10);
-	create = bench_row(bench, "10,000 segments: create and publish", "s", 1e9, BENCH_ABSOLUTE, 1e9);
+	create = bench_row(
+		bench, "10,000 segments: create and publish", "s", 1e9, BENCH_ABSOLUTE, 1e9);
 	destroy = bench_row(bench, "10,000 segments: destroy", "s", 1e9, BENCH_SHOWN, 0);
 	memory = bench_row(bench, "10,000 segments: memory of daemon and keeper, each", "KiB", 1024,
 		BENCH_ABSOLUTE, 2048);
@@ -121,9 +122,10 @@ void group_many(struct bench *bench)
 	while (bench_round(bench)) {
 		median = bench_time(connect_and_disconnect, &id, 1, &p99);
 		bench_sample(create, "causeway", ask(channel), BENCH_NONE);
-		bench_sample(memory, "causeway", (node_resident() - before) / N_SEGMENTS, BENCH_NONE);
-		bench_sample(connect, "causeway",
-			bench_time(connect_and_disconnect, &id, 1, NULL), BENCH_NONE);
+		bench_sample(
+			memory, "causeway", (node_resident() - before) / N_SEGMENTS, BENCH_NONE);
+		bench_sample(connect, "causeway", bench_time(connect_and_disconnect, &id, 1, NULL),
+			BENCH_NONE);
 		bench_sample(connect, "connect, 1 segment", median, p99);
 		bench_sample(destroy, "causeway", ask(channel), BENCH_NONE);
 	}

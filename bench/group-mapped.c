@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include "segment.h"
 
-#define SIZE (256ul << 20)
+#define SIZE  (256ul << 20)
 #define WORDS (SIZE / sizeof(uint64_t))
 
 static volatile uint64_t sink;
@@ -60,10 +60,10 @@ static const struct {
 	bench_work work;
 	unsigned long n;
 } patterns[] = {
-	{ "mapped: loads in order", load_in_order, WORDS / 16 },
-	{ "mapped: stores in order", store_in_order, WORDS / 16 },
-	{ "mapped: loads at random", load_at_random, 200000 },
-	{ "mapped: stores at random", store_at_random, 200000 },
+	{"mapped: loads in order", load_in_order, WORDS / 16},
+	{"mapped: stores in order", store_in_order, WORDS / 16},
+	{"mapped: loads at random", load_at_random, 200000},
+	{"mapped: stores at random", store_at_random, 200000},
 };
 
 #define N_PATTERNS (sizeof(patterns) / sizeof(*patterns))
@@ -119,7 +119,8 @@ void group_mapped(struct bench *bench)
 		anonymous = ours_first ? NULL : bench_shared_memory(SIZE);
 		bench_send(channel, 0);
 		import = bench_import((rsm_memseg_id_t)bench_receive(channel));
-		bench_rsm(rsm_memseg_import_map(import, &mapped, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
+		bench_rsm(rsm_memseg_import_map(
+				  import, &mapped, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
 			"rsm_memseg_import_map");
 		touch(mapped);
 		if (!anonymous)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What needs the daemon, beside bare round trips: to a process that waits in epoll for requests on a
- * seqpacket socket and answers each with a descriptor. Both on the same core and across.
+ * What needs the daemon, beside bare round trips: to a process that waits in epoll for requests on
+ * a seqpacket socket and answers each with a descriptor. Both on the same core and across.
  */
 
 #include <string.h>
@@ -11,13 +11,13 @@
 #include <unistd.h>
 #include "segment.h"
 
-#define SIZE 65536u
+#define SIZE   65536u
 #define PACKET 64u
 
 static void send_answer(int socket, int fd)
 {
-	char packet[PACKET] = { 0 }, control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec data = { packet, sizeof(packet) };
+	char packet[PACKET] = {0}, control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec data = {packet, sizeof(packet)};
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
@@ -42,7 +42,7 @@ struct bare {
 static void serve(int channel, void *context)
 {
 	struct bare *bare = context;
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = {.events = EPOLLIN};
 	int epoll = epoll_create1(EPOLL_CLOEXEC), fd;
 	char packet[PACKET];
 
@@ -60,8 +60,8 @@ static void serve(int channel, void *context)
 
 static void bare_trip(struct bare *bare)
 {
-	char packet[PACKET] = { 0 }, control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = { packet, sizeof(packet) };
+	char packet[PACKET] = {0}, control[CMSG_SPACE(sizeof(int))];
+	struct iovec data = {packet, sizeof(packet)};
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
@@ -105,7 +105,8 @@ static void connect_and_map(void *context, unsigned long n)
 		rsm_memseg_import_handle_t import = bench_import(*id);
 		void *address = NULL;
 
-		bench_rsm(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
+		bench_rsm(rsm_memseg_import_map(
+				  import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
 			"rsm_memseg_import_map");
 		bench_rsm(rsm_memseg_import_unmap(import), "rsm_memseg_import_unmap");
 		bench_rsm(rsm_memseg_import_disconnect(import), "rsm_memseg_import_disconnect");
@@ -120,7 +121,8 @@ static void create_and_publish(void *context, unsigned long n)
 
 		bench_rsm(rsm_memseg_export_create(bench_controller(), &export, context, SIZE, 0),
 			"rsm_memseg_export_create");
-		bench_rsm(rsm_memseg_export_publish(export, &id, NULL, 0), "rsm_memseg_export_publish");
+		bench_rsm(rsm_memseg_export_publish(export, &id, NULL, 0),
+			"rsm_memseg_export_publish");
 		bench_rsm(rsm_memseg_export_unpublish(export), "rsm_memseg_export_unpublish");
 		bench_rsm(rsm_memseg_export_destroy(export), "rsm_memseg_export_destroy");
 	}
@@ -148,8 +150,9 @@ static void place(const struct bench_partner *server, int cpu)
 
 void group_requests(struct bench *bench)
 {
-	static const char *const one = "bare round trip", *const three = "3 bare round trips, 2 copies";
-	struct bare bare = { .local = bench_memory(SIZE), .shared = bench_memfd(SIZE, NULL) };
+	static const char *const one = "bare round trip", *const three =
+								  "3 bare round trips, 2 copies";
+	struct bare bare = {.local = bench_memory(SIZE), .shared = bench_memfd(SIZE, NULL)};
 	struct bench_row *connect[2], *create[2];
 	void *memory = bench_memory(SIZE);
 	struct bench_partner server;
@@ -162,14 +165,14 @@ void group_requests(struct bench *bench)
 	bare.server = pair[1];
 	server = bench_partner(serve, &bare);
 	id = bench_exporter(SIZE);
-	connect[0] = bench_row(bench, "connect, map, unmap, disconnect; same core", "us", 1000,
-		BENCH_RATIO, 1.5);
-	connect[1] =
-		bench_row(bench, "connect, map, unmap, disconnect; across", "us", 1000, BENCH_RATIO, 1.5);
+	connect[0] = bench_row(
+		bench, "connect, map, unmap, disconnect; same core", "us", 1000, BENCH_RATIO, 1.5);
+	connect[1] = bench_row(
+		bench, "connect, map, unmap, disconnect; across", "us", 1000, BENCH_RATIO, 1.5);
 	create[0] = bench_row(bench, "create, publish, unpublish, destroy; same core", "us", 1000,
 		BENCH_RATIO, 1);
-	create[1] = bench_row(bench, "create, publish, unpublish, destroy; across", "us", 1000,
-		BENCH_RATIO, 1);
+	create[1] = bench_row(
+		bench, "create, publish, unpublish, destroy; across", "us", 1000, BENCH_RATIO, 1);
 	while (bench_round(bench)) {
 		bench_pin(0, bench_cpu(1));
 		for (unsigned int across = 0; across < 2; ++across) {

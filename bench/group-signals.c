@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Round trips of signals between two processes, each of which has a segment that the other imports:
- * post to the import, the exporter waits. Beside it the least that gives the same: a byte in a pipe,
- * poll() of two descriptors (a waiter also watches for the end of the other side) and read().
+ * post to the import, the exporter waits. Beside it the least that gives the same: a byte in a
+ * pipe, poll() of two descriptors (a waiter also watches for the end of the other side) and read().
  *
  * Each variant is a pair of processes of its own, pinned before they first call the library, since
- * whether a waiter may spin depends on the CPUs it is allowed. The second answers for ever; the first
- * measures when told.
+ * whether a waiter may spin depends on the CPUs it is allowed. The second answers for ever; the
+ * first measures when told.
  */
 
 #include <poll.h>
@@ -45,8 +45,8 @@ static void post(struct side *side)
 static void wait_in_poll(struct side *side)
 {
 	struct pollfd fds[] = {
-		{ .fd = side->in, .events = POLLIN },
-		{ .fd = side->watched, .events = POLLIN },
+		{.fd = side->in, .events = POLLIN},
+		{.fd = side->watched, .events = POLLIN},
 	};
 	char byte;
 
@@ -54,7 +54,8 @@ static void wait_in_poll(struct side *side)
 		bench_fail("the other process is gone");
 }
 
-/* Sleeps for good after 20 ms without a signal, so that pairs which are not measured do not disturb. */
+/* Sleeps for good after 20 ms without a signal, so that pairs which are not measured do not
+ * disturb. */
 static void wait_spinning(struct side *side)
 {
 	int code = RSMERR_TIMEOUT;
@@ -116,14 +117,14 @@ static void make_pipes(struct side *here, struct side *there)
 
 	if (pipe(forth) || pipe(back) || pipe(watched))
 		bench_fail("pipe: %m");
-	*here = (struct side){ .pair = here->pair, .in = back[0], .out = forth[1] };
-	*there = (struct side){ .pair = here->pair, .in = forth[0], .out = back[1] };
+	*here = (struct side){.pair = here->pair, .in = back[0], .out = forth[1]};
+	*there = (struct side){.pair = here->pair, .in = forth[0], .out = back[1]};
 	here->watched = there->watched = watched[0];
 }
 
 static void measure(int channel, void *context)
 {
-	struct side here = { .pair = context }, there = { .pair = context };
+	struct side here = {.pair = context}, there = {.pair = context};
 	struct bench_partner partner;
 
 	if (here.pair->pipes)
@@ -157,11 +158,11 @@ static void sample(struct bench_row *row, const char *contender, int channel)
 void group_signals(struct bench *bench)
 {
 	static struct pair pairs[] = {
-		{ SAME_CORE, false },
-		{ SAME_CORE, true },
-		{ ACROSS, false },
-		{ ACROSS, true },
-		{ SPINNING, false },
+		{SAME_CORE, false},
+		{SAME_CORE, true},
+		{ACROSS, false},
+		{ACROSS, true},
+		{SPINNING, false},
 	};
 	static const char *const pipes = "pipe, poll of 2, read";
 	struct bench_row *same, *across, *spinning;
@@ -169,8 +170,10 @@ void group_signals(struct bench *bench)
 
 	for (size_t i = 0; i < 5; ++i)
 		channels[i] = bench_partner(measure, &pairs[i]).channel;
-	same = bench_row(bench, "signal round trip, asleep, same core", "us", 1000, BENCH_RATIO, 1.15);
-	across = bench_row(bench, "signal round trip, asleep, across", "us", 1000, BENCH_RATIO, 1.15);
+	same = bench_row(
+		bench, "signal round trip, asleep, same core", "us", 1000, BENCH_RATIO, 1.15);
+	across = bench_row(
+		bench, "signal round trip, asleep, across", "us", 1000, BENCH_RATIO, 1.15);
 	spinning = bench_row(bench, "signal round trip, spinning", "ns", 1, BENCH_RATIO, 5);
 	while (bench_round(bench)) {
 		sample(same, "causeway", channels[0]);
@@ -178,6 +181,7 @@ void group_signals(struct bench *bench)
 		sample(across, "causeway", channels[2]);
 		sample(across, pipes, channels[3]);
 		sample(spinning, "causeway", channels[4]);
-		bench_sample(spinning, "cache-line ping-pong", bench_round_pingpong(bench), BENCH_NONE);
+		bench_sample(
+			spinning, "cache-line ping-pong", bench_round_pingpong(bench), BENCH_NONE);
 	}
 }

@@ -19,9 +19,9 @@
 #include <unistd.h>
 #include "bench.h"
 
-#define LEAST_TIME 20000000u /* ns: of one sample */
+#define LEAST_TIME    20000000u /* ns: of one sample */
 #define LEAST_REPEATS 9u
-#define MOST_REPEATS 4000u
+#define MOST_REPEATS  4000u
 #define MOST_PARTNERS 16u
 
 uint64_t bench_ticks(void)
@@ -67,7 +67,7 @@ double bench_percentile(const double *sorted, size_t n, double percent)
 
 int bench_cpu(unsigned int which)
 {
-	static int cpus[2] = { -1, -1 };
+	static int cpus[2] = {-1, -1};
 
 	if (cpus[0] < 0) {
 		cpu_set_t allowed;
@@ -253,7 +253,7 @@ uint64_t bench_receive(int channel)
 /* The keeper listens, so the socket's credentials name it; the daemon is its child. */
 unsigned int bench_node(pid_t ret_pids[2])
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = getenv("CAUSEWAY_SOCKET");
 	struct ucred credentials;
 	socklen_t size = sizeof(credentials);

@@ -3,9 +3,9 @@
 #define BENCH_PEER_LOOP_H
 
 /*
- * What every peer program does: read a CPU, say "ready", then answer each line "OPERATION SIZE N" with the
- * ns of one operation: the median of repetitions, timed as our own are. Returns at the end of the input.
- * Before "ready" the peer calls peer_begin().
+ * What every peer program does: read a CPU, say "ready", then answer each line "OPERATION SIZE N"
+ * with the ns of one operation: the median of repetitions, timed as our own are. Returns at the end
+ * of the input. Before "ready" the peer calls peer_begin().
  */
 
 #include <sched.h>

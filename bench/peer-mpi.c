@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Peer: MPI's one-sided operations (Open MPI) between two processes of this machine, passive target,
- * one flush for a batch. The target sleeps, and looks now and then whether it is over.
+ * Peer: MPI's one-sided operations (Open MPI) between two processes of this machine, passive
+ * target, one flush for a batch. The target sleeps, and looks now and then whether it is over.
  */
 
 #include <mpi.h>
@@ -14,14 +14,16 @@ static char *local;
 static void put64(size_t size, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i)
-		MPI_Put(local, 8, MPI_BYTE, 1, (MPI_Aint)(i * 8 % PEER_WINDOW), 8, MPI_BYTE, window);
+		MPI_Put(local, 8, MPI_BYTE, 1, (MPI_Aint)(i * 8 % PEER_WINDOW), 8, MPI_BYTE,
+			window);
 	MPI_Win_flush(1, window);
 }
 
 static void get64(size_t size, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i)
-		MPI_Get(local, 8, MPI_BYTE, 1, (MPI_Aint)(i * 8 % PEER_WINDOW), 8, MPI_BYTE, window);
+		MPI_Get(local, 8, MPI_BYTE, 1, (MPI_Aint)(i * 8 % PEER_WINDOW), 8, MPI_BYTE,
+			window);
 	MPI_Win_flush(1, window);
 }
 
@@ -40,11 +42,11 @@ static void get(size_t size, unsigned long n)
 }
 
 static const struct peer_operation operations[] = {
-	{ "put64", put64 },
-	{ "get64", get64 },
-	{ "put", put },
-	{ "get", get },
-	{ 0 },
+	{"put64", put64},
+	{"get64", get64},
+	{"put", put},
+	{"get", get},
+	{0},
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Peer: OpenSHMEM (Open MPI's oshmem) between two processes of this machine. The target sleeps: over
- * shared memory nothing depends on it.
+ * Peer: OpenSHMEM (Open MPI's oshmem) between two processes of this machine. The target sleeps:
+ * over shared memory nothing depends on it.
  */
 
 #include <shmem.h>
@@ -41,11 +41,11 @@ static void get(size_t size, unsigned long n)
 }
 
 static const struct peer_operation operations[] = {
-	{ "put64", put64 },
-	{ "get64", get64 },
-	{ "put", put },
-	{ "get", get },
-	{ 0 },
+	{"put64", put64},
+	{"get64", get64},
+	{"put", put},
+	{"get", get},
+	{0},
 };
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Peer: UCX (ucp) over POSIX shared memory between two processes. The target's memory is UCX's own, so
- * that the initiator has it mapped; the target sleeps once the connection stands.
+ * Peer: UCX (ucp) over POSIX shared memory between two processes. The target's memory is UCX's own,
+ * so that the initiator has it mapped; the target sleeps once the connection stands.
  */
 
 #include <sys/prctl.h>
@@ -47,8 +47,8 @@ static void set_up(void)
 static void transfer(int fd, void *data, size_t size, int out)
 {
 	for (size_t done = 0; done < size;) {
-		ssize_t n = out ? write(fd, (char *)data + done, size - done) :
-				  read(fd, (char *)data + done, size - done);
+		ssize_t n = out ? write(fd, (char *)data + done, size - done)
+				: read(fd, (char *)data + done, size - done);
 
 		if (n <= 0)
 			exit(1);
@@ -82,7 +82,7 @@ static _Noreturn void target(int out, int in)
 		.length = PEER_MEMORY,
 		.flags = UCP_MEM_MAP_ALLOCATE,
 	};
-	ucp_mem_attr_t attributes = { .field_mask = UCP_MEM_ATTR_FIELD_ADDRESS };
+	ucp_mem_attr_t attributes = {.field_mask = UCP_MEM_ATTR_FIELD_ADDRESS};
 	ucp_address_t *address;
 	size_t size;
 	ucp_mem_h memory;
@@ -120,14 +120,14 @@ static void wait_for(void *request)
 
 static void flush(void)
 {
-	ucp_request_param_t none = { 0 };
+	ucp_request_param_t none = {0};
 
 	wait_for(ucp_ep_flush_nbx(endpoint, &none));
 }
 
 static void connect_to(int in)
 {
-	ucp_ep_params_t parameters = { .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS };
+	ucp_ep_params_t parameters = {.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS};
 	void *packed, *address;
 
 	set_up();
@@ -175,11 +175,11 @@ static void get(size_t size, unsigned long n)
 }
 
 static const struct peer_operation operations[] = {
-	{ "put64", put64 },
-	{ "get64", get64 },
-	{ "put", put },
-	{ "get", get },
-	{ 0 },
+	{"put64", put64},
+	{"get64", get64},
+	{"put", put},
+	{"get", get},
+	{0},
 };
 
 int main(void)

@@ -29,7 +29,8 @@ static void end_peers(void)
 	for (unsigned int i = 0; i < n_started; ++i) {
 		if (started[i]->in)
 			fclose(started[i]->in); /* the end of its input ends it */
-		for (int wait = 0; wait < 300 && waitpid(started[i]->pid, NULL, WNOHANG) == 0; ++wait)
+		for (int wait = 0; wait < 300 && waitpid(started[i]->pid, NULL, WNOHANG) == 0;
+			++wait)
 			usleep(10000);
 		if (!waitpid(started[i]->pid, NULL, WNOHANG)) {
 			kill(started[i]->pid, SIGTERM);
@@ -149,11 +150,11 @@ struct bench_peer *bench_peer_ucx(int cpu)
 
 	if (access(program, X_OK))
 		return absent("not built: libucx-dev is not installed");
-	return bench_peer((const char *const[]){ program, NULL }, cpu);
+	return bench_peer((const char *const[]){program, NULL}, cpu);
 }
 
-static struct bench_peer *under_launcher(const char *launcher, const char *name, int cpu,
-	const char *why)
+static struct bench_peer *under_launcher(
+	const char *launcher, const char *name, int cpu, const char *why)
 {
 	const char *program = beside_us(name);
 
@@ -161,19 +162,19 @@ static struct bench_peer *under_launcher(const char *launcher, const char *name,
 		return absent(why);
 	setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
 	setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-	return bench_peer((const char *const[]){ launcher, "--oversubscribe", "--bind-to", "none", "-n",
-				  "2", program, NULL },
+	return bench_peer((const char *const[]){launcher, "--oversubscribe", "--bind-to", "none",
+				  "-n", "2", program, NULL},
 		cpu);
 }
 
 struct bench_peer *bench_peer_oshmem(int cpu)
 {
-	return under_launcher("oshrun", "bench-oshmem", cpu,
-		"not built: libopenmpi-dev is not installed");
+	return under_launcher(
+		"oshrun", "bench-oshmem", cpu, "not built: libopenmpi-dev is not installed");
 }
 
 struct bench_peer *bench_peer_mpi(int cpu)
 {
-	return under_launcher("mpirun", "bench-mpi", cpu,
-		"not built: libopenmpi-dev is not installed");
+	return under_launcher(
+		"mpirun", "bench-mpi", cpu, "not built: libopenmpi-dev is not installed");
 }

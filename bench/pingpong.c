@@ -7,7 +7,7 @@
 #include "bench.h"
 
 #define CHUNKS 100u
-#define TRIPS 200u /* in a chunk: some 20 to 100 µs, short enough to escape the scheduler */
+#define TRIPS  200u /* in a chunk: some 20 to 100 µs, short enough to escape the scheduler */
 
 static _Alignas(64) _Atomic uint32_t line;
 

@@ -15,9 +15,10 @@ rsmapi_controller_handle_t bench_controller(void)
 
 struct bench_export bench_export(size_t size)
 {
-	struct bench_export segment = { .memory = bench_memory(size), .size = size };
+	struct bench_export segment = {.memory = bench_memory(size), .size = size};
 
-	bench_rsm(rsm_memseg_export_create(bench_controller(), &segment.handle, segment.memory, size, 0),
+	bench_rsm(rsm_memseg_export_create(
+			  bench_controller(), &segment.handle, segment.memory, size, 0),
 		"rsm_memseg_export_create");
 	bench_rsm(rsm_memseg_export_publish(segment.handle, &segment.id, NULL, 0),
 		"rsm_memseg_export_publish");
