@@ -3,54 +3,10 @@
 #include <sys/syscall.h>
 #include "base/clock.h"
 #include "memory/adopter.h"
+#include "memory/origin.h"
 #include "memory/sys.h"
-#include "memory/vma.h"
 
 #define MOVE_PATIENCE 1000 /* milliseconds until a move that has begun is given up */
-
-/* The adopted memory as it was: where it begins, and of which file. */
-struct move_origin {
-	uint64_t address;
-	dev_t device;
-	ino_t inode;
-};
-
-struct move_piece {
-	const struct move_origin *origin;
-	struct range bounds; /* searched */
-	struct range range;  /* found */
-	int protection;
-	bool readable;
-};
-
-static int move_visit(const struct vma *v, void *userdata)
-{
-	struct move_piece *p = userdata;
-
-	if (!v->shared || v->inode != p->origin->inode || v->device != p->origin->device ||
-		v->start - p->origin->address != v->offset)
-		return 0;
-	p->range = (struct range){MAX(v->start, p->bounds.start), MIN(v->end, p->bounds.end)};
-	p->readable = v->readable;
-	p->protection = (v->readable ? PROT_READ : 0) | (v->writable ? PROT_WRITE : 0);
-	return 1;
-}
-
-/* First piece in bounds that still is the origin's. 1: found, 0: none, negative errno. */
-static int move_find(
-	const struct move_origin *origin, const struct range *bounds, struct move_piece *ret_piece)
-{
-	*ret_piece = (struct move_piece){.origin = origin, .bounds = *bounds};
-	return vma_for_each(bounds->start, bounds->end, move_visit, ret_piece);
-}
-
-/* A piece that nobody may read cannot be copied; its protection comes back with the new memory. */
-static int move_open(const struct move_piece *piece)
-{
-	if (piece->readable)
-		return 0;
-	return sys_mprotect(piece->range.start, range_length(&piece->range), PROT_READ);
-}
 
 static void move_pause(void)
 {
@@ -59,63 +15,103 @@ static void move_pause(void)
 	(void)memory_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&t, 0, 0, 0);
 }
 
-/* begun: something has moved already, so that there is no way back. Then the only thing that can be
- * missing are mappings, which other threads use up at this moment: try again. */
-static int move_piece(
-	const struct holder *holder, const struct move_piece *piece, int fd_to, bool begun)
+static int move_rest(const struct holder *holder, const struct origin *origin,
+	const struct origin_piece *piece, int fd_to, uint64_t *done)
 {
-	struct range rest = piece->range;
-	int r = move_open(piece);
+	struct range rest = {*done, piece->range.end};
 
-	for (int i = 0; r == 0 && i < MOVE_PATIENCE; i++) {
-		r = fd_to < 0 ? range_to_anonymous(holder, &rest, piece->protection, &rest.start)
-			      : range_to_memory(holder, &rest, piece->protection, fd_to,
-					piece->origin->address, &rest.start);
-		if (r == 0 || (rest.start == piece->range.start && !begun))
-			return r;
+	return fd_to < 0 ? range_to_anonymous(holder, &rest, piece->protection, done) :
+			   range_to_memory(holder, &rest, piece->protection, fd_to,
+				   origin->range.start, done);
+}
+
+/* begun: something has moved already, so that there is no way back. What can still be missing then
+ * are mappings, which other threads use up at this moment: try again. */
+static int move_piece(const struct holder *holder, const struct origin *origin,
+	const struct origin_piece *piece, int fd_to, bool begun)
+{
+	uint64_t done = piece->range.start;
+	int r = origin_piece_open(piece);
+
+	for (int i = 0; i < MOVE_PATIENCE; i++) {
+		if (r == 0)
+			r = move_rest(holder, origin, piece, fd_to, &done);
+		if (r == 0)
+			return 0;
+		if (done == piece->range.start && !begun)
+			break;
 		move_pause();
-		r = 0;
+		r = origin_piece_open(&(struct origin_piece){
+			{done, piece->range.end}, piece->protection});
 	}
+	if (done == piece->range.start && !(piece->protection & PROT_READ))
+		(void)sys_mprotect(done, piece->range.end - done, piece->protection);
 	return -ENOMEM;
 }
 
-static int move_all(const MemoryAdopter *adopter, const struct move_origin *origin,
-	const struct range *range, int fd_to)
+/* As origin_find(), but does not give up once the move has begun. */
+static int move_find(const struct origin *origin, uint64_t at, struct origin_piece *ret_piece)
 {
-	struct range rest = *range;
-	struct move_piece piece;
-	bool begun = false;
-	int r;
+	int r = origin_find(origin, at, ret_piece);
 
-	while ((r = move_find(origin, &rest, &piece)) > 0) {
+	for (int i = 0; i < MOVE_PATIENCE && r < 0 && at > origin->range.start; i++) {
+		move_pause();
+		r = origin_find(origin, at, ret_piece);
+	}
+	return r < 0 ? -ENOMEM : r;
+}
+
+static int move_all(const MemoryAdopter *adopter, const struct origin *origin, int fd_to)
+{
+	uint64_t at = origin->range.start;
+
+	while (at < origin->range.end) {
 		struct holder holder = {.adopter = adopter, .regardless = true};
+		struct origin_piece piece;
+		int r = move_find(origin, at, &piece);
 
+		if (r <= 0)
+			return r;
 		(void)holder_watch(&holder, &piece.range);
-		r = move_piece(&holder, &piece, fd_to, begun);
+		r = move_piece(&holder, origin, &piece, fd_to, at > origin->range.start);
 		if (r) {
 			holder_unwatch(&holder, &piece.range);
 			return r;
 		}
-		begun = true;
-		rest.start = piece.range.end;
+		at = piece.range.end;
 	}
-	return r;
+	return 0;
 }
 
-int memory_move(
-	MemoryAdopter *adopter, void *address, size_t size, dev_t device, ino_t inode, int fd_to)
+static int origin_init(struct origin *origin, void *address, size_t size, dev_t device, ino_t inode)
 {
-	struct range range = {(uintptr_t)address, (uintptr_t)address + size};
-	struct move_origin origin = {range.start, device, inode};
+	uint64_t start = (uintptr_t)address;
 
-	if (!size || range.end < range.start || (range.start | size) % 4096)
+	if (!size || start + size < start || (start | size) % 4096)
 		return -EINVAL;
-	if (range_has_stack(&range))
-		return -EDEADLK;
-	return move_all(adopter, &origin, &range, fd_to);
+	*origin = (struct origin){{start, start + size}, device, inode};
+	return 0;
 }
 
-static int private_piece(const struct move_piece *piece, int fd)
+int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device, ino_t inode,
+	int fd_to)
+{
+	struct origin origin;
+	int r = origin_init(&origin, address, size, device, inode);
+
+	if (r < 0)
+		return r;
+	if (range_has_stack(&origin.range))
+		return -EDEADLK;
+	if (fd_to >= 0) {
+		r = origin_carry_lost(&origin, fd_to);
+		if (r < 0)
+			return -ENOMEM;
+	}
+	return move_all(adopter, &origin, fd_to);
+}
+
+static int private_piece(const struct origin *origin, const struct origin_piece *piece, int fd)
 {
 	static const MemoryAdopter nobody = {.fd = -1};
 	struct holder holder = {.adopter = &nobody, .regardless = true};
@@ -124,26 +120,30 @@ static int private_piece(const struct move_piece *piece, int fd)
 	long r;
 
 	if (fd < 0) {
-		r = move_open(piece);
+		r = origin_piece_open(piece);
 		return r ? (int)r : range_to_anonymous(&holder, range, piece->protection, &done);
 	}
 	r = sys_mmap(range->start, range_length(range), piece->protection, MAP_PRIVATE | MAP_FIXED,
-		fd, range->start - piece->origin->address);
+		fd, range->start - origin->range.start);
 	return sys_failed(r) ? (int)r : 0;
 }
 
 int memory_make_private(void *address, size_t size, dev_t device, ino_t inode, int fd)
 {
-	struct range rest = {(uintptr_t)address, (uintptr_t)address + size};
-	struct move_origin origin = {rest.start, device, inode};
-	struct move_piece piece;
-	int r;
+	struct origin_piece piece;
+	struct origin origin;
+	int r = origin_init(&origin, address, size, device, inode);
 
-	while ((r = move_find(&origin, &rest, &piece)) > 0) {
-		r = private_piece(&piece, fd);
+	if (r < 0)
+		return r;
+	for (uint64_t at = origin.range.start; at < origin.range.end; at = piece.range.end) {
+		r = origin_find(&origin, at, &piece);
+		if (r > 0)
+			r = private_piece(&origin, &piece, fd);
+		else
+			break;
 		if (r)
 			return r;
-		rest.start = piece.range.end;
 	}
 	return r;
 }

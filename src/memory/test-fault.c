@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Each system call of adoption and move fails once, in turn: afterwards every store is there, the
+ * range is wholly in the old memory or wholly in the new, as the result says, and nothing has leaked.
+ */
+
+#include <sys/syscall.h>
+#include "memory/sys.h"
+#include "memory/test-memory.h"
+#include "memory/test-writers.h"
+#include "memory/vma.h"
+
+#define SLACK 32 /* pages that the heap of this test may grow */
+
+int main(void);
+
+static atomic_uint calls, fail_at;
+static atomic_int fail_with;
+static pthread_t tested;
+
+long __real_memory_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_memory_syscall(long number, long a, long b, long c, long d, long e, long f);
+
+/* What has no way to fail in the kernel, given our arguments. */
+static bool cannot_fail(long number, long old)
+{
+	return number == SYS_close || (number == SYS_rt_sigprocmask && !old);
+}
+
+long __wrap_memory_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (pthread_equal(pthread_self(), tested) && !cannot_fail(number, c) &&
+		atomic_fetch_add(&calls, 1) + 1 == atomic_load(&fail_at))
+		return atomic_load(&fail_with);
+	return __real_memory_syscall(number, a, b, c, d, e, f);
+}
+
+static void arm(unsigned int call, int error)
+{
+	atomic_store(&calls, 0);
+	atomic_store(&fail_at, call);
+	atomic_store(&fail_with, error);
+}
+
+/* True if the armed call has been reached. */
+static bool disarm(void)
+{
+	bool fired = atomic_load(&calls) >= atomic_load(&fail_at);
+
+	atomic_store(&fail_at, 0);
+	return fired;
+}
+
+static int take_inode(const struct vma *v, void *userdata)
+{
+	*(uint64_t *)userdata = v->inode;
+	return 1;
+}
+
+static bool is_wholly(char *memory, size_t size, uint64_t inode)
+{
+	uint64_t first = 0, last = 0, end = (uintptr_t)memory + size;
+
+	assert_int_equal(vma_for_each((uintptr_t)memory, end, take_inode, &first), 1);
+	assert_int_equal(vma_for_each(end - PAGE, end, take_inode, &last), 1);
+	return first == inode && last == inode;
+}
+
+/* Size of the address space. */
+static uint64_t count_pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	uint64_t pages = 0;
+
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	return pages;
+}
+
+struct scene {
+	MemoryAdopter *adopter;
+	char *memory;
+	size_t size;
+	unsigned int fds; /* before */
+	uint64_t pages;
+};
+
+static void check_nothing_leaked(struct scene *s)
+{
+	assert_int_equal(count_descriptors(), s->fds);
+	assert_int_equal(count_mappings("test (deleted)"), 0);
+	assert_in_range(count_pages(), 1, s->pages + SLACK);
+}
+
+/* One adoption and its undo, one move, each with one failure. */
+static bool adopt_once(struct scene *s, unsigned int call, int error)
+{
+	struct stat st;
+	int fd = new_reserved(s->size, &st), r;
+	bool fired;
+
+	arm(call, error);
+	r = memory_adopt(s->adopter, s->memory, s->size, fd);
+	fired = disarm();
+	if (!fired)
+		assert_int_equal(r, 0);
+	assert_true(r == 0 ? !is_private(s->memory, s->size) : is_private(s->memory, s->size));
+	if (r == 0)
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1), 0);
+	close(fd);
+	return fired;
+}
+
+static bool undo_once(struct scene *s, unsigned int call, int error)
+{
+	struct stat st;
+	int fd = new_reserved(s->size, &st), r;
+	bool fired;
+
+	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
+	arm(call, error);
+	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1);
+	fired = disarm();
+	if (r) {
+		assert_int_equal(r, -ENOMEM);
+		assert_true(is_wholly(s->memory, s->size, st.st_ino));
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1), 0);
+	}
+	assert_true(is_private(s->memory, s->size));
+	close(fd);
+	return fired;
+}
+
+static bool move_once(struct scene *s, unsigned int call, int error)
+{
+	struct stat st, st2;
+	int fd = new_reserved(s->size, &st), fd2 = new_reserved(s->size, &st2), r;
+	bool fired;
+
+	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
+	arm(call, error);
+	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd2);
+	fired = disarm();
+	if (r) {
+		assert_int_equal(r, -ENOMEM);
+		assert_true(is_wholly(s->memory, s->size, st.st_ino));
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd2), 0);
+	}
+	assert_true(is_wholly(s->memory, s->size, st2.st_ino));
+	assert_int_equal(memory_move(s->adopter, s->memory, s->size, st2.st_dev, st2.st_ino, -1), 0);
+	close(fd);
+	close(fd2);
+	return fired;
+}
+
+static void fail_each_call(struct scene *s, bool (*once)(struct scene *, unsigned int, int), bool still)
+{
+	static const int errors[] = {-ENOMEM, -EINVAL, -EINTR};
+
+	s->fds = count_descriptors();
+	s->pages = count_pages();
+	for (size_t e = 0; e < ELEMENTS(errors); e++) {
+		unsigned int call = 1;
+
+		while (once(s, call, errors[e])) {
+			if (still)
+				assert_true(pattern_holds(s->memory, s->size, 1));
+			check_nothing_leaked(s);
+			assert_in_range(++call, 1, 500);
+		}
+		assert_in_range(call, 5, 500);
+	}
+}
+
+static void fail_alone(bool (*once)(struct scene *, unsigned int, int))
+{
+	struct scene s = {.size = 34 * MEBIBYTE};
+
+	tested = pthread_self();
+	s.memory = new_anonymous(s.size);
+	pattern_fill(s.memory, s.size, 1);
+	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
+	fail_each_call(&s, once, true);
+	memory_adopter_free(s.adopter);
+	munmap(s.memory, s.size);
+}
+
+static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int))
+{
+	struct scene s = {.size = 5 * MEBIBYTE};
+	struct writers w;
+
+	tested = pthread_self();
+	s.memory = new_anonymous(s.size);
+	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
+	writers_start(&w, s.memory, s.size, 1);
+	usleep(10000);
+	fail_each_call(&s, once, false);
+	assert_int_equal(writers_finish(&w), 0);
+	assert_int_equal(w.kernel_failed, 0);
+	memory_adopter_free(s.adopter);
+	munmap(s.memory, s.size);
+}
+
+static void adoption_by_one_thread_survives_each_failure(void **state)
+{
+	fail_alone(adopt_once);
+}
+
+static void undo_by_one_thread_survives_each_failure(void **state)
+{
+	fail_alone(undo_once);
+}
+
+static void revocation_by_one_thread_survives_each_failure(void **state)
+{
+	fail_alone(move_once);
+}
+
+static void adoption_under_writers_survives_each_failure(void **state)
+{
+	fail_under_writers(adopt_once);
+}
+
+static void undo_under_writers_survives_each_failure(void **state)
+{
+	fail_under_writers(undo_once);
+}
+
+static void revocation_under_writers_survives_each_failure(void **state)
+{
+	fail_under_writers(move_once);
+}
+
+/* classify() opens, then asks: the second call is the question that this kernel may not know. */
+static int classify_by_text(void *address, size_t size)
+{
+	enum memory_kind kind = 99;
+	int r;
+
+	arm(2, -ENOTTY);
+	r = memory_classify(address, size, &kind);
+	assert_true(disarm());
+	return r ? r : 100 + (int)kind;
+}
+
+static void a_kernel_without_questions_about_maps_is_read_as_text(void **state)
+{
+	char *p = new_anonymous(4 * PAGE), local;
+	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+
+	tested = pthread_self();
+	assert_int_equal(classify_by_text(p, 4 * PAGE), 100 + MEMORY_PRIVATE);
+	assert_int_equal(classify_by_text(&local, 1), MEMORY_WRONG_KIND);
+	assert_ptr_equal(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, zero, 0), p);
+	assert_int_equal(classify_by_text(p, PAGE), 100 + MEMORY_SHARED_ANON);
+	assert_int_equal(classify_by_text(p, 2 * PAGE), MEMORY_WRONG_KIND);
+	munmap(p + 2 * PAGE, PAGE);
+	assert_int_equal(classify_by_text(p + PAGE, 2 * PAGE), MEMORY_BAD_ADDRESS);
+	assert_int_equal(classify_by_text((void *)(uintptr_t)main, 1), MEMORY_BAD_ADDRESS);
+	munmap(p, 4 * PAGE);
+	close(zero);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_kernel_without_questions_about_maps_is_read_as_text),
+		cmocka_unit_test(adoption_by_one_thread_survives_each_failure),
+		cmocka_unit_test(undo_by_one_thread_survives_each_failure),
+		cmocka_unit_test(revocation_by_one_thread_survives_each_failure),
+		cmocka_unit_test(adoption_under_writers_survives_each_failure),
+		cmocka_unit_test(undo_under_writers_survives_each_failure),
+		cmocka_unit_test(revocation_under_writers_survives_each_failure),
+	};
+
+	alarm(120);
+	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
+}
