@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "config/suggest.h"
 
@@ -63,7 +64,7 @@ const struct command commands[] = {
 };
 const unsigned int n_commands = ELEMENTS(commands);
 
-int fail(const char *format, ...)
+int cli_fail(const char *format, ...)
 {
 	va_list args;
 
@@ -75,7 +76,7 @@ int fail(const char *format, ...)
 	return EXIT_FAILED;
 }
 
-int fail_usage(const char *format, ...)
+int cli_usage(const char *format, ...)
 {
 	va_list args;
 
@@ -97,9 +98,9 @@ const struct command *command_find(const char *name)
 		suggest_offer(&s, commands[i].name);
 	}
 	if (s.best)
-		fail_usage("there is no command '%s'; did you mean '%s'?", name, s.best);
+		cli_usage("there is no command '%s'; did you mean '%s'?", name, s.best);
 	else
-		fail_usage("there is no command '%s'.", name);
+		cli_usage("there is no command '%s'.", name);
 	return NULL;
 }
 
@@ -144,22 +145,23 @@ static unsigned int option_of_letter(int letter)
 static int bad_option(char **argv, int kind, uint32_t mask)
 {
 	const char *given = argv[optind - 1];
-	struct suggest s = SUGGEST_INIT(given + 2);
+	_cleanup_free_ char *name = strndup(given, strcspn(given, "="));
+	struct suggest s = SUGGEST_INIT(name && optopt == 0 ? name + 2 : "");
 	unsigned int i = option_of_letter(optopt);
 
 	if (kind == ':')
-		return fail_usage("option --%s needs %s.", option_specs[i].name,
+		return cli_usage("option --%s needs %s.", option_specs[i].name,
 			option_specs[i].argument);
 	if (optopt && i < OPTIONS && mask & 1u << i)
-		return fail_usage("option --%s takes no value.", option_specs[i].name);
+		return cli_usage("option --%s takes no value.", option_specs[i].name);
 	if (optopt)
-		return fail_usage("there is no option -%c here.", optopt);
+		return cli_usage("there is no option -%c here.", optopt);
 	for (i = 0; i < OPTIONS; i++)
 		if (mask & 1u << i)
 			suggest_offer(&s, option_specs[i].name);
 	if (s.best)
-		return fail_usage("there is no option '%s' here; did you mean --%s?", given, s.best);
-	return fail_usage("there is no option '%s' here.", given);
+		return cli_usage("there is no option '%s' here; did you mean --%s?", name, s.best);
+	return cli_usage("there is no option '%s' here.", name ? name : given);
 }
 
 /* Fills in's options; *ret_n is how many words of argv they and the program's name took. */
@@ -188,9 +190,9 @@ static int check_arguments(const struct invocation *in)
 	if (in->option[OPTION_HELP])
 		return 0;
 	if (in->n_args < c->min_args)
-		return fail_usage("'%s' needs %s.", c->name, c->arguments);
+		return cli_usage("'%s' needs %s.", c->name, c->arguments);
 	if (in->n_args > c->max_args)
-		return fail_usage("'%s' does not take '%s'.", c->name, in->args[c->max_args]);
+		return cli_usage("'%s' does not take '%s'.", c->name, in->args[c->max_args]);
 	return 0;
 }
 

@@ -78,9 +78,9 @@ void command_print_man(FILE *out);
 void command_print_completion(FILE *out);
 
 /* "causeway: " and a line on stderr; returns EXIT_FAILED. */
-__attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
+__attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 /* the same with a pointer to the help; returns EXIT_USAGE */
-__attribute__((format(printf, 1, 2))) int fail_usage(const char *format, ...);
+__attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 
 int list_run(const struct invocation *in);
 int show_run(const struct invocation *in);

@@ -17,7 +17,7 @@ static int flushed(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	return status ? status : fail("cannot write the output: %s", strerror(errno));
+	return status ? status : cli_fail("cannot write the output: %s", strerror(errno));
 }
 
 /* True if argv asked for a document. */
@@ -47,7 +47,7 @@ static int run_invocation(const struct invocation *in)
 		return EXIT_OK;
 	}
 	if (!in->command)
-		return fail_usage("which command?");
+		return cli_usage("which command?");
 	return in->command->run(in);
 }
 

@@ -16,7 +16,7 @@ const char *node_result_text(int result)
 
 static int say_attempts(const struct cw_attempt *attempts, unsigned int n)
 {
-	fail("no causewayd answers");
+	cli_fail("no causewayd answers");
 	for (unsigned int i = 0; i < n; i++)
 		fprintf(stderr, "  %s: %s\n", attempts[i].socket, attempts[i].text);
 	fputs("A program that shares memory starts one for its user. 'causeway run -- COMMAND' starts\n"
@@ -49,7 +49,7 @@ int node_find(bool may_start, struct node *ret_node)
 	}
 	r = cw_connect(&node.connection);
 	if (r) {
-		fail("cannot connect to this node: %s", node_result_text(r));
+		cli_fail("cannot connect to this node: %s", node_result_text(r));
 		return say_attempts(attempts, cw_attempts(attempts, ATTEMPTS_MAX));
 	}
 	r = node_call(&request, "ask the node for its state", &reply);
@@ -91,7 +91,7 @@ int node_call(struct wire_message *request, const char *what, struct cw_reply *r
 {
 	int r = cw_call(request, NULL, 0, ret_reply);
 
-	return r ? fail("cannot %s: %s", what, node_result_text(r)) : 0;
+	return r ? cli_fail("cannot %s: %s", what, node_result_text(r)) : 0;
 }
 
 const char *user_name(uint32_t uid, char buf[64])

@@ -84,10 +84,10 @@ int ping_run(const struct invocation *in)
 	int r;
 
 	if (text && (parse_u32(text, &n) < 0 || n < 1 || n > COUNT_MAX))
-		return fail_usage("--count=%s: must be a number from 1 to %u.", text, COUNT_MAX);
+		return cli_usage("--count=%s: must be a number from 1 to %u.", text, COUNT_MAX);
 	times = calloc(n, sizeof(*times));
 	if (!times)
-		return fail("out of memory");
+		return cli_fail("out of memory");
 	r = node_find(true, &node);
 	if (!r)
 		r = measure(times, n);

@@ -40,7 +40,7 @@ static int make_dir(struct private_node *n)
 		parent = "/tmp";
 	snprintf(dir, sizeof(dir), "%s%s", parent, name);
 	if (!mkdtemp(dir))
-		return fail("cannot make a directory for the node in %s: %s", parent,
+		return cli_fail("cannot make a directory for the node in %s: %s", parent,
 			strerror(errno));
 	strcpy(n->dir, dir);
 	snprintf(n->socket, sizeof(n->socket), "%s/socket", dir);
@@ -90,7 +90,7 @@ static void become_daemon(
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(fd_text, sizeof(fd_text), "%d", ready);
 	execl(path, "causewayd", "--socket", n->socket, "--ready-fd", fd_text, (char *)NULL);
-	fail("cannot execute %s: %s", path, strerror(errno));
+	cli_fail("cannot execute %s: %s", path, strerror(errno));
 	_exit(EXIT_FAILED);
 }
 
@@ -100,7 +100,7 @@ static int show_log(const struct private_node *n, const char *path, const char *
 	char log_path[sizeof(n->dir) + sizeof(LOG_NAME)], line[512];
 	FILE *log;
 
-	fail("%s %s%s", path, what,
+	cli_fail("%s %s%s", path, what,
 		access(path, X_OK) < 0 ? "; set CAUSEWAY_DAEMON to the causewayd to use" : "");
 	snprintf(log_path, sizeof(log_path), "%s" LOG_NAME, n->dir);
 	log = fopen(log_path, "re");
@@ -124,11 +124,11 @@ static int wait_ready(const struct private_node *n, const char *path, int ready,
 			r = 0;
 	}
 	if (r < 0)
-		return fail("cannot wait for causewayd: %s", strerror(errno));
+		return cli_fail("cannot wait for causewayd: %s", strerror(errno));
 	if (r == 0)
 		return show_log(n, path, "is not ready after 10 s");
 	if (fds[1].revents)
-		return fail("interrupted before the node was ready");
+		return cli_fail("interrupted before the node was ready");
 	if (read(ready, &byte, 1) != 1)
 		return show_log(n, path, "ended before it was ready");
 	return 0;
@@ -146,12 +146,12 @@ int private_node_start(struct private_node *n, bool verbose, int stop)
 	if (r)
 		return r;
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return fail("cannot make a pipe: %s", strerror(errno));
+		return cli_fail("cannot make a pipe: %s", strerror(errno));
 	reader = pipe_fds[0];
 	writer = pipe_fds[1];
 	pid = fork();
 	if (pid < 0)
-		return fail("cannot start a process: %s", strerror(errno));
+		return cli_fail("cannot start a process: %s", strerror(errno));
 	if (pid == 0)
 		become_daemon(n, path, writer, verbose, self);
 	setpgid(pid, pid); /* the child does the same: whoever comes first */
@@ -189,12 +189,12 @@ void private_node_end(struct private_node *n)
 	if (n->group) {
 		kill(-n->group, SIGTERM);
 		if (!wait_group(n->group, clock_now() + END_TIMEOUT)) {
-			fail("the node did not end within 10 s and was killed");
+			cli_fail("the node did not end within 10 s and was killed");
 			kill(-n->group, SIGKILL);
 			wait_group(n->group, clock_now() + END_TIMEOUT);
 		}
 	}
 	if (n->dir[0] && nftw(n->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
-		fail("cannot remove %s: %s", n->dir, strerror(errno));
+		cli_fail("cannot remove %s: %s", n->dir, strerror(errno));
 	*n = (struct private_node){0};
 }

@@ -66,7 +66,7 @@ static void become_command(char **args, const char *socket, const sigset_t *mask
 	if (setenv("CAUSEWAY_SOCKET", socket, 1) == 0)
 		execvp(args[0], args);
 	e = errno;
-	fail("cannot execute '%s': %s", args[0], strerror(e));
+	cli_fail("cannot execute '%s': %s", args[0], strerror(e));
 	_exit(e == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC);
 }
 
@@ -93,11 +93,11 @@ static int wait_command(pid_t pid, int signals)
 
 	for (;;) {
 		if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) < 0)
-			return fail("cannot wait for the command: %s", strerror(errno));
+			return cli_fail("cannot wait for the command: %s", strerror(errno));
 		if (info.si_pid == pid)
 			return status_of(&info);
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return fail("cannot wait for the command: %s", strerror(errno));
+			return cli_fail("cannot wait for the command: %s", strerror(errno));
 		forward(signals, pid);
 	}
 }
@@ -107,7 +107,7 @@ static int run_command(char **args, const char *socket, int signals, const sigse
 	pid_t pid = fork();
 
 	if (pid < 0)
-		return fail("cannot start a process: %s", strerror(errno));
+		return cli_fail("cannot start a process: %s", strerror(errno));
 	if (pid == 0)
 		become_command(args, socket, mask);
 	return wait_command(pid, signals);
@@ -135,7 +135,7 @@ int run_run(const struct invocation *in)
 	if (r == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		r = negative_errno();
 	if (r < 0)
-		return fail("cannot prepare to run a command: %s", strerror(-r));
+		return cli_fail("cannot prepare to run a command: %s", strerror(-r));
 	r = private_node_start(&node, in->option[OPTION_VERBOSE], stop);
 	if (r == 0) {
 		r = run_command(in->args, node.socket, signals, &old);

@@ -40,15 +40,15 @@ static int take_rows(const struct cw_reply *reply, struct segments *s)
 	struct wire_list_row *rows;
 
 	if (n > WIRE_PACKET_MAX)
-		return fail("the daemon's list is malformed: %u rows in one packet", n);
+		return cli_fail("the daemon's list is malformed: %u rows in one packet", n);
 	rows = reallocarray(s->rows, s->n + n, sizeof(*rows));
 	if (!rows && s->n + n)
-		return fail("out of memory");
+		return cli_fail("out of memory");
 	s->rows = rows;
 	for (uint32_t i = 0; i < n; i++) {
 		at = wire_get_list_row(at, end, &rows[s->n]);
 		if (!at)
-			return fail("the daemon's list is malformed: row %u is cut short", i);
+			return cli_fail("the daemon's list is malformed: row %u is cut short", i);
 		s->n++;
 	}
 	return 0;
@@ -83,7 +83,7 @@ int segments_space(const struct invocation *in, uint32_t *ret_space)
 	uint32_t space = text ? space_parse(text) : 0;
 
 	if (text && !space)
-		return fail_usage("--space=%s: must be rsm, sisci or clshm.", text);
+		return cli_usage("--space=%s: must be rsm, sisci or clshm.", text);
 	*ret_space = space;
 	return 0;
 }

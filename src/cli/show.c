@@ -148,7 +148,7 @@ static int show_instance(uint64_t instance, bool bytes, struct json_object *list
 	if (r)
 		return r;
 	if (!read_reply(&reply, bytes, &v))
-		return fail("cannot show the segment: the daemon's answer is malformed");
+		return cli_fail("cannot show the segment: the daemon's answer is malformed");
 	if (list)
 		json_object_array_add(list, view_json(&v));
 	else
@@ -172,7 +172,7 @@ static int show_all(const struct segments *segments, uint32_t id, const struct i
 		r = show_instance(row->instance, in->option[OPTION_BYTES], list);
 	}
 	if (r == 0 && n == 0)
-		r = fail("no segment 0x%x that you may know of is published%s%s; 'causeway list' "
+		r = cli_fail("no segment 0x%x that you may know of is published%s%s; 'causeway list' "
 			 "shows those that are", id, in->option[OPTION_SPACE] ? " in space " : "",
 			in->option[OPTION_SPACE] ? in->option[OPTION_SPACE] : "");
 	if (r == 0 && list)
@@ -190,7 +190,7 @@ int show_run(const struct invocation *in)
 	int r;
 
 	if (parse_u32(in->args[0], &id) < 0)
-		return fail_usage("'%s' is not the number of a segment: it must be from 0 to "
+		return cli_usage("'%s' is not the number of a segment: it must be from 0 to "
 				  "4294967295, or hexadecimal after 0x.", in->args[0]);
 	r = segments_space(in, &space);
 	if (!r)

@@ -28,7 +28,7 @@ static void *need(void *p)
 {
 	if (p)
 		return p;
-	exit(fail("out of memory"));
+	exit(cli_fail("out of memory"));
 }
 
 Table *table_new(const struct column *columns, unsigned int n_columns)
@@ -78,8 +78,8 @@ static int select_one(Table *t, const char *name)
 		return 0;
 	}
 	if (s.best)
-		return fail_usage("there is no column '%s'; did you mean %s?", name, s.best);
-	return fail_usage("there is no column '%s'; '--columns help' lists what there is.", name);
+		return cli_usage("there is no column '%s'; did you mean %s?", name, s.best);
+	return cli_usage("there is no column '%s'; '--columns help' lists what there is.", name);
 }
 
 int table_select(Table *t, const char *list)

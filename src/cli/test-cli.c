@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tool without a daemon: the library is replaced by the few functions below. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/table.h"
+#include "client/export.h"
+#include "client/import.h"
+#include "wire/status.h"
+
+/* --- the library ------------------------------------------------------------------------------ */
+
+static struct {
+	bool absent; /* no daemon */
+	struct wire_list_row rows[8];
+	uint32_t n_rows;
+	uint32_t rows_a_packet;
+	uint32_t claim; /* rows that an answer claims beyond those it has */
+} fake;
+
+int cw_connect(struct cw_node *ret_node)
+{
+	if (fake.absent)
+		return STATUS_NO_DAEMON;
+	*ret_node = (struct cw_node){.socket = "/run/fake/socket"};
+	return 0;
+}
+
+unsigned int cw_attempts(struct cw_attempt *attempts, unsigned int n)
+{
+	attempts[0] = (struct cw_attempt){.socket = "/run/fake/socket",
+		.error = fake.absent ? ENOENT : 0,
+		.text = fake.absent ? "there is no socket" : "answers"};
+	return 1;
+}
+
+static void fake_list(const struct wire_list *q, struct cw_reply *a)
+{
+	struct wire_list_reply *l = &a->message.list_reply;
+	uint8_t *at = a->packet;
+	uint64_t i = q->cursor;
+
+	for (; i < fake.n_rows && l->n < fake.rows_a_packet; i++) {
+		if (q->space && q->space != fake.rows[i].space)
+			continue;
+		at = wire_put_list_row(at, a->packet + sizeof(a->packet), &fake.rows[i]);
+		l->n++;
+	}
+	l->next = i < fake.n_rows ? i : 0;
+	l->n += fake.claim;
+	a->message.tail = a->packet;
+	a->message.tail_size = (size_t)(at - a->packet);
+}
+
+static int fake_show(const struct wire_show *q, struct cw_reply *a)
+{
+	const uint8_t *end = a->packet + sizeof(a->packet);
+	const struct wire_show_import importer = {
+		.pid = 77, .rights = WIRE_READ, .state = WIRE_IMPORT_CONNECTED, .command = "reader"};
+	uint8_t *at = a->packet;
+
+	for (uint32_t i = 0; i < fake.n_rows; i++) {
+		if (fake.rows[i].instance != q->instance)
+			continue;
+		at = wire_put_list_row(at, end, &fake.rows[i]);
+		at = wire_put_show_import(at, end, &importer);
+		a->message.show_reply.n_imports = 1;
+		a->message.show_reply.flags = WIRE_SHOW_ADVISORY;
+		a->message.tail = a->packet;
+		a->message.tail_size = (size_t)(at - a->packet);
+		return 0;
+	}
+	return STATUS_NOT_FOUND;
+}
+
+int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct cw_reply *a)
+{
+	memset(a, 0, sizeof(*a));
+	switch (q->type) {
+	case WIRE_NODE_STATUS:
+		a->message.node_status_reply = (struct wire_node_status_reply){
+			.node = 3, .daemon_pid = 41, .keeper_pid = 40, .version = "1.2"};
+		return 0;
+	case WIRE_PING:
+		return 0;
+	case WIRE_LIST:
+		fake_list(&q->list, a);
+		return 0;
+	case WIRE_SHOW:
+		return fake_show(&q->show, a);
+	}
+	return STATUS_NOT_SUPPORTED;
+}
+
+int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode, uint32_t flags,
+	cw_handle *ret_handle)
+{
+	return STATUS_QUOTA_BYTES;
+}
+
+int cw_export_destroy(cw_handle handle)
+{
+	return 0;
+}
+
+int cw_export_publish(
+	cw_handle handle, uint32_t *id, const struct wire_access *access, uint32_t n_access)
+{
+	return STATUS_BAD_HANDLE;
+}
+
+int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
+	uint32_t rights, cw_handle *ret_handle)
+{
+	return STATUS_NOT_FOUND;
+}
+
+int cw_import_disconnect(cw_handle handle)
+{
+	return 0;
+}
+
+int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
+	uint64_t size, void **ret_address)
+{
+	return STATUS_BAD_HANDLE;
+}
+
+int cw_import_unmap(cw_handle handle)
+{
+	return 0;
+}
+
+struct cw_import *cw_import_ref(cw_handle handle)
+{
+	return NULL;
+}
+
+void cw_import_put(struct cw_import *import)
+{
+}
+
+/* --- running the tool ------------------------------------------------------------------------- */
+
+struct result {
+	int status;
+	char out[16384], err[4096];
+};
+
+static void read_back(int fd, char *buf, size_t size)
+{
+	ssize_t n = pread(fd, buf, size - 1, 0);
+
+	assert_true(n >= 0);
+	buf[n] = '\0';
+	close(fd);
+}
+
+/* words: the command line without the program's name, with a space between them */
+static struct result *cli(const char *words)
+{
+	static struct result r;
+	char line[256], *argv[16] = {(char[]){"causeway"}}, *save, *word;
+	int argc = 1, out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
+	int old_out = dup(STDOUT_FILENO), old_err = dup(STDERR_FILENO);
+	struct invocation in;
+
+	snprintf(line, sizeof(line), "%s", words);
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		argv[argc++] = word;
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	r.status = command_parse(argc, argv, &in);
+	if (r.status == 0)
+		r.status = in.command->run(&in);
+	fflush(stdout);
+	dup2(old_out, STDOUT_FILENO);
+	dup2(old_err, STDERR_FILENO);
+	close(old_out);
+	close(old_err);
+	read_back(out, r.out, sizeof(r.out));
+	read_back(err, r.err, sizeof(r.err));
+	return &r;
+}
+
+static int setup(void **state)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.n_rows = 3;
+	fake.rows_a_packet = 2;
+	for (uint32_t i = 0; i < fake.n_rows; i++)
+		fake.rows[i] = (struct wire_list_row){.instance = 100 + i, .space = 1 + i % 2, .node = 3,
+			.id = 0x10 + i / 2, .state = WIRE_SEGMENT_PUBLISHED, .size = 4096ull << i,
+			.mode = 0640, .pid = 1000 + i, .command = "worker"};
+	return 0;
+}
+
+static struct json_object *parse(const char *text)
+{
+	struct json_object *o = json_tokener_parse(text);
+
+	assert_non_null(o);
+	return o;
+}
+
+static struct json_object *member(struct json_object *o, const char *key)
+{
+	struct json_object *v = NULL;
+
+	assert_true(json_object_object_get_ex(o, key, &v));
+	return v;
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
+{
+	static const struct {
+		const char *words, *says;
+	} cases[] = {
+		{"lst", "did you mean 'list'?"},
+		{"bananas", "no command 'bananas'"},
+		{"list --colums=ID", "'--colums' here; did you mean --columns?"},
+		{"list --count=3", "no option '--count'"},
+		{"list -c 3", "no option -c"},
+		{"list --json=3", "--json takes no value"},
+		{"list --columns", "--columns needs LIST"},
+		{"list --columns=ID,SIZ", "did you mean SIZE?"},
+		{"list --columns=,", "no column ''"},
+		{"list --space=rms", "must be rsm, sisci or clshm"},
+		{"list extra", "does not take 'extra'"},
+		{"show", "needs ID"},
+		{"show 0xg", "'0xg' is not the number"},
+		{"show 4294967296", "not the number"},
+		{"ping -c 0", "from 1 to"},
+		{"ping -c 1000001", "from 1 to"},
+		{"run", "needs [--] COMMAND"},
+		{"help nothing", "no command 'nothing'"},
+	};
+
+	for (unsigned int i = 0; i < ELEMENTS(cases); i++) {
+		struct result *r = cli(cases[i].words);
+
+		if (r->status != EXIT_USAGE || !strstr(r->err, cases[i].says) || r->out[0])
+			fail_msg("%s: %d, \"%s\" \"%s\"", cases[i].words, r->status, r->err, r->out);
+	}
+}
+
+static void options_after_runs_command_are_the_commands(void **state)
+{
+	char *argv[] = {(char[]){"causeway"}, (char[]){"run"}, (char[]){"-v"}, (char[]){"ls"},
+		(char[]){"--json"}, NULL};
+	struct invocation in;
+
+	assert_int_equal(command_parse(5, argv, &in), 0);
+	assert_non_null(in.option[OPTION_VERBOSE]);
+	assert_null(in.option[OPTION_JSON]);
+	assert_int_equal(in.n_args, 2);
+	assert_string_equal(in.args[0], "ls");
+	assert_string_equal(in.args[1], "--json");
+}
+
+static char *printed(void (*print)(FILE *))
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	print(f);
+	fclose(f);
+	return text;
+}
+
+static void help_manual_and_completion_name_everything(void **state)
+{
+	char *man = printed(command_print_man), *completion = printed(command_print_completion);
+	char words[64], option[64];
+
+	for (unsigned int i = 0; i < n_commands; i++) {
+		assert_non_null(strstr(man, commands[i].name));
+		assert_non_null(strstr(completion, commands[i].name));
+		assert_non_null(strstr(cli("help")->out, commands[i].summary));
+		snprintf(words, sizeof(words), "help %s", commands[i].name);
+		for (unsigned int o = 0; o < OPTIONS; o++) {
+			if (!(commands[i].options & 1u << o))
+				continue;
+			snprintf(option, sizeof(option), "--%s", option_specs[o].name);
+			assert_non_null(strstr(cli(words)->out, option));
+			assert_non_null(strstr(completion, option));
+		}
+	}
+	free(man);
+	free(completion);
+}
+
+static void no_two_options_share_a_letter_or_name(void **state)
+{
+	for (unsigned int i = 0; i < OPTIONS; i++) {
+		assert_true(option_specs[i].letter && option_specs[i].name);
+		for (unsigned int j = 0; j < i; j++) {
+			assert_int_not_equal(option_specs[i].letter, option_specs[j].letter);
+			assert_string_not_equal(option_specs[i].name, option_specs[j].name);
+		}
+	}
+}
+
+static void list_shows_every_packet_and_who_answers(void **state)
+{
+	struct result *r = cli("list");
+
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "causewayd (pid 41, root) answers at /run/fake/socket, node 3\n"));
+	assert_non_null(strstr(r->out, "1000"));
+	assert_non_null(strstr(r->out, "1002"));
+	assert_non_null(strstr(r->out, "16K"));
+	r = cli("list --noheadings --columns=pid,SIZE,pid --bytes --space=sisci");
+	assert_string_equal(r->out, "1001 8192\n");
+}
+
+static void list_in_json_has_numbers_for_numbers(void **state)
+{
+	struct json_object *root = parse(cli("list --json --columns=+INSTANCE")->out);
+	struct json_object *list = member(root, "segments"), *row = json_object_array_get_idx(list, 2);
+
+	assert_int_equal(json_object_array_length(list), 3);
+	assert_int_equal(json_object_get_int(member(row, "size")), 16384);
+	assert_int_equal(json_object_get_int(member(row, "id")), 0x11);
+	assert_int_equal(json_object_get_int(member(row, "instance")), 102);
+	assert_string_equal(json_object_get_string(member(row, "mode")), "0640");
+	assert_int_equal(json_object_get_int(member(member(root, "daemon"), "pid")), 41);
+	json_object_put(root);
+}
+
+static void names_of_strangers_cannot_write_to_the_terminal(void **state)
+{
+	strcpy(fake.rows[0].command, "\x1b[2J\n\xff\"");
+	assert_non_null(strstr(cli("list")->out, "?[2J??\""));
+	json_object_put(parse(cli("list --json")->out));
+}
+
+static void a_segment_without_id_has_none(void **state)
+{
+	struct json_object *root, *row;
+
+	fake.rows[0].state = WIRE_SEGMENT_BOUND;
+	root = parse(cli("list -J")->out);
+	row = json_object_array_get_idx(member(root, "segments"), 0);
+	assert_null(member(row, "id"));
+	json_object_put(root);
+	assert_int_equal(cli("show 0x10 -s rsm")->status, EXIT_FAILED);
+}
+
+static void a_list_that_lies_about_its_length_is_refused(void **state)
+{
+	struct result *r;
+
+	fake.claim = 1;
+	r = cli("list");
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->err, "malformed"));
+	fake.claim = 1u << 30;
+	assert_int_equal(cli("list")->status, EXIT_FAILED);
+}
+
+static void show_takes_decimal_and_hexadecimal_and_all_spaces(void **state)
+{
+	struct result *r = cli("show 16");
+	struct json_object *root;
+
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "rsm"));
+	assert_non_null(strstr(r->out, "sisci"));
+	assert_non_null(strstr(r->out, "advisory"));
+	assert_non_null(strstr(r->out, "reader"));
+	root = parse(cli("show 0x10 --space sisci --json")->out);
+	assert_int_equal(json_object_array_length(root), 1);
+	root = (json_object_put(root), NULL);
+	r = cli("show 0x99");
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->err, "no segment 0x99"));
+}
+
+static void ping_counts(void **state)
+{
+	struct json_object *root = parse(cli("ping -c 7 --json")->out), *t = member(root, "round_trips");
+
+	assert_int_equal(json_object_get_int(member(t, "count")), 7);
+	assert_true(json_object_get_int64(member(t, "min_ns")) <=
+		json_object_get_int64(member(t, "p99_ns")));
+	json_object_put(root);
+}
+
+static void without_a_daemon_every_command_says_what_was_tried(void **state)
+{
+	static const char *const all[] = {"list", "show 1", "ping", "status", "list --json"};
+
+	fake.absent = true;
+	for (unsigned int i = 0; i < ELEMENTS(all); i++) {
+		struct result *r = cli(all[i]);
+
+		assert_int_equal(r->status, EXIT_FAILED);
+		assert_non_null(strstr(r->err, "/run/fake/socket: there is no socket"));
+		assert_string_equal(r->out, "");
+	}
+}
+
+static void doctor_goes_on_without_a_daemon_and_fails(void **state)
+{
+	struct result *r;
+	struct json_object *root;
+
+	fake.absent = true;
+	r = cli("doctor");
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->out, "/run/fake/socket: there is no socket"));
+	assert_non_null(strstr(r->out, "max_map_count"));
+	root = parse(cli("doctor --json")->out);
+	assert_true(json_object_get_int(member(root, "failed")) >= 3);
+	json_object_put(root);
+}
+
+static void doctor_names_the_step_that_failed(void **state)
+{
+	struct result *r = cli("doctor");
+
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->out, "failed to export it: the user's quota"));
+}
+
+static void sizes_are_short_or_exact(void **state)
+{
+	static const struct column columns[] = {{"SIZE", "", 0}};
+	static const struct {
+		uint64_t v;
+		const char *text;
+	} cases[] = {{0, "0\n"}, {1023, "1023\n"}, {1024, "1K\n"}, {1536, "1.5K\n"},
+		{1048575, "1.0M\n"}, {1048576, "1M\n"}, {UINT64_MAX, "16E\n"}, {3ull << 30, "3G\n"}};
+
+	for (unsigned int i = 0; i < ELEMENTS(cases); i++) {
+		Table *t = table_new(columns, 1);
+		char text[64] = "";
+		FILE *f = fmemopen(text, sizeof(text), "w");
+
+		table_row(t);
+		table_size(t, 0, cases[i].v, false);
+		table_print(t, false, f);
+		fclose(f);
+		assert_string_equal(text, cases[i].text);
+		table_free(t);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(wrong_usage_gives_2_and_says_what_was_meant),
+		TEST(options_after_runs_command_are_the_commands),
+		TEST(help_manual_and_completion_name_everything),
+		TEST(no_two_options_share_a_letter_or_name),
+		TEST(list_shows_every_packet_and_who_answers),
+		TEST(list_in_json_has_numbers_for_numbers),
+		TEST(names_of_strangers_cannot_write_to_the_terminal),
+		TEST(a_segment_without_id_has_none),
+		TEST(a_list_that_lies_about_its_length_is_refused),
+		TEST(show_takes_decimal_and_hexadecimal_and_all_spaces),
+		TEST(ping_counts),
+		TEST(without_a_daemon_every_command_says_what_was_tried),
+		TEST(doctor_goes_on_without_a_daemon_and_fails),
+		TEST(doctor_names_the_step_that_failed),
+		TEST(sizes_are_short_or_exact),
+	};
+
+	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+}
