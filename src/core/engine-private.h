@@ -3,9 +3,9 @@
 #define CORE_ENGINE_PRIVATE_H
 
 /*
- * What the files of the engine share. An object is made in two steps that restoring uses too:
- * x_attach() puts a filled-in object into every table it belongs to and counts it, or fails and
- * leaves everything as it was; x_free() is its opposite and never fails.
+ * What the files of the engine share. New objects and restored ones go the same way: x_attach() puts
+ * a filled-in object into every table it belongs to and counts it, or fails and leaves everything as
+ * it was. What takes it out again never fails.
  */
 
 #include "core/engine.h"
@@ -35,7 +35,7 @@ EngineUser *engine_user_find(const Engine *engine, uid_t uid);
 /* Makes a client with this id, charged to uid. Errors: -ENOMEM. */
 int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identity *identity,
 	uid_t uid, EngineClient **ret_client);
-
+/* Makes client->generations[index] exist. Errors: -ENOMEM. */
 int engine_client_reserve_generation(EngineClient *client, uint32_t index);
 
 /* segment.c */
