@@ -71,7 +71,7 @@ static const struct group {
 
 #define N_GROUPS (sizeof(groups) / sizeof(*groups))
 
-_Noreturn void bench_fail(const char *format, ...)
+void bench_fail(const char *format, ...)
 {
 	va_list arguments;
 

@@ -52,7 +52,7 @@ void bench_missing(struct bench_row *row, const char *contender, const char *rea
 void bench_note(struct bench_row *row, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-_Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void bench_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Ends the group if an RSM function did not succeed. */
 void bench_rsm(int code, const char *what);
 

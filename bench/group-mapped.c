@@ -11,6 +11,7 @@
 #define WORDS (SIZE / sizeof(uint64_t))
 
 static volatile uint64_t sink;
+static uint64_t place = 1; /* goes on from sample to sample, so that no place is met twice soon */
 
 static void load_in_order(void *context, unsigned long n)
 {
@@ -30,7 +31,7 @@ static void store_in_order(void *context, unsigned long n)
 		memory[i] = i;
 }
 
-static uint64_t next_place(uint64_t *state)
+static inline uint64_t next_place(uint64_t *state)
 {
 	*state = *state * 6364136223846793005u + 1442695040888963407u;
 	return (*state >> 33) % WORDS;
@@ -39,20 +40,22 @@ static uint64_t next_place(uint64_t *state)
 static void load_at_random(void *context, unsigned long n)
 {
 	const volatile uint64_t *memory = context;
-	uint64_t sum = 0, state = 1;
+	uint64_t sum = 0, state = place;
 
 	for (unsigned long i = 0; i < n; ++i)
 		sum += memory[next_place(&state)];
+	place = state;
 	sink = sum;
 }
 
 static void store_at_random(void *context, unsigned long n)
 {
 	volatile uint64_t *memory = context;
-	uint64_t state = 1;
+	uint64_t state = place;
 
 	for (unsigned long i = 0; i < n; ++i)
 		memory[next_place(&state)] = i;
+	place = state;
 }
 
 static const struct {
