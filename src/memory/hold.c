@@ -49,11 +49,13 @@ uint64_t holder_piece_end(const struct holder *holder, const struct range *range
 
 int holder_watch(struct holder *holder, const struct range *range)
 {
-	int r;
+	int r = -EAGAIN;
 
 	if (holder->adopter->fd < 0)
 		return 0;
-	r = uffd_register_wp(holder->adopter->fd, range->start, range_length(range));
+	/* Nobody shall be stopped, let alone go unheld, for what was only a moment's lack. */
+	for (int i = 0; i < HOLD_PATIENCE && r < 0 && r != -EBUSY; i++)
+		r = uffd_register_wp(holder->adopter->fd, range->start, range_length(range));
 	holder->watched = r == 0;
 	return r == -EBUSY ? MEMORY_BUSY : 0;
 }

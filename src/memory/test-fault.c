@@ -11,6 +11,8 @@
 #include "memory/test-writers.h"
 #include "memory/vma.h"
 
+#define PIECE (32 * MEBIBYTE)
+#define ROOM  (3 * PIECE)
 #define SLACK 32 /* pages that the heap of this test may grow */
 
 int main(void);
@@ -173,26 +175,34 @@ static void fail_each_call(struct scene *s, bool (*once)(struct scene *, unsigne
 	}
 }
 
+/* Pieces end at multiples of at most PIECE: a small range with two of them. */
+static char *across_pieces(char *room, size_t size)
+{
+	return (char *)(((uintptr_t)room + PIECE) / PIECE * PIECE + PIECE - size / 2);
+}
+
 static void fail_alone(bool (*once)(struct scene *, unsigned int, int))
 {
-	struct scene s = {.size = 34 * MEBIBYTE};
+	struct scene s = {.size = 2 * MEBIBYTE};
+	char *room = new_anonymous(ROOM);
 
 	tested = pthread_self();
-	s.memory = new_anonymous(s.size);
+	s.memory = across_pieces(room, s.size);
 	pattern_fill(s.memory, s.size, 1);
 	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
 	fail_each_call(&s, once, true);
 	memory_adopter_free(s.adopter);
-	munmap(s.memory, s.size);
+	munmap(room, ROOM);
 }
 
 static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int))
 {
-	struct scene s = {.size = 5 * MEBIBYTE};
+	struct scene s = {.size = 2 * MEBIBYTE};
+	char *room = new_anonymous(ROOM);
 	struct writers w;
 
 	tested = pthread_self();
-	s.memory = new_anonymous(s.size);
+	s.memory = across_pieces(room, s.size);
 	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
 	writers_start(&w, s.memory, s.size, 1);
 	usleep(10000);
@@ -200,7 +210,7 @@ static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int))
 	assert_int_equal(writers_finish(&w), 0);
 	assert_int_equal(w.kernel_failed, 0);
 	memory_adopter_free(s.adopter);
-	munmap(s.memory, s.size);
+	munmap(room, ROOM);
 }
 
 static void adoption_by_one_thread_survives_each_failure(void **state)
