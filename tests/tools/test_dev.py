@@ -94,6 +94,6 @@ def test_the_flags_survive_a_blank_in_the_path_of_the_tree(tmp_path):
         ./main
     """
     env = dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    env.pop("CAUSEWAY_BUILD", None)
+    env.pop("CAUSEWAY_BUILDS", None)
     out = subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
     assert out.returncode == 0, out.stderr
