@@ -57,7 +57,9 @@ static void print_man_setting(const struct setting *s, FILE *out)
 
 void config_print_man(FILE *out)
 {
-	fputs(".TH CAUSEWAY.CONF 5 \"\" \"Causeway " CAUSEWAY_VERSION "\" \"Causeway Manual\"\n"
+	fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+	      ".\\\" Generated from src/config/settings.def.\n"
+	      ".TH CAUSEWAY.CONF 5 \"\" \"Causeway " CAUSEWAY_VERSION "\" \"Causeway Manual\"\n"
 	      ".SH NAME\n"
 	      "causeway.conf \\- settings of a Causeway node\n"
 	      ".SH SYNOPSIS\n"
@@ -107,10 +109,10 @@ void config_print_man(FILE *out)
 			fprintf(out, ".SS [%s]\n", settings[i].section);
 		print_man_setting(&settings[i], out);
 	}
-	fputs(".SH EXAMPLE\n"
+	fputs(".SH EXAMPLES\n"
 	      ".EX\n"
-	      "[Limits]\n"
 	      "# no user may export more than 4 GiB\n"
+	      "[Limits]\n"
 	      "MaxBytesPerUser=4G\n"
 	      ".EE\n"
 	      ".SH SEE ALSO\n"
