@@ -57,9 +57,11 @@ _Noreturn void rig_skip(const char *reason);
 #define EVENTUALLY(condition)                                                                      \
 	do {                                                                                       \
 		int64_t give_up = rig_now() + 10000;                                               \
-		while (!(condition) && rig_now() < give_up)                                        \
+		bool holds;                                                                        \
+                                                                                                   \
+		while (!(holds = (condition)) && rig_now() < give_up)                              \
 			rig_sleep(2);                                                              \
-		rig_check(__FILE__, __LINE__, "eventually " #condition, (condition));              \
+		rig_check(__FILE__, __LINE__, "eventually " #condition, holds);                    \
 	} while (0)
 
 int64_t rig_now(void); /* milliseconds */

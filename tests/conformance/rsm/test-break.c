@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Forced disconnects: rsmapi.md §5.2, §5.3, §11.5, Decision 6. The same table of what an importer sees
+ * is checked for each way in which a segment can go away.
+ */
+#include "agent.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+typedef void (*ending_t)(agent_t *exporter);
+
+static void unpublish(agent_t *exporter)
+{
+	EXPECT(agent_do(exporter, AGENT_UNPUBLISH, 0, 0, 0), RSM_SUCCESS);
+}
+
+static void destroy(agent_t *exporter)
+{
+	EXPECT(agent_do(exporter, AGENT_DESTROY, 0, 0, 0), RSM_SUCCESS);
+}
+
+static void leave(agent_t *exporter)
+{
+	EXPECT(agent_do(exporter, AGENT_EXIT, 0, 0, 0), AGENT_GONE);
+	CHECK_EQUAL(agent_wait(exporter), 0);
+}
+
+static void die(agent_t *exporter)
+{
+	agent_kill(exporter, SIGKILL);
+}
+
+static void crash(agent_t *exporter)
+{
+	agent_kill(exporter, SIGSEGV);
+}
+
+static void become_another_program(agent_t *exporter)
+{
+	EXPECT(agent_do(exporter, AGENT_EXEC, 0, 0, 0), AGENT_GONE);
+}
+
+typedef struct {
+	agent_t exporter, importer;
+	rsm_memseg_id_t id;
+} pair_t;
+
+static pair_t connected_pair(void)
+{
+	pair_t pair = {.exporter = agent_start(), .importer = agent_start()};
+
+	pair.id = agent_export(&pair.exporter, 2);
+	agent_import(&pair.importer, pair.id);
+	return pair;
+}
+
+static int importer(const pair_t *pair, agent_verb_t verb, uint64_t a, uint64_t b, uint64_t c)
+{
+	return agent_do(&pair->importer, verb, a, b, c);
+}
+
+/* Unpublish and destroy break before they return (§5.2); death is noticed in a moment. */
+static void await_break(const pair_t *pair)
+{
+	EVENTUALLY(importer(pair, AGENT_PUT, 0, 1, 0) == RSMERR_CONN_ABORTED);
+}
+
+/* §5.3, implicit mode: 40, for ever, even when the id comes back */
+static void access_is_broken(const pair_t *pair)
+{
+	for (int i = 0; i < 3; i++) {
+		EXPECT(importer(pair, AGENT_PUT, 0, 1, 0), RSMERR_CONN_ABORTED);
+		EXPECT(importer(pair, AGENT_GET, 8, 0, 0), RSMERR_CONN_ABORTED);
+	}
+}
+
+/* §5.3, explicit mode: single accesses say nothing, close does, and open starts no new life */
+static void spans_are_broken(const pair_t *pair)
+{
+	EXPECT(importer(pair, AGENT_SET_MODE, RSM_BARRIER_MODE_EXPLICIT, 0, 0), RSM_SUCCESS);
+	for (int i = 0; i < 3; i++) {
+		int opened = importer(pair, AGENT_OPEN_BARRIER, 0, 0, 0);
+
+		/* 36 is what the reference's generic path says. */
+		EXPECT_ONE(opened, RSM_SUCCESS, RSMERR_BARRIER_OPEN_FAILED);
+		EXPECT(importer(pair, AGENT_PUT, 0, 1, 0), RSM_SUCCESS);
+		/* Documented 38 and 40; the reference says 0 on loopback. */
+		EXPECT_ONE(importer(pair, AGENT_ORDER_BARRIER, 0, 0, 0), RSMERR_CONN_ABORTED,
+			   RSMERR_BARRIER_FAILURE, RSM_SUCCESS);
+		EXPECT(importer(pair, AGENT_CLOSE_BARRIER, 0, 0, 0), RSMERR_CONN_ABORTED);
+	}
+	EXPECT(importer(pair, AGENT_SET_MODE, RSM_BARRIER_MODE_IMPLICIT, 0, 0), RSM_SUCCESS);
+}
+
+/* §5.3 with §9.3 beaten: a wait on what is gone ends at once with 40 */
+static void signals_are_broken(const pair_t *pair)
+{
+	/* 39 when the node is held for dead, 0 when the message is dropped */
+	EXPECT_ONE(importer(pair, AGENT_IMPORT_POST, 0, 0, 0), RSMERR_CONN_ABORTED,
+		   RSMERR_REMOTE_NODE_UNREACHABLE, RSM_SUCCESS);
+	EXPECT(importer(pair, AGENT_IMPORT_WAIT, (uint64_t)-1, 0, 0), RSMERR_CONN_ABORTED);
+	EXPECT(importer(pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
+}
+
+static void check_unmapped_import(ending_t end)
+{
+	pair_t pair = connected_pair();
+
+	end(&pair.exporter);
+	await_break(&pair);
+	access_is_broken(&pair);
+	spans_are_broken(&pair);
+	signals_are_broken(&pair);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_CONNECT, pair.id, RSM_PERM_RDWR, 0), RSMERR_SEG_NOT_PUBLISHED);
+}
+
+/* A broken import that was never used cannot be mapped either */
+static void check_map_of_broken_import(ending_t end)
+{
+	pair_t pair = connected_pair();
+
+	end(&pair.exporter);
+	EVENTUALLY(importer(&pair, AGENT_MAP, 0, 4096, RSM_PERM_RDWR) == RSMERR_CONN_ABORTED ||
+		   importer(&pair, AGENT_UNMAP, 0, 0, 0) != RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_MAP, 0, 4096, RSM_PERM_RDWR), RSMERR_CONN_ABORTED);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+}
+
+/* §5.3: loads and stores through the mapping neither fault nor signal; unmap and disconnect go on */
+static void check_mapped_import(ending_t end)
+{
+	pair_t pair = connected_pair();
+
+	EXPECT(agent_do(&pair.exporter, AGENT_STORE, 4096, 77, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_MAP, 0, 2 * rig_page(), RSM_PERM_RDWR), RSM_SUCCESS);
+	CHECK_EQUAL(agent_ask(&pair.importer, AGENT_MAP_LOAD, 4096), 77);
+	end(&pair.exporter);
+	await_break(&pair);
+	for (uint64_t i = 0; i < 2; i++) {
+		EXPECT(importer(&pair, AGENT_MAP_LOAD, 4096 * i, 0, 0), RSM_SUCCESS);
+		EXPECT(importer(&pair, AGENT_MAP_STORE, 4096 * i, 5, 0), RSM_SUCCESS);
+	}
+	access_is_broken(&pair);
+	spans_are_broken(&pair);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSMERR_SEG_STILL_MAPPED);
+	EXPECT(importer(&pair, AGENT_UNMAP, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_MAP, 0, 4096, RSM_PERM_RDWR), RSMERR_CONN_ABORTED);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+}
+
+static void check_all(ending_t end)
+{
+	check_unmapped_import(end);
+	check_map_of_broken_import(end);
+	check_mapped_import(end);
+}
+
+static void unpublish_breaks_imports(void)
+{
+	check_all(unpublish);
+}
+
+static void destroy_breaks_imports(void)
+{
+	check_all(destroy);
+}
+
+static void exit_of_the_exporter_breaks_imports(void)
+{
+	check_all(leave);
+}
+
+static void kill_of_the_exporter_breaks_imports(void)
+{
+	check_all(die);
+}
+
+static void crash_of_the_exporter_breaks_imports(void)
+{
+	check_all(crash);
+}
+
+static void exec_of_the_exporter_breaks_imports(void)
+{
+	check_all(become_another_program);
+}
+
+/* §5.2: local importers are broken before unpublish and destroy return: no waiting here */
+static void unpublish_breaks_before_it_returns(void)
+{
+	static const ending_t endings[] = {unpublish, destroy};
+
+	for (int i = 0; i < 2; i++) {
+		pair_t pair = connected_pair();
+
+		EXPECT(importer(&pair, AGENT_PUT, 0, 1, 0), RSM_SUCCESS);
+		endings[i](&pair.exporter);
+		EXPECT(importer(&pair, AGENT_PUT, 0, 2, 0), RSMERR_CONN_ABORTED);
+	}
+}
+
+/* §5.2: what a process does to its own imports */
+static void a_process_breaks_its_own_imports(void)
+{
+	rsm_memseg_id_t id;
+	rsm_memseg_export_handle_t export;
+	rsm_memseg_import_handle_t import;
+	rsmapi_barrier_t barrier;
+	char *memory = rig_memory(1);
+	uint64_t value = 1;
+	void *address = NULL;
+
+	export = rig_export(memory, 1, &id);
+	import = rig_import(id, RSM_PERM_RDWR, &barrier);
+	NEED(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page()));
+	NEED(rsm_memseg_import_put64(import, 0, &value, 1));
+	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_put64(import, 0, &value, 1), RSMERR_CONN_ABORTED);
+	*(volatile uint64_t *)address = 2;
+	CHECK_EQUAL(*(uint64_t *)(void *)memory <= 2, 1);
+	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
+}
+
+/* Decision 6: after it nothing that former importers store reaches the exporter, and it keeps all */
+static void former_importers_do_not_reach_the_exporter(void)
+{
+	static const ending_t endings[] = {unpublish, destroy};
+
+	for (int i = 0; i < 2; i++) {
+		pair_t pair = connected_pair();
+
+		EXPECT(agent_do(&pair.exporter, AGENT_STORE, 8, 31, 0), RSM_SUCCESS);
+		EXPECT(importer(&pair, AGENT_MAP, 0, 4096, RSM_PERM_RDWR), RSM_SUCCESS);
+		EXPECT(importer(&pair, AGENT_MAP_STORE, 0, 30, 0), RSM_SUCCESS);
+		endings[i](&pair.exporter);
+		EXPECT(importer(&pair, AGENT_MAP_STORE, 0, 66, 0), RSM_SUCCESS);
+		importer(&pair, AGENT_PUT, 8, 66, 0);
+		CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 0), 30);
+		CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 8), 31);
+		/* Nor do the exporter's later stores reach them. */
+		EXPECT(agent_do(&pair.exporter, AGENT_STORE, 16, 99, 0), RSM_SUCCESS);
+		CHECK_EQUAL(agent_ask(&pair.importer, AGENT_MAP_LOAD, 16), 0);
+	}
+}
+
+/* §5.2: to recover unmap, disconnect, connect; the content is the exporter's */
+static void a_new_connection_works_after_publish(void)
+{
+	pair_t pair = connected_pair();
+
+	EXPECT(importer(&pair, AGENT_PUT, 0, 12, 0), RSM_SUCCESS);
+	unpublish(&pair.exporter);
+	EXPECT(importer(&pair, AGENT_PUT, 0, 13, 0), RSMERR_CONN_ABORTED);
+	EXPECT(agent_do(&pair.exporter, AGENT_PUBLISH, pair.id, AGENT_NO_LIST, 0), RSM_SUCCESS);
+	/* The old connection never heals. */
+	access_is_broken(&pair);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+	agent_import(&pair.importer, pair.id);
+	CHECK_EQUAL(agent_ask(&pair.importer, AGENT_GET, 0), 12);
+	EXPECT(importer(&pair, AGENT_PUT, 0, 14, 0), RSM_SUCCESS);
+	CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 0), 14);
+}
+
+/* §5.2: the new exporter may be another process */
+static void a_new_connection_works_to_another_exporter(void)
+{
+	agent_t heir = agent_start();
+	pair_t pair = connected_pair();
+
+	NEED(agent_do(&heir, AGENT_CREATE, 1, 0, 0));
+	die(&pair.exporter);
+	await_break(&pair);
+	EVENTUALLY(agent_do(&heir, AGENT_PUBLISH, pair.id, AGENT_NO_LIST, 0) == RSM_SUCCESS);
+	access_is_broken(&pair);
+	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+	agent_import(&pair.importer, pair.id);
+	EXPECT(importer(&pair, AGENT_PUT, 0, 15, 0), RSM_SUCCESS);
+	CHECK_EQUAL(agent_ask(&heir, AGENT_LOAD, 0), 15);
+}
+
+/* §9.22 beaten: a stale import neither signals nor is signalled by the next segment of its id */
+static void a_stale_import_is_nothing_to_the_next_segment(void)
+{
+	agent_t heir = agent_start();
+	pair_t pair = connected_pair();
+
+	NEED(agent_do(&heir, AGENT_CREATE, 1, 0, 0));
+	destroy(&pair.exporter);
+	EXPECT(agent_do(&heir, AGENT_PUBLISH, pair.id, AGENT_NO_LIST, 0), RSM_SUCCESS);
+	importer(&pair, AGENT_IMPORT_POST, 0, 0, 0);
+	EXPECT(agent_do(&heir, AGENT_EXPORT_WAIT, 50, 0, 0), RSMERR_TIMEOUT);
+	EXPECT(agent_do(&heir, AGENT_EXPORT_POST, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
+}
+
+/* §9.3 beaten: importers that wait for ever are woken with 40 */
+static void waiting_importers_are_woken(void)
+{
+	static const ending_t endings[] = {unpublish, destroy, leave, die, become_another_program};
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		pair_t pair = connected_pair();
+
+		agent_begin(&pair.importer, AGENT_IMPORT_WAIT, (uint64_t)-1);
+		rig_sleep(30);
+		endings[i](&pair.exporter);
+		EXPECT(agent_finish(&pair.importer), RSMERR_CONN_ABORTED);
+	}
+}
+
+/* An exporter that waits goes on waiting when its importers die: others may come */
+static void a_waiting_exporter_outlives_its_importers(void)
+{
+	agent_t later = agent_start();
+	pair_t pair = connected_pair();
+
+	agent_begin(&pair.exporter, AGENT_EXPORT_WAIT, (uint64_t)-1);
+	die(&pair.importer);
+	rig_sleep(50);
+	agent_import(&later, pair.id);
+	EXPECT(agent_do(&later, AGENT_IMPORT_POST, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(agent_finish(&pair.exporter), RSM_SUCCESS);
+}
+
+/* §5.2: republish is no break */
+static void republish_breaks_nothing(void)
+{
+	pair_t pair = connected_pair();
+
+	EXPECT(importer(&pair, AGENT_MAP, 0, 4096, RSM_PERM_RDWR), RSM_SUCCESS);
+	EXPECT(agent_do(&pair.exporter, AGENT_REPUBLISH, 0444, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_PUT, 0, 5, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_MAP_STORE, 8, 6, 0), RSM_SUCCESS);
+	CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 0), 5);
+	CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 8), 6);
+}
+
+static const rig_test_t tests[] = {
+	TEST(unpublish_breaks_imports),
+	TEST(destroy_breaks_imports),
+	TEST(exit_of_the_exporter_breaks_imports),
+	TEST(kill_of_the_exporter_breaks_imports),
+	TEST(crash_of_the_exporter_breaks_imports),
+	TEST(exec_of_the_exporter_breaks_imports),
+	TEST(unpublish_breaks_before_it_returns),
+	TEST(a_process_breaks_its_own_imports),
+	TEST(former_importers_do_not_reach_the_exporter),
+	TEST(a_new_connection_works_after_publish),
+	TEST(a_new_connection_works_to_another_exporter),
+	TEST(a_stale_import_is_nothing_to_the_next_segment),
+	TEST(waiting_importers_are_woken),
+	TEST(a_waiting_exporter_outlives_its_importers),
+	TEST(republish_breaks_nothing),
+};
+
+RIG_MAIN(tests)
