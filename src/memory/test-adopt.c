@@ -197,7 +197,7 @@ static void the_naive_way_loses_stores(void **state)
 	char *p;
 
 	if (!getenv("MEMORY_TEST_NAIVE")) {
-		print_message("set MEMORY_TEST_NAIVE=1 to see stores lost\n");
+		print_message("skip: set MEMORY_TEST_NAIVE=1 to see stores lost\n");
 		skip();
 	}
 	p = new_anonymous(size);

@@ -131,7 +131,7 @@ static void try_everything_as_a_stranger(void)
 static void a_reader_of_another_uid_cannot_become_a_writer(void **state)
 {
 	if (geteuid() != 0) {
-		print_message("needs root to become another uid\n");
+		print_message("skip: needs root to become another uid\n");
 		skip();
 	}
 	run_in_child(try_everything_as_a_stranger);

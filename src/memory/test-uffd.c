@@ -115,7 +115,7 @@ static void play_daemon(int device, uid_t uid)
 static void a_daemon_blocks_and_releases_a_store_of_its_client(void **state)
 {
 	if (geteuid() != 0) {
-		print_message("needs root for faults inside system calls\n");
+		print_message("skip: needs root for faults inside system calls\n");
 		skip();
 	}
 	play_daemon(-1, 0);
@@ -126,7 +126,7 @@ static void a_lent_device_serves_a_client_without_rights(void **state)
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
 	if (geteuid() != 0 || device < 0) {
-		print_message("needs root and /dev/userfaultfd\n");
+		print_message("skip: needs root and /dev/userfaultfd\n");
 		skip();
 	}
 	play_daemon(device, 65534);

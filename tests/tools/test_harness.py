@@ -31,6 +31,12 @@ def test_every_line_of_tap_counts_once():
         ("passed", "y: a"), ("failed", "y: b"), ("skipped", "y: c")]
 
 
+def test_skips_get_their_reasons_in_order():
+    results, _ = runner.run_item(item("echo skip: no zebra; echo skip: no gnu; echo 'not ok 1 # SKIP a'; echo ok 2 - b; "
+                                      "echo 'not ok 3 # SKIP c'"), "default")
+    assert [(r["name"], r["reason"]) for r in results] == [("y: a", "no zebra"), ("y: b", ""), ("y: c", "no gnu")]
+
+
 def test_a_program_that_dies_after_its_last_line_has_failed():
     assert outcomes("echo ok 1 - a; kill -SEGV $$")[-1] == ("failed", "y")
 
