@@ -168,7 +168,7 @@ static int bad_option(char **argv, int kind, uint32_t mask)
 static int parse_options(int argc, char **argv, uint32_t mask, bool stop_at_argument,
 	struct invocation *in, int *ret_n)
 {
-	struct getopt_form form;
+	struct getopt_form form = {0};
 	int c;
 
 	make_getopt_form(mask, stop_at_argument, &form);

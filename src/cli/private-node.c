@@ -89,7 +89,7 @@ static void become_daemon(
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(fd_text, sizeof(fd_text), "%d", ready);
-	execl(path, "causewayd", "--socket", n->socket, "--ready-fd", fd_text, (char *)NULL);
+	execl(path, path, "--socket", n->socket, "--ready-fd", fd_text, (char *)NULL);
 	cli_fail("cannot execute %s: %s", path, strerror(errno));
 	_exit(EXIT_FAILED);
 }
