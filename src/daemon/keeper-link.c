@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/keeper-link.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "daemon/keeper.h"
+
+struct keeper_item {
+	uint64_t key;
+	uint32_t kind;
+	int fd; /* -1: taken */
+};
+
+static int item_compare(const void *a, const void *b)
+{
+	const struct keeper_item *x = a, *y = b;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int stored_add(struct keeper_stored *s, const struct keeper_packet *p, int fd)
+{
+	/* doubled at each power of 2 */
+	if ((s->n_items & (s->n_items - 1)) == 0) {
+		size_t n = s->n_items ? 2 * (size_t)s->n_items : 1;
+		struct keeper_item *items = realloc(s->items, n * sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		s->items = items;
+	}
+	s->items[s->n_items++] = (struct keeper_item){.key = p->key, .kind = p->kind, .fd = fd};
+	return 0;
+}
+
+int keeper_link_receive(int link, struct keeper_stored *ret_stored)
+{
+	struct keeper_stored s = {0};
+	struct keeper_packet p;
+	int fds[FD_PACKET_MAX], r;
+	unsigned int n_fds;
+	ssize_t n;
+
+	for (;;) {
+		n = fd_recv(link, &p, sizeof(p), fds, &n_fds, 0);
+		if (n == -EINTR)
+			continue;
+		r = n < 0 ? (int)n : n == 0 ? -EPIPE : -EBADMSG;
+		if (n != sizeof(p) || (p.op == KEEPER_STORE && n_fds != 1))
+			goto fail;
+		if (p.op == KEEPER_DONE)
+			break;
+		r = p.op == KEEPER_STORE ? stored_add(&s, &p, fds[0]) : -EBADMSG;
+		if (r < 0) {
+			fd_close_many(fds, n_fds);
+			goto fail;
+		}
+	}
+	if (s.n_items)
+		qsort(s.items, s.n_items, sizeof(*s.items), item_compare);
+	*ret_stored = s;
+	return 0;
+fail:
+	for (uint32_t i = 0; i < s.n_items; i++)
+		fd_close(s.items[i].fd);
+	free(s.items);
+	return r;
+}
+
+int keeper_stored_take(struct keeper_stored *s, uint32_t kind, uint64_t key)
+{
+	struct keeper_item wanted = {.key = key, .kind = kind}, *item;
+
+	item = s->n_items ? bsearch(&wanted, s->items, s->n_items, sizeof(wanted), item_compare)
+			  : NULL;
+	return item ? take_fd(&item->fd) : -1;
+}
+
+uint32_t keeper_stored_deinit(struct keeper_stored *s, int link)
+{
+	uint32_t n_left = 0;
+
+	for (uint32_t i = 0; i < s->n_items; i++) {
+		struct keeper_item *item = &s->items[i];
+
+		if (item->fd < 0)
+			continue;
+		keeper_link_drop(link, item->kind, item->key);
+		fd_close(item->fd);
+		n_left++;
+	}
+	free(s->items);
+	*s = (struct keeper_stored){0};
+	return n_left;
+}
+
+static void link_send(int link, const struct keeper_packet *p, int fd)
+{
+	/* The kernel bounds descriptors under way; the keeper reads soon. */
+	while (link >= 0 &&
+		fd_send(link, p, sizeof(*p), &fd, fd >= 0 ? 1 : 0, 0) == -ETOOMANYREFS)
+		poll(NULL, 0, 1);
+}
+
+void keeper_link_store(int link, uint32_t kind, uint64_t key, int fd)
+{
+	if (fd >= 0)
+		link_send(link, &(struct keeper_packet){KEEPER_STORE, kind, key}, fd);
+}
+
+void keeper_link_drop(int link, uint32_t kind, uint64_t key)
+{
+	link_send(link, &(struct keeper_packet){KEEPER_DROP, kind, key}, -1);
+}
+
+void keeper_link_ready(int link)
+{
+	link_send(link, &(struct keeper_packet){.op = KEEPER_READY}, -1);
+}
+
+void keeper_link_end(int link, int status)
+{
+	link_send(link, &(struct keeper_packet){.op = KEEPER_END, .key = (uint64_t)status}, -1);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/manager-segment.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include "base/cleanup.h"
+
+int manager_segment_new(
+	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment)
+{
+	ManagerSegment *s = malloc(sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	*s = (ManagerSegment){.memory = take_fd(memory),
+		.pipe = -1,
+		.cells = CELLS_NONE,
+		.serial = serial,
+		.slot = JOURNAL_NO_SLOT};
+	segment->userdata = *ret_segment = s;
+	return 0;
+}
+
+int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import)
+{
+	ManagerImport *i = malloc(sizeof(*i));
+
+	if (!i)
+		return -ENOMEM;
+	*i = (ManagerImport){.serial = serial, .slot = JOURNAL_NO_SLOT, .pipe = -1};
+	import->userdata = *ret_import = i;
+	return 0;
+}
+
+static int save(Manager *m, uint32_t kind, const void *record, size_t size, uint32_t *slot)
+{
+	if (*slot == JOURNAL_NO_SLOT)
+		return journal_add(m->journal, kind, record, size, slot);
+	journal_update(m->journal, *slot, record, size);
+	return 0;
+}
+
+int manager_segment_save(Manager *m, EngineSegment *segment)
+{
+	ManagerSegment *s = manager_segment(segment);
+	struct record_segment record = {.serial = s->serial, .moved = s->moved};
+
+	engine_segment_save(segment, &record.engine);
+	return save(m, RECORD_SEGMENT, &record, sizeof(record), &s->slot);
+}
+
+int manager_import_save(Manager *m, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	struct record_import record = {.serial = i->serial};
+
+	engine_import_save(import, &record.engine);
+	return save(m, RECORD_IMPORT, &record, sizeof(record), &i->slot);
+}
+
+int manager_segment_need_cell(Manager *m, EngineSegment *segment, uint32_t cell)
+{
+	ManagerSegment *s = manager_segment(segment);
+	int r;
+
+	if (!s->cells.map) {
+		r = cells_new(&s->cells);
+		if (r < 0)
+			return r;
+		keeper_link_store(m->link, KEEP_CELLS, segment->instance, s->cells.fd);
+	}
+	return cells_reserve(&s->cells, cell);
+}
+
+void manager_segment_store(Manager *m, EngineSegment *segment)
+{
+	ManagerSegment *s = manager_segment(segment);
+
+	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, s->memory);
+	keeper_link_store(m->link, KEEP_CELLS, segment->instance, s->cells.fd);
+	keeper_link_store(m->link, KEEP_EXPORT_PIPE, segment->instance, s->pipe);
+}
+
+void manager_import_store(Manager *m, EngineImport *import)
+{
+	keeper_link_store(m->link, KEEP_IMPORT_PIPE,
+		keep_import_key(import->client->id, import->index), manager_import(import)->pipe);
+}
+
+static int *cell_pipe(EngineSegment *segment, uint32_t cell)
+{
+	EngineImport *import;
+
+	if (cell == 0)
+		return &manager_segment(segment)->pipe;
+	import = idtable_get(&segment->cells, cell);
+	return import && manager_import(import) ? &manager_import(import)->pipe : NULL;
+}
+
+int manager_segment_pipe(EngineSegment *segment, uint32_t cell)
+{
+	int *pipe = cell_pipe(segment, cell);
+
+	return pipe ? *pipe : -1;
+}
+
+int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
+{
+	int *pipe = cell_pipe(segment, cell), r;
+
+	if (*pipe >= 0)
+		return 0;
+	r = cell_pipe_new(pipe);
+	if (r < 0)
+		return r;
+	if (cell == 0)
+		manager_segment_store(m, segment);
+	else
+		manager_import_store(m, idtable_get(&segment->cells, cell));
+	return 0;
+}
+
+static void show_word(EngineImport *import)
+{
+	ManagerClient *client = import->client->userdata;
+
+	atomic_store_explicit(&client->status.map->imports[import->index],
+		WIRE_IMPORT_WORD(import->generation, import->state), memory_order_release);
+}
+
+/* The word first: whoever is woken by the cell must find it. */
+void manager_import_show(EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	ManagerSegment *s = import->segment ? manager_segment(import->segment) : NULL;
+
+	show_word(import);
+	if (import->state == WIRE_IMPORT_CONNECTED)
+		return;
+	if (s && s->cells.map)
+		cells_look(&s->cells, import->cell, i->pipe);
+	else if (i->pipe >= 0)
+		cell_pipe_fill(i->pipe);
+}
+
+/* The engine's operations. An object without userdata is being made: its maker does the rest. */
+
+static void on_import_state(void *userdata, EngineImport *import)
+{
+	if (!manager_import(import))
+		return;
+	manager_import_save(userdata, import);
+	manager_import_show(import);
+}
+
+static void on_import_free(void *userdata, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	ManagerClient *client = import->client->userdata;
+	Manager *m = userdata;
+
+	if (!i)
+		return;
+	atomic_store_explicit(&client->status.map->imports[import->index],
+		WIRE_IMPORT_WORD(import->generation, WIRE_IMPORT_FREE), memory_order_release);
+	journal_remove(m->journal, i->slot);
+	if (i->pipe >= 0) {
+		keeper_link_drop(m->link, KEEP_IMPORT_PIPE,
+			keep_import_key(import->client->id, import->index));
+		fd_close(i->pipe);
+	}
+	import->userdata = NULL;
+	free(i);
+}
+
+static void on_segment_free(void *userdata, EngineSegment *segment)
+{
+	ManagerSegment *s = manager_segment(segment);
+	Manager *m = userdata;
+
+	if (!s)
+		return;
+	journal_remove(m->journal, s->slot);
+	keeper_link_drop(m->link, KEEP_MEMORY, segment->instance);
+	if (s->cells.map)
+		keeper_link_drop(m->link, KEEP_CELLS, segment->instance);
+	if (s->pipe >= 0)
+		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);
+	cells_deinit(&s->cells);
+	fd_close(s->memory);
+	fd_close(s->pipe);
+	segment->userdata = NULL;
+	free(s);
+}
+
+static void on_segment_cells(void *userdata, EngineSegment *segment)
+{
+	ManagerClient *client = segment->owner->userdata;
+
+	if (client)
+		atomic_store_explicit(&client->status.map->exports[segment->index].n_cells,
+			segment->n_cells, memory_order_release);
+}
+
+const struct engine_ops manager_engine_ops = {
+	.import_state = on_import_state,
+	.import_free = on_import_free,
+	.segment_free = on_segment_free,
+	.segment_cells = on_segment_cells,
+};

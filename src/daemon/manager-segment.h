@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_MANAGER_SEGMENT_H
+#define DAEMON_MANAGER_SEGMENT_H
+
+/*
+ * What the daemon has of a segment and of an import besides the engine's view: descriptors, cells,
+ * pipes, records. Hangs on EngineSegment.userdata and EngineImport.userdata; freed by the engine's
+ * operations, which are here, too.
+ */
+
+#include "daemon/manager-client.h"
+#include "daemon/record.h"
+
+typedef struct ManagerSegment {
+	int memory;	    /* memfd */
+	int pipe;	    /* writing end of the exporter's; -1: none */
+	struct cells cells; /* made when first needed */
+	uint64_t serial;    /* record_segment */
+	uint32_t slot;
+	bool moved;
+} ManagerSegment;
+
+typedef struct ManagerImport {
+	uint64_t serial; /* record_import */
+	uint32_t slot;
+	int pipe; /* writing end; -1: none */
+} ManagerImport;
+
+/* Attach what is there already, from now on owned. */
+int manager_segment_new(
+	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment);
+int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import);
+
+static inline ManagerSegment *manager_segment(const EngineSegment *segment)
+{
+	return segment->userdata;
+}
+
+static inline ManagerImport *manager_import(const EngineImport *import)
+{
+	return import->userdata;
+}
+
+/* Into the journal; the first time may fail. */
+int manager_segment_save(Manager *m, EngineSegment *segment);
+int manager_import_save(Manager *m, EngineImport *import);
+
+/* Makes the cells if there are none, and room for this one. */
+int manager_segment_need_cell(Manager *m, EngineSegment *segment, uint32_t cell);
+
+/* The writing end of a cell's pipe; -1 if it has none or nobody has that cell. */
+int manager_segment_pipe(EngineSegment *segment, uint32_t cell);
+/* Makes the pipe of a cell in use if there is none. */
+int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell);
+
+/* All its descriptors, to the keeper. */
+void manager_segment_store(Manager *m, EngineSegment *segment);
+void manager_import_store(Manager *m, EngineImport *import);
+
+/* Shows the import's state to its client; a final one also in its cell. */
+void manager_import_show(EngineImport *import);
+
+#endif

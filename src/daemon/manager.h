@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_MANAGER_H
+#define DAEMON_MANAGER_H
+
+/*
+ * The daemon proper: one event loop that owns the engine, the journal, the pages and the clients. It
+ * begins with what the keeper gives it, be that a new node's empty journal or all that a
+ * predecessor left. One thread.
+ */
+
+#include <systemd/sd-event.h>
+#include "base/list.h"
+#include "config/config.h"
+#include "core/engine.h"
+#include "daemon/journal.h"
+#include "daemon/keeper-link.h"
+#include "daemon/pages.h"
+
+#define MANAGER_HANDSHAKES_MAX 64u
+
+struct manager_options {
+	const struct config *config;
+	const char *const *argv; /* to start a keeper with; "--keeper-fd N" is appended */
+	bool embedded;
+};
+
+typedef struct Manager Manager;
+
+struct Manager {
+	struct manager_options options;
+	sd_event *event;
+	sd_event_source *accepting, *keeper_lost, *idle;
+
+	Engine *engine;
+	Journal *journal;
+	uint32_t counters_slot; /* RECORD_COUNTERS */
+
+	int link; /* to the keeper; -1: none */
+	int keeper_pid;
+	unsigned int keeper_deaths; /* quick ones in a row */
+	uint64_t keeper_started;    /* CLOCK_MONOTONIC */
+
+	int lock, listen; /* only kept, and listened on */
+	int spare;	  /* given up to refuse a client when descriptors have run out */
+	int uffd_device;  /* /dev/userfaultfd; -1: not allowed */
+	int node_fd;
+	struct wire_node_page *node_page;
+
+	struct list clients;	/* ManagerClient that said hello */
+	struct list handshakes; /* that did not yet */
+	uint32_t n_handshakes;
+};
+
+/* Until the node ends. link: to the keeper, who has just started us. Returns the exit status. */
+int manager_run(const struct manager_options *options, int link);
+
+/* The engine's counters into the journal: before the first record that depends on them. */
+int manager_save_counters(Manager *m);
+
+/* A client came or went. */
+void manager_check_idle(Manager *m);
+
+/* In restore.c: everything that a predecessor left. */
+int manager_restore(Manager *m, struct keeper_stored *stored);
+
+extern const struct engine_ops manager_engine_ops;
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/node.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include "base/clock.h"
+#include "base/fd.h"
+#include "daemon/journal.h"
+#include "daemon/keeper-link.h"
+#include "daemon/keeper.h"
+#include "daemon/listen.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define DESCRIPTORS_MAX (1u << 20)
+
+DEFINE_CLEANUP(Keeper *, keeper_free);
+
+struct arguments {
+	const char *v[8];
+};
+
+/* What every role is started with; its own number is appended. */
+static struct arguments arguments_of(const struct node_options *o, const char *socket)
+{
+	struct arguments a = {{o->program, "--socket", socket}};
+	unsigned int n = 3;
+
+	if (o->config_dir) {
+		a.v[n++] = "--config";
+		a.v[n++] = o->config_dir;
+	}
+	if (o->embedded)
+		a.v[n++] = "--embedded";
+	return a;
+}
+
+static void on_ready(void *userdata)
+{
+	int fd = *(const int *)userdata;
+
+	sd_notify(0, "READY=1");
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		log_warning("nobody waits for this node to be ready");
+	fd_close(fd);
+}
+
+/* A new node's first descriptors. */
+static int node_begin(Keeper *keeper, const char *path)
+{
+	_cleanup_close_ int lock = -1, listening = -1, journal = -1;
+	struct timespec now;
+	uint64_t incarnation;
+	int r;
+
+	r = listen_open(path, &lock, &listening);
+	if (r < 0)
+		return r;
+	if (getrandom(&incarnation, sizeof(incarnation), 0) != sizeof(incarnation))
+		return -EIO;
+	clock_gettime(CLOCK_REALTIME, &now);
+	r = journal_create(incarnation | 1,
+		(uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec, &journal);
+	if (r < 0) {
+		log_error("the journal cannot be made: %s", strerror(-r));
+		return r;
+	}
+	r = keeper_store(keeper, KEEP_LOCK, 0, take_fd(&lock));
+	if (r == 0)
+		r = keeper_store(keeper, KEEP_LISTEN, 0, take_fd(&listening));
+	if (r == 0)
+		r = keeper_store(keeper, KEEP_JOURNAL, 0, take_fd(&journal));
+	return r;
+}
+
+int node_run_first(const struct node_options *o)
+{
+	char path[LISTEN_PATH_MAX];
+	_cleanup_(keeper_free_p) Keeper *keeper = NULL;
+	const char *socket = o->socket ? o->socket : path;
+	struct arguments arguments = arguments_of(o, socket);
+	int ready_fd = o->ready_fd, status;
+	struct keeper_options options = {
+		.argv = arguments.v, .ready = on_ready, .userdata = &ready_fd};
+
+	umask(0077);
+	fd_raise_limit(DESCRIPTORS_MAX);
+	if (!o->socket && listen_default_path(path) < 0)
+		return EXIT_FAILURE;
+	if (keeper_new(&options, &keeper) < 0 || node_begin(keeper, socket) < 0)
+		return EXIT_FAILURE;
+	status = keeper_run(keeper);
+	listen_remove(socket);
+	return status;
+}
+
+int node_run_daemon(const struct node_options *o, int link)
+{
+	struct arguments arguments = arguments_of(o, o->socket);
+	struct manager_options options = {
+		.config = o->config, .argv = arguments.v, .embedded = o->embedded};
+
+	umask(0077);
+	return manager_run(&options, link);
+}
+
+static void on_store(uint32_t kind, int fd)
+{
+	if (kind == KEEP_LOCK)
+		listen_sign(fd);
+}
+
+int node_run_keeper(const struct node_options *o, int link)
+{
+	_cleanup_(keeper_free_p) Keeper *keeper = NULL;
+	struct arguments arguments = arguments_of(o, o->socket);
+	struct keeper_options options = {.argv = arguments.v, .stored = on_store};
+	int status;
+
+	umask(0077);
+	if (keeper_new(&options, &keeper) < 0)
+		return EXIT_FAILURE;
+	keeper_adopt(keeper, link);
+	status = keeper_run(keeper);
+	listen_remove(o->socket);
+	return status;
+}

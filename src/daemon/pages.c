@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/pages.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "memory/memfd.h"
+#include "wire/message.h"
+
+#define PAGE 4096u
+
+static void wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static int map_shared(int fd, size_t size, void *ret_map)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return negative_errno();
+	*(void **)ret_map = p;
+	return 0;
+}
+
+/* The head is written through the descriptor, so that nothing needs to be mapped for it. */
+static int page_new(const char *name, size_t size, uint64_t incarnation, int *ret_fd)
+{
+	struct wire_page_head head = {
+		.magic = WIRE_PAGE_MAGIC,
+		.version = WIRE_MAJOR << 16 | WIRE_MINOR,
+		.size = size,
+		.incarnation = incarnation,
+	};
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = memfd_new(name, size, &fd);
+	if (r < 0)
+		return r;
+	r = memfd_reserve(fd, 0, MIN(size, PAGE));
+	if (r < 0)
+		return r;
+	if (pwrite(fd, &head, sizeof(head), 0) != sizeof(head))
+		return negative_errno();
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* An array of a shared page. */
+struct array {
+	size_t offset, entry; /* bytes */
+	uint32_t n;
+};
+
+/* Reserves the memory of entries [*n, wanted), a page's worth at a time. */
+static int reserve_entries(int fd, const struct array *array, uint32_t wanted, uint32_t *n)
+{
+	uint64_t begin = array->offset + *n * array->entry;
+	uint64_t end = array->offset + MIN(wanted, array->n) * array->entry;
+	int r;
+
+	if (wanted <= *n)
+		return 0;
+	end = MIN((end + PAGE - 1) / PAGE * PAGE, array->offset + array->n * array->entry);
+	r = memfd_reserve(fd, begin, end - begin);
+	if (r < 0)
+		return r == -ENOSPC ? -ENOMEM : r;
+	*n = (uint32_t)((end - array->offset) / array->entry);
+	return 0;
+}
+
+/* Node page */
+
+static int node_mutex_init(struct wire_node_page *page)
+{
+	pthread_mutexattr_t a;
+	int r;
+
+	pthread_mutexattr_init(&a);
+	pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+	r = pthread_mutex_init(&page->mutex, &a);
+	pthread_mutexattr_destroy(&a);
+	return -r;
+}
+
+int node_page_new(uint32_t node, uint64_t incarnation, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	struct wire_node_page *page;
+	int r;
+
+	r = page_new("causeway-node", sizeof(*page), incarnation, &fd);
+	if (r < 0)
+		return r;
+	r = node_page_map(fd, &page);
+	if (r < 0)
+		return r;
+	page->node = node;
+	r = node_mutex_init(page);
+	munmap(page, sizeof(*page));
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+int node_page_map(int fd, struct wire_node_page **ret_page)
+{
+	int r = memfd_check(fd, sizeof(**ret_page));
+
+	return r < 0 ? r : map_shared(fd, sizeof(**ret_page), ret_page);
+}
+
+int node_page_take_over(struct wire_node_page *page)
+{
+	int r = pthread_mutex_lock(&page->mutex);
+
+	if (r == EOWNERDEAD)
+		r = pthread_mutex_consistent(&page->mutex);
+	if (r)
+		return -r;
+	page->starts++;
+	/* Sleepers are not counted in the word; this has the kernel wake one when we die. */
+	atomic_fetch_or(&page->alive, FUTEX_WAITERS);
+	wake_all(&page->alive);
+	return 0;
+}
+
+/* Status page and client page */
+
+int status_page_new(uint64_t incarnation, struct status_page *ret_page)
+{
+	int fd, r;
+
+	r = page_new("causeway-status", sizeof(struct wire_status_page), incarnation, &fd);
+	if (r < 0)
+		return r;
+	r = status_page_open(fd, ret_page);
+	if (r < 0)
+		fd_close(fd);
+	return r;
+}
+
+int status_page_open(int fd, struct status_page *ret_page)
+{
+	struct status_page p = {.fd = fd};
+	int r;
+
+	r = memfd_check(fd, sizeof(*p.map));
+	if (r == 0)
+		r = map_shared(fd, sizeof(*p.map), &p.map);
+	if (r == 0)
+		*ret_page = p;
+	return r;
+}
+
+void status_page_deinit(struct status_page *p)
+{
+	if (p->map)
+		munmap(p->map, sizeof(*p->map));
+	fd_close(p->fd);
+	*p = STATUS_PAGE_NONE;
+}
+
+int status_page_reserve(struct status_page *p, uint32_t n_imports, uint32_t n_exports)
+{
+	static const struct array imports = {offsetof(struct wire_status_page, imports),
+		sizeof(p->map->imports[0]), WIRE_CLIENT_IMPORTS};
+	static const struct array exports = {offsetof(struct wire_status_page, exports),
+		sizeof(p->map->exports[0]), WIRE_CLIENT_EXPORTS};
+	int r = reserve_entries(p->fd, &imports, n_imports, &p->n_imports);
+
+	return r < 0 ? r : reserve_entries(p->fd, &exports, n_exports, &p->n_exports);
+}
+
+int client_page_new(uint64_t incarnation, int *ret_fd)
+{
+	return page_new("causeway-maps", sizeof(struct wire_client_page), incarnation, ret_fd);
+}
+
+int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map)
+{
+	uint64_t at = offsetof(struct wire_client_page, maps) + (uint64_t)slot * sizeof(*ret_map);
+	struct wire_map map;
+
+	if (slot >= WIRE_CLIENT_MAPS)
+		return -ERANGE;
+	if (pread(fd, &map, sizeof(map), (off_t)at) != sizeof(map))
+		return negative_errno();
+	*ret_map = map;
+	return 0;
+}
+
+/* Cells */
+
+int cells_new(struct cells *ret_cells)
+{
+	int fd, r;
+
+	r = memfd_new("causeway-cells", WIRE_CELLS_SIZE, &fd);
+	if (r < 0)
+		return r;
+	r = cells_open(fd, ret_cells);
+	if (r < 0)
+		fd_close(fd);
+	return r;
+}
+
+int cells_open(int fd, struct cells *ret_cells)
+{
+	struct cells c = {.fd = fd};
+	int r;
+
+	r = memfd_check(fd, WIRE_CELLS_SIZE);
+	if (r == 0)
+		r = map_shared(fd, WIRE_CELLS_SIZE, &c.map);
+	if (r == 0)
+		r = cells_reserve(&c, 0);
+	if (r == 0)
+		*ret_cells = c;
+	else if (c.map)
+		munmap(c.map, WIRE_CELLS_SIZE);
+	return r;
+}
+
+void cells_deinit(struct cells *c)
+{
+	if (c->map)
+		munmap(c->map, WIRE_CELLS_SIZE);
+	fd_close(c->fd);
+	*c = CELLS_NONE;
+}
+
+int cells_reserve(struct cells *c, uint32_t cell)
+{
+	static const struct array all = {0, sizeof(struct wire_cell), WIRE_CELLS_MAX};
+
+	return reserve_entries(c->fd, &all, cell + 1, &c->n);
+}
+
+void cells_clear(struct cells *c, uint32_t cell)
+{
+	atomic_store(&c->map[cell].has_pipe, 0);
+	atomic_store(&c->map[cell].sleepers, 0);
+	/* LOOK stays: one who lost this cell may be about to sleep on it. */
+	atomic_fetch_and(&c->map[cell].word, WIRE_CELL_LOOK);
+}
+
+void cells_look(struct cells *c, uint32_t cell, int pipe)
+{
+	atomic_fetch_or(&c->map[cell].word, WIRE_CELL_LOOK);
+	wake_all(&c->map[cell].word);
+	if (pipe >= 0)
+		cell_pipe_fill(pipe);
+}
+
+void cells_kick(struct cells *c, uint32_t cell, int pipe)
+{
+	wake_all(&c->map[cell].word);
+	if (pipe >= 0 && (atomic_load(&c->map[cell].word) & WIRE_CELL_COUNT))
+		cell_pipe_fill(pipe);
+}
+
+/* Pipes */
+
+int cell_pipe_new(int *ret_writer)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return negative_errno();
+	fd_close(fds[0]);
+	*ret_writer = fds[1];
+	return 0;
+}
+
+int cell_pipe_reader(int writer, int *ret_reader)
+{
+	return fd_reopen(writer, O_RDONLY | O_NONBLOCK, ret_reader);
+}
+
+void cell_pipe_fill(int writer)
+{
+	int n = 0;
+
+	/* Without a reader or with a full pipe there is nobody to tell anything new. */
+	if (ioctl(writer, FIONREAD, &n) == 0 && n == 0 && write(writer, "", 1) < 0)
+		errno = 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_PAGES_H
+#define DAEMON_PAGES_H
+
+/*
+ * The memory that the daemon shares with its clients (wire/shared.h): making, mapping and what the
+ * daemon does with it. Everything is reserved before it is written, so that lack of memory is an
+ * error and not a SIGBUS. What clients may write is only ever added to, never believed.
+ */
+
+#include "base/error.h"
+#include "wire/shared.h"
+
+/* Node page */
+
+int node_page_new(uint32_t node, uint64_t incarnation, int *ret_fd);
+int node_page_map(int fd, struct wire_node_page **ret_page);
+/* Takes the lock, also after a daemon that died with it, counts the start and wakes who slept. */
+int node_page_take_over(struct wire_node_page *page);
+
+/* Status page and client page */
+
+struct status_page {
+	int fd;
+	struct wire_status_page *map;
+	uint32_t n_imports, n_exports; /* entries below have their memory */
+};
+
+#define STATUS_PAGE_NONE                                                                           \
+	(struct status_page)                                                                       \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+
+int status_page_new(uint64_t incarnation, struct status_page *ret_page);
+/* fd becomes the page's on success. */
+int status_page_open(int fd, struct status_page *ret_page);
+void status_page_deinit(struct status_page *page);
+/* Before the daemon writes below these. */
+int status_page_reserve(struct status_page *page, uint32_t n_imports, uint32_t n_exports);
+
+int client_page_new(uint64_t incarnation, int *ret_fd);
+/* One look at a slot; -ERANGE if there is none of that number. */
+int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map);
+
+/* Cells of a segment */
+
+struct cells {
+	int fd;
+	struct wire_cell *map; /* NULL: not made yet */
+	uint32_t n;	       /* cells below have their memory */
+};
+
+#define CELLS_NONE                                                                                 \
+	(struct cells)                                                                             \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+
+int cells_new(struct cells *ret_cells);
+int cells_open(int fd, struct cells *ret_cells);
+void cells_deinit(struct cells *cells);
+/* Before the daemon touches this cell. */
+int cells_reserve(struct cells *cells, uint32_t cell);
+/* For a new owner. */
+void cells_clear(struct cells *cells, uint32_t cell);
+/* Has the owner look at its status page. pipe: -1 or the writing end of its pipe. */
+void cells_look(struct cells *cells, uint32_t cell, int pipe);
+/* Wakes the owner, who may have missed a wake-up: a poster died. */
+void cells_kick(struct cells *cells, uint32_t cell, int pipe);
+
+/* Pipes */
+
+/* Only a writing description; readers are opened with cell_pipe_reader(). */
+int cell_pipe_new(int *ret_writer);
+int cell_pipe_reader(int writer, int *ret_reader);
+/* Puts a byte in unless there is one. */
+void cell_pipe_fill(int writer);
+
+#endif

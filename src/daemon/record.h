@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_RECORD_H
+#define DAEMON_RECORD_H
+
+/*
+ * What the daemon's records in the journal look like. serial: number of the request that last changed
+ * the object, so that a successor recognises a request that has been carried out but not answered.
+ */
+
+#include <assert.h>
+#include "core/engine.h"
+#include "daemon/journal.h"
+
+enum record_kind {
+	RECORD_COUNTERS = 1, /* struct engine_counters */
+	RECORD_CLIENT,
+	RECORD_GROUPS,
+	RECORD_SEGMENT,
+	RECORD_IMPORT,
+};
+
+/* Groups that do not fit are in a record of their own, written first. */
+#define RECORD_CLIENT_GROUPS 40u
+
+/* Something that ends leaves no record; it is announced here before. */
+struct record_ending {
+	uint32_t type;	 /* enum wire_type; 0: nothing */
+	uint32_t index;	 /* of the segment or import */
+	uint64_t number; /* its instance or generation */
+};
+
+struct record_client {
+	uint64_t id;
+	uint64_t serial; /* the last request that had an effect */
+	uint8_t token[16];
+	struct record_ending ending;
+	int32_t pid;
+	uint32_t uid, gid, charged_uid;
+	uint32_t n_groups;
+	uint32_t groups_slot; /* the RECORD_GROUPS, if n_groups is above RECORD_CLIENT_GROUPS */
+	char command[16];
+	gid_t groups[RECORD_CLIENT_GROUPS];
+};
+
+struct record_groups {
+	uint64_t client;
+	gid_t groups[ENGINE_GROUPS_MAX - RECORD_CLIENT_GROUPS];
+};
+
+struct record_segment {
+	struct engine_segment_record engine;
+	uint64_t serial;
+	uint32_t moved; /* the last unpublish gave it fresh memory */
+};
+
+struct record_import {
+	struct engine_import_record engine;
+	uint64_t serial;
+};
+
+static_assert(sizeof(struct record_client) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_groups) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_segment) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_import) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct engine_counters) <= JOURNAL_BODY_SIZE, "fits a slot");
+
+#endif

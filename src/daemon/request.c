@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/request.h"
+
+static const struct request_type types[] = {
+	[WIRE_PING] = {request_ping, REQUEST_QUERY},
+	[WIRE_CONTROLLER] = {request_controller, REQUEST_QUERY},
+	[WIRE_TOPOLOGY] = {request_topology, REQUEST_QUERY},
+	[WIRE_WATCH] = {request_watch, REQUEST_QUERY | REQUEST_HAS_FD},
+	[WIRE_SEGMENT_CREATE] = {request_segment_create, 0},
+	[WIRE_SEGMENT_PUBLISH] = {request_segment_publish, 0},
+	[WIRE_SEGMENT_REPUBLISH] = {request_segment_republish, 0},
+	[WIRE_SEGMENT_UNPUBLISH] = {request_segment_unpublish, 0},
+	[WIRE_SEGMENT_DESTROY] = {request_segment_destroy, REQUEST_ENDS},
+	[WIRE_IMPORT_CONNECT] = {request_import_connect, 0},
+	[WIRE_IMPORT_DISCONNECT] = {request_import_disconnect, REQUEST_ENDS},
+	[WIRE_IMPORT_MEMORY] = {request_import_memory, REQUEST_QUERY},
+	[WIRE_CELLS] = {request_cells, REQUEST_QUERY},
+	[WIRE_PIPE] = {request_pipe, REQUEST_QUERY},
+	[WIRE_POKE] = {request_poke, REQUEST_QUERY},
+	[WIRE_LIST] = {request_list, REQUEST_QUERY},
+	[WIRE_SHOW] = {request_show, REQUEST_QUERY},
+	[WIRE_CHECK_MAP] = {request_check_map, REQUEST_QUERY},
+	[WIRE_NODE_STATUS] = {request_node_status, REQUEST_QUERY},
+};
+
+const struct request_type *request_type(uint32_t type)
+{
+	return type < ELEMENTS(types) && types[type].handle ? &types[type] : NULL;
+}

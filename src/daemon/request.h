@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_REQUEST_H
+#define DAEMON_REQUEST_H
+
+/*
+ * What clients ask. Each handler gets the decoded request and fills the reply's body, tail and
+ * descriptors; it returns 0, an enum wire_status or a negative errno. On failure nothing has changed.
+ */
+
+#include "daemon/manager-segment.h"
+
+#define REPLY_FDS_MAX 4
+
+struct request {
+	struct wire_message message;
+	int fds[8]; /* -1: taken by the handler */
+	unsigned int n_fds;
+};
+
+struct reply {
+	struct wire_message message;
+	int fds[REPLY_FDS_MAX]; /* closed once they are sent */
+	unsigned int n_fds;
+	uint8_t tail[WIRE_PACKET_MAX];
+};
+
+enum request_flags {
+	REQUEST_QUERY = 1,  /* no effect that a successor must know of: said again, done again */
+	REQUEST_ENDS = 2,   /* the effect is the end of an object, announced in the record */
+	REQUEST_HAS_FD = 4, /* exactly one descriptor comes along */
+};
+
+struct request_type {
+	int (*handle)(ManagerClient *client, struct request *request, struct reply *reply);
+	unsigned int flags;
+};
+
+/* NULL: not supported */
+const struct request_type *request_type(uint32_t type);
+
+/* What the client is told of a handler's result. */
+uint32_t request_status(int r);
+
+static inline void reply_add_fd(struct reply *reply, int fd)
+{
+	reply->fds[reply->n_fds++] = fd;
+}
+
+/* Between manager-client.c and hello.c */
+void manager_client_reply(ManagerClient *client, const struct reply *reply);
+/* The handshake is over: it becomes one of the manager's clients. */
+int manager_client_enter(ManagerClient *client);
+int manager_client_listen(ManagerClient *client);
+/* The groups of client->identity that do not fit the record; their old slot stays as it is. */
+int manager_client_save_groups(ManagerClient *client);
+
+/* request-segment.c */
+int request_segment_create(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_publish(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_republish(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_unpublish(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_destroy(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-import.c */
+int request_import_connect(ManagerClient *c, struct request *q, struct reply *a);
+int request_import_disconnect(ManagerClient *c, struct request *q, struct reply *a);
+int request_import_memory(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-signal.c */
+int request_cells(ManagerClient *c, struct request *q, struct reply *a);
+int request_pipe(ManagerClient *c, struct request *q, struct reply *a);
+int request_poke(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-query.c */
+int request_ping(ManagerClient *c, struct request *q, struct reply *a);
+int request_controller(ManagerClient *c, struct request *q, struct reply *a);
+int request_topology(ManagerClient *c, struct request *q, struct reply *a);
+int request_list(ManagerClient *c, struct request *q, struct reply *a);
+int request_show(ManagerClient *c, struct request *q, struct reply *a);
+int request_node_status(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-map.c */
+int request_watch(ManagerClient *c, struct request *q, struct reply *a);
+int request_check_map(ManagerClient *c, struct request *q, struct reply *a);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/manager.h"
+
+#include "base/cleanup.h"
+#include "daemon/log.h"
+#include "daemon/manager-segment.h"
+#include "memory/memfd.h"
+
+/*
+ * What a predecessor left: records in the journal, descriptors from the keeper. A record that cannot
+ * be used is removed; a descriptor that nobody takes is dropped by the caller.
+ */
+
+typedef int (*restore_one)(Manager *m, uint32_t slot, struct keeper_stored *stored);
+
+static int restore_kind(
+	Manager *m, uint32_t kind, struct keeper_stored *stored, restore_one restore)
+{
+	uint8_t body[JOURNAL_BODY_SIZE];
+	int r;
+
+	for (uint32_t slot = 1; slot < journal_end(m->journal); slot++) {
+		if (journal_read(m->journal, slot, body, sizeof(body)) != kind)
+			continue;
+		r = restore(m, slot, stored);
+		if (r == -EBADMSG) {
+			log_warning("record %u of the journal (kind %u) is dropped: it does not fit "
+				    "what else is known",
+				slot, kind);
+			journal_remove(m->journal, slot);
+		} else if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int restore_counters(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	struct engine_counters counters;
+
+	journal_read(m->journal, slot, &counters, sizeof(counters));
+	m->counters_slot = slot;
+	return engine_counters_restore(m->engine, &counters);
+}
+
+static int restore_client(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	struct record_client record;
+	int r;
+
+	journal_read(m->journal, slot, &record, sizeof(record));
+	r = manager_client_restore(m, &record, slot, stored);
+	if (r == -EBADMSG)
+		manager_client_drop(m, record.id);
+	return r;
+}
+
+/* Groups that no client's record names were about to be used or had been. */
+static int restore_groups(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	ManagerClient *c;
+
+	list_for_each (c, &m->clients, link)
+		if (c->groups_slot == slot)
+			return 0;
+	journal_remove(m->journal, slot);
+	return 0;
+}
+
+static int restore_cells(EngineSegment *segment, struct keeper_stored *stored)
+{
+	ManagerSegment *s = manager_segment(segment);
+	_cleanup_close_ int fd = keeper_stored_take(stored, KEEP_CELLS, segment->instance);
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = cells_open(fd, &s->cells);
+	if (r < 0)
+		return r;
+	take_fd(&fd);
+	return cells_reserve(&s->cells, segment->n_cells);
+}
+
+static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	_cleanup_close_ int memory = -1;
+	struct record_segment record;
+	EngineSegment *segment;
+	ManagerSegment *s;
+	uint64_t instance;
+	int r;
+
+	journal_read(m->journal, slot, &record, sizeof(record));
+	instance = record.engine.instance;
+	memory = keeper_stored_take(stored, KEEP_MEMORY, instance);
+	if (memory < 0)
+		return -EBADMSG;
+	r = engine_segment_restore(m->engine, &record.engine, &segment);
+	if (r < 0) {
+		keeper_link_drop(m->link, KEEP_MEMORY, instance);
+		return r;
+	}
+	r = manager_segment_new(segment, &memory, record.serial, &s);
+	if (r < 0)
+		return r;
+	s->slot = slot;
+	s->moved = record.moved;
+	s->pipe = keeper_stored_take(stored, KEEP_EXPORT_PIPE, instance);
+	return restore_cells(segment, stored);
+}
+
+static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	struct record_import record;
+	EngineImport *import;
+	ManagerImport *i;
+	ManagerClient *c;
+	int r;
+
+	journal_read(m->journal, slot, &record, sizeof(record));
+	r = engine_import_restore(m->engine, &record.engine, &import);
+	if (r == 0)
+		r = manager_import_new(import, record.serial, &i);
+	if (r < 0)
+		return r;
+	i->slot = slot;
+	i->pipe = keeper_stored_take(
+		stored, KEEP_IMPORT_PIPE, keep_import_key(record.engine.client, import->index));
+	c = import->client->userdata;
+	r = status_page_reserve(&c->status, import->index + 1, 0);
+	if (r < 0)
+		return r;
+	/* The predecessor may have died between the engine's decision and this. */
+	manager_import_save(m, import);
+	manager_import_show(import);
+	return 0;
+}
+
+/* An end that was announced and perhaps not carried out. */
+static void finish_ending(ManagerClient *c)
+{
+	const struct record_ending *e = &c->ending;
+	EngineSegment *segment;
+	EngineImport *import;
+
+	if (e->type == WIRE_SEGMENT_DESTROY) {
+		segment = engine_segment_get(c->engine, e->index);
+		if (segment && segment->instance == e->number)
+			engine_segment_destroy(segment);
+	} else if (e->type == WIRE_IMPORT_DISCONNECT) {
+		import = engine_import_get(c->engine, e->index);
+		if (import && import->generation == e->number &&
+			manager_import(import)->serial < c->serial)
+			engine_import_disconnect(import);
+	}
+}
+
+int manager_restore(Manager *m, struct keeper_stored *stored)
+{
+	static const struct {
+		enum record_kind kind;
+		restore_one restore;
+	} order[] = {
+		{RECORD_COUNTERS, restore_counters},
+		{RECORD_CLIENT, restore_client},
+		{RECORD_GROUPS, restore_groups},
+		{RECORD_SEGMENT, restore_segment},
+		{RECORD_IMPORT, restore_import},
+	};
+	ManagerClient *c;
+	int r;
+
+	for (size_t i = 0; i < ELEMENTS(order); i++) {
+		r = restore_kind(m, order[i].kind, stored, order[i].restore);
+		if (r < 0)
+			return r;
+	}
+	list_for_each (c, &m->clients, link)
+		finish_ending(c);
+	return 0;
+}
