@@ -96,13 +96,20 @@ int node_call(struct wire_message *request, const char *what, struct cw_reply *r
 
 const char *user_name(uint32_t uid, char buf[64])
 {
-	struct passwd *p = getpwuid(uid);
+	/* thousands of segments often have one owner, and a look-up reads a file */
+	static char name[64];
+	static uint32_t known;
+	struct passwd *p;
 
-	if (p)
-		snprintf(buf, 64, "%s", p->pw_name);
-	else
-		snprintf(buf, 64, "%u", uid);
-	return buf;
+	if (!name[0] || known != uid) {
+		p = getpwuid(uid);
+		if (p)
+			snprintf(name, sizeof(name), "%s", p->pw_name);
+		else
+			snprintf(name, sizeof(name), "%u", uid);
+		known = uid;
+	}
+	return strcpy(buf, name);
 }
 
 static const struct {

@@ -27,6 +27,7 @@ static const struct column import_columns[] = {
 struct view {
 	Table *segment, *access, *imports;
 	bool advisory;
+	uint32_t n_more; /* imports that did not fit into the answer */
 };
 
 static void view_deinit(struct view *v)
@@ -104,6 +105,7 @@ static bool read_reply(const struct cw_reply *reply, bool bytes, struct view *v)
 			return false;
 		add_import(v->imports, &import);
 	}
+	v->n_more = row.n_imports > s->n_imports ? row.n_imports - s->n_imports : 0;
 	v->advisory = s->flags & WIRE_SHOW_ADVISORY;
 	return true;
 }
@@ -118,6 +120,8 @@ static void print_view(const struct view *v)
 	table_print(v->access, true, stdout);
 	fputs("\nImports\n", stdout);
 	table_print(v->imports, true, stdout);
+	if (v->n_more)
+		printf("and %u more\n", v->n_more);
 }
 
 static struct json_object *view_json(const struct view *v)
