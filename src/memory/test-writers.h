@@ -20,6 +20,8 @@
 #define WRITERS_MAX    4
 #define WRITERS_KERNEL 65536
 #define WRITERS_BLOCK  512
+#define WRITERS_STALL  (50 * NSEC_PER_USEC)
+#define WRITERS_STALLS 4096
 
 struct writers {
 	char *memory;
@@ -31,7 +33,9 @@ struct writers {
 		pthread_t thread;
 		unsigned int number;
 		uint64_t *model;
-		uint64_t lost, stores, longest; /* ns between two stores */
+		uint64_t lost, stores;
+		uint64_t stalls[WRITERS_STALLS]; /* ns without a store, if longer than usual */
+		atomic_uint n_stalls;
 	} writer[WRITERS_MAX];
 	pthread_t kernel_thread;
 	unsigned char kernel_model[WRITERS_KERNEL / WRITERS_BLOCK];
@@ -61,8 +65,8 @@ static inline void *writers_store(void *userdata)
 		if (++w->stores % 64)
 			continue;
 		now = clock_now();
-		if (now - last > w->longest)
-			w->longest = now - last;
+		if (now - last > WRITERS_STALL && w->n_stalls < WRITERS_STALLS)
+			w->stalls[w->n_stalls++] = now - last;
 		last = now;
 	}
 	return NULL;
