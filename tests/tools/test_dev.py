@@ -69,11 +69,12 @@ if not SANITIZED:  # a sanitizer's run-time library cannot be loaded into a prog
     def test_the_program_of_the_readme_does_what_it_says(hello):
         script = """
             coproc "$0" give
+            giver=$COPROC_PID
             exec 3<&"${COPROC[0]}"
             read -r id <&3
             "$0" take "$id"
             cat <&3
-            wait "$COPROC_PID"
+            wait "$giver"
         """
         out = subprocess.run(["causeway", "run", "--", "bash", "-ec", script, hello], capture_output=True, text=True, timeout=30)
         assert (out.stdout, out.returncode) == ("Hello from another process.\n", 0), out.stderr
