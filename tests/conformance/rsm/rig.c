@@ -227,20 +227,30 @@ rsm_memseg_import_handle_t rig_import(rsm_memseg_id_t id, rsm_permission_t permi
 	return import;
 }
 
-void rig_in_child(void (*part)(void *data), void *data)
+pid_t rig_fork(void (*part)(void *data), void *data)
 {
-	int status = -1;
-	pid_t pid;
+	pid_t child = fork();
 
-	pid = fork();
-	if (pid == 0) {
+	if (child == 0) {
 		n_failures = 0;
 		part(data);
 		_exit(n_failures ? EXIT_FAILED : 0);
 	}
-	NEED_TRUE(pid > 0);
-	waitpid(pid, &status, 0);
+	NEED_TRUE(child > 0);
+	return child;
+}
+
+void rig_join(pid_t child)
+{
+	int status = -1;
+
+	waitpid(child, &status, 0);
 	if (WIFSIGNALED(status))
 		dprintf(STDOUT_FILENO, "# child killed by signal %d\n", WTERMSIG(status));
-	CHECK(status == 0);
+	rig_check(__FILE__, __LINE__, "a child failed", status == 0);
+}
+
+void rig_in_child(void (*part)(void *data), void *data)
+{
+	rig_join(rig_fork(part, data));
 }

@@ -84,7 +84,9 @@ rsm_memseg_export_handle_t rig_export(void *memory, size_t n_pages, rsm_memseg_i
 rsm_memseg_import_handle_t rig_import(rsm_memseg_id_t id, rsm_permission_t permission,
 				      rsmapi_barrier_t *barrier);
 
-/* Runs a part in a forked child that inherits everything; its failures count here. */
+/* Runs a part in a forked child that inherits everything; its failures count at the join. */
+pid_t rig_fork(void (*part)(void *data), void *data);
+void rig_join(pid_t child);
 void rig_in_child(void (*part)(void *data), void *data);
 
 #endif

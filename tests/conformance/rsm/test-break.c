@@ -218,8 +218,9 @@ static void a_process_breaks_its_own_imports(void)
 	NEED(rsm_memseg_import_put64(import, 0, &value, 1));
 	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_put64(import, 0, &value, 1), RSMERR_CONN_ABORTED);
+	/* Where that goes is not said within one process; it must not fault. */
 	*(volatile uint64_t *)address = 2;
-	CHECK_EQUAL(*(uint64_t *)(void *)memory <= 2, 1);
+	*(volatile uint64_t *)(void *)memory = 3;
 	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
 }
