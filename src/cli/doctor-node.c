@@ -2,6 +2,7 @@
 /* Checks of the node: who answers, what it may do, and sharing from end to end. */
 #include "cli/doctor.h"
 
+#include <config.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -14,60 +15,114 @@
 #define ATTEMPTS_MAX 8u
 #define SHARED_SIZE 65536u
 
-/* "SOCKET: what came of it; SOCKET: …" */
-static void describe_attempts(char *buf, size_t size)
+/* What came of looking for a daemon, as "SOCKET: TEXT; SOCKET: TEXT". */
+struct tried {
+	char text[512];
+	char last[sizeof(((struct cw_attempt *)0)->socket)]; /* the last socket: where the library would start one */
+};
+
+/* Stops at the place that answers: what comes after it does not count. */
+static void tried_init(struct tried *t)
 {
 	struct cw_attempt attempts[ATTEMPTS_MAX];
 	unsigned int n = cw_attempts(attempts, ATTEMPTS_MAX);
 	size_t at = 0;
 
-	buf[0] = '\0';
-	for (unsigned int i = 0; i < n && at < size; i++)
-		at += (size_t)snprintf(buf + at, size - at, "%s%s: %s", i ? "; " : "",
-			attempts[i].socket, attempts[i].text);
+	*t = (struct tried){0};
+	for (unsigned int i = 0; i < n && attempts[i].error && at < sizeof(t->text); i++) {
+		at += (size_t)snprintf(t->text + at, sizeof(t->text) - at, "%s%s: %s",
+			i ? "; " : "", attempts[i].socket, attempts[i].text);
+		memcpy(t->last, attempts[i].socket, sizeof(t->last));
+	}
+}
+
+/* The last line of causewayd.log beside socket; false: there is none. */
+static bool last_words(const char *socket, char *buf, size_t size)
+{
+	const char *slash = strrchr(socket, '/');
+	char path[160];
+	bool any = false;
+	FILE *log;
+
+	if (!slash)
+		return false;
+	snprintf(path, sizeof(path), "%.*s/causewayd.log", (int)(slash - socket), socket);
+	log = fopen(path, "re");
+	if (!log)
+		return false;
+	while (fgets(buf, (int)size, log))
+		any = true;
+	fclose(log);
+	buf[strcspn(buf, "\n")] = '\0';
+	return any;
+}
+
+/* Why the library could not start a daemon for this user, and what helps. */
+static void explain_start(const struct tried *t, char *buf, size_t size)
+{
+	const char *given = secure_getenv("CAUSEWAY_DAEMON");
+	char words[256];
+
+	if (given && access(given, X_OK) < 0)
+		snprintf(buf, size,
+			"CAUSEWAY_DAEMON names %s, which cannot be executed (%s): correct or unset it",
+			given, strerror(errno));
+	else if (!given && access(CAUSEWAY_DAEMON_PATH, X_OK) < 0)
+		snprintf(buf, size,
+			CAUSEWAY_DAEMON_PATH " cannot be executed (%s): install it, or set "
+			"CAUSEWAY_DAEMON to the causewayd to use", strerror(errno));
+	else if (last_words(t->last, words, sizeof(words)))
+		snprintf(buf, size, "the daemon that was started said: %s", words);
+	else
+		snprintf(buf, size, "the directory of %s must be yours and writable", t->last);
 }
 
 /* What to do when no daemon answers and none could be started. */
-static const char *daemon_remedy(int result)
+static void explain(int result, const struct tried *t, char *buf, size_t size)
 {
 	if (result == STATUS_VERSION)
-		return "install causewayd and libcauseway of the same major version, then restart the "
-		       "daemon";
-	if (getauxval(AT_SECURE))
-		return "a program with more rights than its caller starts no daemon: start causewayd "
-		       "as root";
-	if (secure_getenv("CAUSEWAY_SOCKET"))
-		return "CAUSEWAY_SOCKET is set, so nothing else is tried: unset it, or start "
-		       "'causewayd --socket $CAUSEWAY_SOCKET'";
-	if (access("/run/causeway", F_OK) == 0)
-		return "/run/causeway exists, so the system's daemon is used and none is started for "
-		       "you: 'systemctl start causewayd', or as root 'causewayd'";
-	return "causewayd.log beside the socket says why it did not start; is causewayd installed, or "
-	       "does CAUSEWAY_DAEMON name it?";
+		snprintf(buf, size, "install causewayd and libcauseway of the same major version, then "
+				    "restart the daemon");
+	else if (secure_getenv("CAUSEWAY_SOCKET"))
+		snprintf(buf, size, "CAUSEWAY_SOCKET is set, so nothing else is tried: unset it, or "
+				    "start 'causewayd --socket $CAUSEWAY_SOCKET'");
+	else if (access("/run/causeway", F_OK) == 0)
+		snprintf(buf, size, "/run/causeway exists, so the system's daemon is used and none is "
+				    "started for you: 'systemctl start causewayd', or 'causewayd' as "
+				    "root");
+	else if (getauxval(AT_SECURE))
+		snprintf(buf, size, "a program with more rights than its caller starts no daemon: start "
+				    "'causewayd' as root");
+	else
+		explain_start(t, buf, size);
 }
 
 void check_daemon(struct doctor *d, struct finding *f)
 {
+	const struct wire_node_status_reply *s = &d->node.status;
 	struct wire_message request = {.type = WIRE_NODE_STATUS};
-	char tried[600], user[64];
+	char user[64], remedy[sizeof(f->remedy)];
 	struct cw_reply reply;
+	struct tried tried;
 	int r;
 
-	describe_attempts(tried, sizeof(tried));
+	tried_init(&tried);
 	r = cw_connect(&d->node.connection);
 	if (r == 0)
 		r = cw_call(&request, NULL, 0, &reply);
 	if (r) {
-		finding_set(f, VERDICT_FAILED, daemon_remedy(r), "%s (%s)", node_result_text(r), tried);
+		explain(r, &tried, remedy, sizeof(remedy));
+		finding_set(f, VERDICT_FAILED, remedy, "%s (tried: %s)", node_result_text(r),
+			tried.text);
 		return;
 	}
 	d->connected = true;
 	d->node.status = reply.message.node_status_reply;
 	finding_set(f, VERDICT_OK, NULL,
-		"causewayd %s (pid %u, keeper %u, %s) answers at %s, node %u%s (tried: %s)",
-		d->node.status.version, d->node.status.daemon_pid, d->node.status.keeper_pid,
-		user_name(d->node.status.uid, user), d->node.connection.socket, d->node.status.node,
-		d->node.connection.spawned ? ", started just now" : "", tried);
+		"causewayd %s (pid %u, keeper %u, %s) answers at %s, node %u%s%s%s%s", s->version,
+		s->daemon_pid, s->keeper_pid, user_name(s->uid, user), d->node.connection.socket,
+		s->node, d->node.connection.spawned ? ", started just now" : "",
+		tried.text[0] ? " (tried before: " : "", tried.text, tried.text[0] ? ")" : "");
 }
 
 static bool needs_daemon(const struct doctor *d, struct finding *f)

@@ -12,6 +12,8 @@ static void print(const struct invocation *in, const struct node *node, const Ta
 	if (!in->option[OPTION_JSON]) {
 		if (!in->option[OPTION_NOHEADINGS])
 			node_print(node, stdout);
+		if (table_is_empty(t) && !in->option[OPTION_NOHEADINGS])
+			puts("no segments that you may know of");
 		table_print(t, !in->option[OPTION_NOHEADINGS], stdout);
 		return;
 	}

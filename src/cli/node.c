@@ -14,9 +14,9 @@ const char *node_result_text(int result)
 	return result < 0 ? strerror(-result) : wire_status_text(result);
 }
 
-static int say_attempts(const struct cw_attempt *attempts, unsigned int n)
+static int say_attempts(const char *what, const struct cw_attempt *attempts, unsigned int n)
 {
-	cli_fail("no causewayd answers");
+	cli_fail("%s", what);
 	for (unsigned int i = 0; i < n; i++)
 		fprintf(stderr, "  %s: %s\n", attempts[i].socket, attempts[i].text);
 	fputs("A program that shares memory starts one for its user. 'causeway run -- COMMAND' starts\n"
@@ -45,12 +45,12 @@ int node_find(bool may_start, struct node *ret_node)
 	if (!may_start) {
 		n = cw_attempts(attempts, ATTEMPTS_MAX);
 		if (!any_answered(attempts, n))
-			return say_attempts(attempts, n);
+			return say_attempts("no causewayd answers", attempts, n);
 	}
 	r = cw_connect(&node.connection);
 	if (r) {
-		cli_fail("cannot connect to this node: %s", node_result_text(r));
-		return say_attempts(attempts, cw_attempts(attempts, ATTEMPTS_MAX));
+		n = cw_attempts(attempts, ATTEMPTS_MAX);
+		return say_attempts(node_result_text(r), attempts, n);
 	}
 	r = node_call(&request, "ask the node for its state", &reply);
 	if (r)

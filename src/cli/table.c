@@ -178,6 +178,11 @@ static const struct cell *cell_at(const Table *t, size_t row, unsigned int colum
 	return &t->cells[row * t->n_columns + column];
 }
 
+bool table_is_empty(const Table *t)
+{
+	return t->n_rows == 0;
+}
+
 void table_print(const Table *t, bool headings, FILE *out)
 {
 	struct libscols_table *s = need(scols_new_table());

@@ -48,6 +48,7 @@ __attribute__((format(printf, 4, 5))) void table_number_as(
 /* The same for a size in bytes: "1.5M", or in digits if bytes is true. */
 void table_size(Table *t, unsigned int column, uint64_t value, bool bytes);
 
+bool table_is_empty(const Table *t);
 void table_print(const Table *t, bool headings, FILE *out);
 /* The first row, a line each value */
 void table_print_lines(const Table *t, FILE *out);
