@@ -157,6 +157,7 @@ static int socket_open(const char *path, int *ret_listen)
 
 int listen_open(const char *path, int *ret_lock, int *ret_listen)
 {
+	char name[LOCK_PATH_MAX];
 	_cleanup_close_ int lock = -1;
 	int r;
 
@@ -172,6 +173,8 @@ int listen_open(const char *path, int *ret_lock, int *ret_listen)
 	r = socket_open(path, ret_listen);
 	if (r < 0) {
 		log_error("cannot listen on %s: %s", path, strerror(-r));
+		lock_path(path, name);
+		unlink(name);
 		return r;
 	}
 	*ret_lock = take_fd(&lock);

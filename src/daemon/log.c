@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
+
+#define HOSTILE_LINES 20u
+#define HOSTILE_PAUSE (10 * NSEC_PER_SEC)
 
 static int read_by_systemd(void)
 {
@@ -17,22 +21,60 @@ static int read_by_systemd(void)
 	return known;
 }
 
-void log_print(int priority, const char *format, ...)
+static int max_level = LOG_INFO;
+
+static void print(int priority, const char *format, va_list args)
 {
 	char line[1024];
 	int saved = errno, n;
-	va_list args;
 
+	if (priority > max_level)
+		return;
 	if (read_by_systemd())
 		n = snprintf(line, sizeof(line), "<%d>", priority);
 	else
 		n = snprintf(line, sizeof(line), "causewayd: ");
-	va_start(args, format);
 	vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, args);
-	va_end(args);
 	strcat(line, "\n");
 	/* One write a line, so that lines of keeper and daemon do not mix. */
 	if (write(STDERR_FILENO, line, strlen(line)) < 0)
 		errno = 0;
 	errno = saved;
+}
+
+void log_print(int priority, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print(priority, format, args);
+	va_end(args);
+}
+
+void log_hostile(const char *format, ...)
+{
+	static unsigned int n_lines, n_left_out;
+	static uint64_t since;
+	uint64_t now = clock_now();
+	va_list args;
+
+	if (now - since > HOSTILE_PAUSE) {
+		if (n_left_out > 0)
+			log_warning("%u lines about clients were left out", n_left_out);
+		n_lines = n_left_out = 0;
+		since = now;
+	}
+	if (n_lines >= HOSTILE_LINES) {
+		n_left_out++;
+		return;
+	}
+	n_lines++;
+	va_start(args, format);
+	print(LOG_WARNING, format, args);
+	va_end(args);
+}
+
+void log_set_level(int level)
+{
+	max_level = level;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/parse.h"
+#include "daemon/log.h"
 #include "daemon/node.h"
 
 /* causewayd: the command line. */
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	c.node.config = config;
+	log_set_level((int)config->log_level);
 	if (c.print_config) {
 		config_print(config, stdout);
 		return EXIT_SUCCESS;

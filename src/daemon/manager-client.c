@@ -20,7 +20,7 @@
 static void client_cut(ManagerClient *c, const char *reason)
 {
 	if (!c->cut)
-		log_warning("client %d (%s, uid %u) is cut off: %s", c->identity.pid,
+		log_hostile("client %d (%s, uid %u) is cut off: %s", c->identity.pid,
 			c->identity.command, c->identity.uid, reason);
 	c->cut = true;
 }
@@ -246,7 +246,7 @@ int manager_client_accept(Manager *m, int socket)
 	c->socket = socket;
 	r = identity_of_peer(socket, &c->identity, &c->process);
 	if (r == -EACCES)
-		log_warning("a connection from a process in a foreign pid namespace is refused");
+		log_hostile("a connection from a process in a foreign pid namespace is refused");
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC,
@@ -340,7 +340,8 @@ int manager_client_restore(
 	c->serial = record->serial;
 	c->ending = record->ending;
 	memcpy(c->token, record->token, sizeof(c->token));
-	c->restored = true;
+	c->repeats = record->serial;
+	c->hello_again = true;
 	c->slot = slot;
 	r = restore_descriptors(c, record->id, stored);
 	if (r == 0)
@@ -380,9 +381,12 @@ static int perform(
 	if (q->message.serial <= c->serial && (type->flags & REQUEST_ENDS))
 		return 0;
 	c->serial = MAX(c->serial, q->message.serial);
+	c->hello_again = false;
 	r = type->handle(c, q, a);
-	if (r == 0 && !(type->flags & (REQUEST_QUERY | REQUEST_ENDS)))
+	if (r == 0 && !(type->flags & (REQUEST_QUERY | REQUEST_ENDS))) {
+		c->ending.type = 0;
 		manager_client_save(c);
+	}
 	return r;
 }
 
@@ -400,7 +404,7 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 	if (q->message.serial <= c->serial) {
 		if (oneway)
 			return;
-		if (!c->restored)
+		if (!manager_client_repeats(c, q->message.serial))
 			return client_cut(c, "a request's number is not above the last one's");
 	}
 	if (q->n_fds != (type->flags & REQUEST_HAS_FD ? 1 : 0))
@@ -423,7 +427,7 @@ static void handle_message(ManagerClient *c, struct request *q)
 		.type = q->message.type | WIRE_REPLY_BIT, .serial = q->message.serial};
 	if (q->message.type & WIRE_REPLY_BIT)
 		client_cut(c, "it sent an answer");
-	else if (q->message.type == WIRE_HELLO && (!c->engine || c->restored))
+	else if (q->message.type == WIRE_HELLO && (!c->engine || c->hello_again))
 		hello_handle(c, q, &a);
 	else if (!c->engine || q->message.type == WIRE_HELLO)
 		client_cut(c, "hello must come first, and once");

@@ -9,8 +9,8 @@
  *
  * A request with an effect leaves its number in the client's record after the effect, or, if the
  * effect is the end of an object, before it together with that object (ending). So a successor can
- * tell what has been done: the handlers of requests look for their number in the objects of a
- * restored client before they act.
+ * tell what has been done: the handlers of requests that may be repetitions look for their number in
+ * the client's objects before they act.
  */
 
 #include "base/cleanup.h"
@@ -29,7 +29,8 @@ typedef struct ManagerClient {
 	uint64_t serial; /* of the last request */
 	uint32_t slot, groups_slot;
 	struct record_ending ending;
-	bool restored; /* made by a predecessor: its requests may be repetitions */
+	uint64_t repeats; /* requests up to this number may be repetitions, after a restart */
+	bool hello_again; /* so may its hello: nothing else has come since the restart */
 	bool cut;      /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;
 } ManagerClient;
@@ -49,6 +50,11 @@ DEFINE_CLEANUP(ManagerClient *, manager_client_free);
 void manager_client_store(ManagerClient *client);
 /* None of them is needed any more. */
 void manager_client_drop(Manager *m, uint64_t id);
+
+static inline bool manager_client_repeats(const ManagerClient *client, uint64_t serial)
+{
+	return serial <= client->repeats;
+}
 
 /* The record into the journal. Only the first time may fail. */
 int manager_client_save(ManagerClient *client);

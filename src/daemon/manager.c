@@ -40,6 +40,34 @@ static void refuse_one(Manager *m)
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static unsigned int count_handshakes(const Manager *m, uid_t uid)
+{
+	const ManagerClient *c;
+	unsigned int n = 0;
+
+	list_for_each (c, &m->handshakes, link)
+		n += c->identity.uid == uid;
+	return n;
+}
+
+/* Makes room for a new handshake at the cost of the user who has most of them. */
+static void refuse_oldest(Manager *m)
+{
+	ManagerClient *c, *oldest = NULL;
+	unsigned int n, most = 0;
+
+	list_for_each (c, &m->handshakes, link) {
+		n = count_handshakes(m, c->identity.uid);
+		if (n > most) {
+			most = n;
+			oldest = c;
+		}
+	}
+	log_hostile("user %u has %u connections that say nothing; the oldest is cut off",
+		oldest->identity.uid, most);
+	manager_client_free(oldest);
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	Manager *m = userdata;
@@ -52,13 +80,11 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 				refuse_one(m);
 			break;
 		}
-		if (m->n_handshakes >= MANAGER_HANDSHAKES_MAX) {
-			fd_close(socket);
-			continue;
-		}
+		if (m->n_handshakes >= MANAGER_HANDSHAKES_MAX)
+			refuse_oldest(m);
 		r = manager_client_accept(m, socket);
 		if (r < 0)
-			log_warning("a connection could not be accepted: %s", strerror(-r));
+			log_hostile("a connection could not be accepted: %s", strerror(-r));
 	}
 	return 0;
 }

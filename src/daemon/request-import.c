@@ -29,7 +29,7 @@ static EngineImport *find_connected(ManagerClient *c, uint64_t serial)
 	EngineImport *import;
 	uint32_t i;
 
-	if (c->restored)
+	if (manager_client_repeats(c, serial))
 		idtable_for_each (&c->engine->imports, i, import)
 			if (manager_import(import)->serial == serial)
 				return import;

@@ -54,13 +54,13 @@ static int map_of_slot(ManagerClient *c, uint32_t slot, struct wire_map *ret_map
 }
 
 /* Each step that succeeds moves the stage on; what was registered is released in any case. */
-static int check_map(int uffd, const struct wire_map *map, uint32_t *stage)
+static int check_map(int uffd, uint64_t features, const struct wire_map *map, uint32_t *stage)
 {
 	uint64_t at = map->address, length = map->length, part = MIN(length, CHECK_BYTES);
 	int r, last;
 
 	*stage = WIRE_CHECK_API;
-	r = uffd_api(uffd, uffd_features(-1) & UFFD_WANT_WP_UNPOPULATED);
+	r = uffd_api(uffd, features);
 	/* -EINVAL: done before, by the client or for an earlier check */
 	if (r < 0 && r != -EINVAL)
 		return r;
@@ -84,6 +84,7 @@ static int check_map(int uffd, const struct wire_map *map, uint32_t *stage)
 int request_check_map(ManagerClient *c, struct request *q, struct reply *a)
 {
 	struct wire_check_map_reply *p = &a->message.check_map_reply;
+	uint64_t features = uffd_features(c->manager->uffd_device) & UFFD_WANT_WP_UNPOPULATED;
 	struct wire_map map;
 	int r;
 
@@ -94,6 +95,6 @@ int request_check_map(ManagerClient *c, struct request *q, struct reply *a)
 	r = map_of_slot(c, q->message.check_map.slot, &map);
 	if (r)
 		return r;
-	p->error = (uint32_t)-check_map(c->uffd, &map, &p->stage);
+	p->error = (uint32_t)-check_map(c->uffd, features, &map, &p->stage);
 	return 0;
 }

@@ -19,7 +19,7 @@ static uint64_t time_of_day(void)
 
 static bool already_done(const ManagerClient *c, const EngineSegment *segment, uint64_t serial)
 {
-	return c->restored && manager_segment(segment)->serial == serial;
+	return manager_client_repeats(c, serial) && manager_segment(segment)->serial == serial;
 }
 
 static EngineSegment *find_created(ManagerClient *c, uint64_t serial)
@@ -27,7 +27,7 @@ static EngineSegment *find_created(ManagerClient *c, uint64_t serial)
 	EngineSegment *segment;
 	uint32_t i;
 
-	if (c->restored)
+	if (manager_client_repeats(c, serial))
 		idtable_for_each (&c->engine->segments, i, segment)
 			if (already_done(c, segment, serial))
 				return segment;

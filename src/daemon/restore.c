@@ -83,6 +83,14 @@ static int restore_cells(EngineSegment *segment, struct keeper_stored *stored)
 	return cells_reserve(&s->cells, segment->n_cells);
 }
 
+/* The object knows of a request that its client's record may not know of yet. */
+static void note_serial(EngineClient *client, uint64_t serial)
+{
+	ManagerClient *c = client->userdata;
+
+	c->repeats = MAX(c->repeats, serial);
+}
+
 static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stored)
 {
 	_cleanup_close_ int memory = -1;
@@ -105,6 +113,7 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 	r = manager_segment_new(segment, &memory, record.serial, &s);
 	if (r < 0)
 		return r;
+	note_serial(segment->owner, record.serial);
 	s->slot = slot;
 	s->moved = record.moved;
 	s->pipe = keeper_stored_take(stored, KEEP_EXPORT_PIPE, instance);
@@ -129,6 +138,7 @@ static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *store
 	i->pipe = keeper_stored_take(
 		stored, KEEP_IMPORT_PIPE, keep_import_key(record.engine.client, import->index));
 	c = import->client->userdata;
+	note_serial(import->client, record.serial);
 	r = status_page_reserve(&c->status, import->index + 1, 0);
 	if (r < 0)
 		return r;
