@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checks of limits of this user and machine. */
+/* Checks of the configuration and of the limits of this user and machine. */
 #include "cli/doctor.h"
 
+#include <config.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 #include "base/error.h"
 #include "base/parse.h"
+#include "config/config.h"
 
 #define DESCRIPTORS_WANTED 4096u /* of a daemon that a program starts: one a segment, one a client */
 #define MAPS_WANTED 65530u	 /* the kernel's default */
@@ -23,6 +25,23 @@ static bool read_line(const char *path, char *buf, size_t size)
 	if (ok)
 		buf[strcspn(buf, "\n")] = '\0';
 	return ok;
+}
+
+/* A daemon started with --config reads another one. */
+void check_configuration(struct doctor *d, struct finding *f)
+{
+	_cleanup_(config_free_p) struct config *config = NULL;
+	char error[CONFIG_ERROR_MAX];
+	unsigned int n = 0;
+
+	if (config_load(NULL, &config, error) < 0) {
+		finding_set(f, VERDICT_FAILED, "correct the file: causewayd does not start with it",
+			"%s", error);
+		return;
+	}
+	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
+		n += config->origin[i] != NULL;
+	finding_set(f, VERDICT_OK, NULL, "%u settings from files, the rest default; files in " CAUSEWAY_CONFIG_DIR, n);
 }
 
 static void format_limit(rlim_t v, char buf[32])

@@ -11,6 +11,7 @@ const struct check doctor_checks[] = {
 	{"rights", check_rights},
 	{"sharing", check_sharing},
 	{"watching", check_watching},
+	{"configuration", check_configuration},
 	{"kernel", check_kernel},
 	{"memfd", check_memfd},
 	{"futex_waitv", check_futex},

@@ -55,6 +55,7 @@ void check_userfaultfd(struct doctor *d, struct finding *f);
 void check_userfaultfd_rights(struct doctor *d, struct finding *f);
 
 /* doctor-limits.c */
+void check_configuration(struct doctor *d, struct finding *f);
 void check_descriptors(struct doctor *d, struct finding *f);
 void check_locked_memory(struct doctor *d, struct finding *f);
 void check_maps(struct doctor *d, struct finding *f);
