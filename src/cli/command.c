@@ -55,10 +55,10 @@ const struct command commands[] = {
 		"Show this node: its daemon, counts and limits.", "", status_run},
 	{"doctor", "", 0, 0, false, BIT(JSON),
 		"Check that this machine and user can do everything.",
-		"Says which daemon answers and which were tried, looks at configuration, kernel, limits and rights, "
-		"and shares a piece of memory from end to end. Each check ends with ok, warning "
-		"(something is slower or missing, the rest works) or failed, and with what can be "
-		"done. The exit status is 1 if a check failed.",
+		"Says which daemon answers and which were tried, looks at configuration, kernel, "
+		"limits and rights, and shares a piece of memory from end to end. Each check ends "
+		"with ok, warning (something is slower or missing, the rest works) or failed, and "
+		"with what can be done. The exit status is 1 if a check failed.",
 		doctor_run},
 	{"help", "[COMMAND]", 0, 1, false, 0, "Explain a command.", "", help_run},
 };

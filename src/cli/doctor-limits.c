@@ -41,7 +41,8 @@ void check_configuration(struct doctor *d, struct finding *f)
 	}
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
 		n += config->origin[i] != NULL;
-	finding_set(f, VERDICT_OK, NULL, "%u settings from files, the rest default; files in " CAUSEWAY_CONFIG_DIR, n);
+	finding_set(f, VERDICT_OK, NULL, "%u settings from files (" CAUSEWAY_CONFIG_DIR "), the rest "
+					 "default", n);
 }
 
 static void format_limit(rlim_t v, char buf[32])

@@ -18,7 +18,8 @@
 /* What came of looking for a daemon, as "SOCKET: TEXT; SOCKET: TEXT". */
 struct tried {
 	char text[512];
-	char last[sizeof(((struct cw_attempt *)0)->socket)]; /* the last socket: where the library would start one */
+	/* the last socket: where the library would start one */
+	char last[sizeof(((struct cw_attempt *)0)->socket)];
 };
 
 /* Stops at the place that answers: what comes after it does not count. */

@@ -106,17 +106,6 @@ static void set_age(Table *t, uint64_t created)
 		table_number_as(t, SEGMENT_AGE, s, "%llud", (unsigned long long)(s / 86400));
 }
 
-static void set_created(Table *t, uint64_t created)
-{
-	time_t seconds = (time_t)(created / NSEC_PER_SEC);
-	struct tm tm;
-	char text[64] = "";
-
-	if (localtime_r(&seconds, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm);
-	table_text(t, SEGMENT_CREATED, "%s", text);
-}
-
 void segment_row(Table *t, const struct wire_list_row *row, bool bytes)
 {
 	bool published = row->state == WIRE_SEGMENT_PUBLISHED;
@@ -135,7 +124,7 @@ void segment_row(Table *t, const struct wire_list_row *row, bool bytes)
 	table_text(t, SEGMENT_COMMAND, "%s", row->command);
 	table_number(t, SEGMENT_IMPORTS, row->n_imports);
 	set_age(t, row->created);
-	set_created(t, row->created);
+	table_time(t, SEGMENT_CREATED, row->created);
 	table_number(t, SEGMENT_UID, row->uid);
 	table_number(t, SEGMENT_GID, row->gid);
 	table_number(t, SEGMENT_ACCESS, row->n_access);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* causeway status: the node, its counts and limits */
-#include "base/clock.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/node.h"
@@ -49,17 +48,6 @@ static const struct column columns[] = {
 	[FIELD_USERFAULTFD] = {"Userfaultfd", "lent to programs or not", 0},
 };
 
-static void set_started(Table *t, uint64_t started)
-{
-	time_t seconds = (time_t)(started / NSEC_PER_SEC);
-	struct tm tm;
-	char text[64] = "";
-
-	if (localtime_r(&seconds, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm);
-	table_text(t, FIELD_STARTED, "%s", text);
-}
-
 static void fill(Table *t, const struct node *n, bool bytes)
 {
 	const struct wire_node_status_reply *s = &n->status;
@@ -74,7 +62,7 @@ static void fill(Table *t, const struct node *n, bool bytes)
 	table_text(t, FIELD_USER, "%s", user_name(s->uid, user));
 	table_text(t, FIELD_VERSION, "%s", s->version);
 	table_text(t, FIELD_KIND, "%s", s->flags & WIRE_NODE_EMBEDDED ? "embedded" : "service");
-	set_started(t, s->started);
+	table_time(t, FIELD_STARTED, s->started);
 	table_number(t, FIELD_RESTARTS, s->restarts);
 	table_text(t, FIELD_INCARNATION, "%016llx", (unsigned long long)s->incarnation);
 	table_number(t, FIELD_CLIENTS, s->n_clients);

@@ -6,6 +6,7 @@
 #include <libsmartcols/libsmartcols.h>
 #include <stdarg.h>
 #include <string.h>
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "config/suggest.h"
@@ -171,6 +172,17 @@ void table_size(Table *t, unsigned int column, uint64_t value, bool bytes)
 		v /= 1024;
 	/* a whole number of units shows no fraction */
 	table_number_as(t, column, value, "%.*f%c", v == (double)(uint64_t)v ? 0 : 1, v, units[i]);
+}
+
+void table_time(Table *t, unsigned int column, uint64_t ns)
+{
+	time_t seconds = (time_t)(ns / NSEC_PER_SEC);
+	struct tm tm;
+	char text[64] = "";
+
+	if (localtime_r(&seconds, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm);
+	table_text(t, column, "%s", text);
 }
 
 static const struct cell *cell_at(const Table *t, size_t row, unsigned int column)

@@ -47,6 +47,8 @@ __attribute__((format(printf, 4, 5))) void table_number_as(
 	Table *t, unsigned int column, uint64_t value, const char *format, ...);
 /* The same for a size in bytes: "1.5M", or in digits if bytes is true. */
 void table_size(Table *t, unsigned int column, uint64_t value, bool bytes);
+/* CLOCK_REALTIME in ns, as ISO 8601 in local time */
+void table_time(Table *t, unsigned int column, uint64_t ns);
 
 bool table_is_empty(const Table *t);
 void table_print(const Table *t, bool headings, FILE *out);
