@@ -4,8 +4,9 @@
 Needs the environment of ./dev env (CAUSEWAY_BUILD_DIR; causewayd in PATH). Everything a test starts is ended by handle, and the
 pytest process adopts orphans, so that a leftover process is somebody's child here and is found.
 """
-import ctypes
+import collections
 import contextlib
+import ctypes
 import os
 import pathlib
 import pickle
@@ -276,12 +277,17 @@ class Node:
         """Nothing is left of any client: objects, bytes, descriptors and maps of daemon and keeper."""
         none = {"n_segments": 0, "n_imports": 0, "bytes": 0}
         end = time.monotonic() + 3 * SLOW
-        while (self.counts(), self.footprint()) != (none, baseline) and time.monotonic() < end:
-            time.sleep(0.01)
-        assert self.counts() == none
-        now = self.footprint()
+        while True:
+            counts = self.counts()
+            time.sleep(0.02)  # that was a client, too
+            now = self.footprint()
+            if (counts, now) == (none, baseline) or time.monotonic() > end:
+                break
+        assert counts == none
         for who in now:
-            assert now[who] == baseline[who], f"{who} has something more or less than at first"
+            for then_list, now_list in zip(baseline[who], now[who]):
+                then, more = collections.Counter(then_list), collections.Counter(now_list)
+                assert then == more, f"the {who} has more: {dict(more - then)}, less: {dict(then - more)}"
 
 
 # --- agents ---------------------------------------------------------------------------------------
@@ -294,13 +300,13 @@ class Agent:
     """A process of tests/agent. agent.put(0, 0, b"…") sends the verb and returns its code; verbs that bring values have methods
     below. start("wait", "e0", 1000) has a thread of the agent do it; finish(tag) waits for its answer."""
 
-    def __init__(self, socket_path=None, uid=None, env=None, controller=True, **popen_arguments):
+    def __init__(self, socket_path=None, uid=None, env=None, controller=True, program=AGENT, **popen_arguments):
         environment = dict(os.environ, **(env or {}))
         environment.pop("CAUSEWAY_SOCKET", None)
         if socket_path:
             environment["CAUSEWAY_SOCKET"] = str(socket_path)
         environment.setdefault("CAUSEWAY_DAEMON", shutil.which("causewayd") or "")
-        self.process = popen([str(AGENT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0, cwd="/",
+        self.process = popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0, cwd="/",
                              **as_user(uid), **popen_arguments)
         self._streams(self.process.stdin.fileno(), self.process.stdout.fileno())
         self.pid = self.process.pid
