@@ -82,6 +82,17 @@ void bench_pin_process(pid_t process, int cpu); /* all threads; < 0: anywhere */
 typedef void (*bench_work)(void *context, unsigned long n);
 double bench_time(bench_work work, void *context, unsigned long n, double *ret_p99);
 
+/* The same for two contenders in turns, repetition by repetition, so that a disturbance meets both.
+ */
+struct bench_side {
+	bench_work work;
+	void *context;
+	double median, p99;
+};
+void bench_time_two(struct bench_side sides[2], unsigned long n);
+void bench_sample_two(struct bench_row *row, const char *const contenders[2],
+	struct bench_side sides[2], unsigned long n);
+
 /* Memory. populated: every page touched. */
 void *bench_memory(size_t size);	/* private anonymous, populated */
 void *bench_shared_memory(size_t size); /* shared anonymous, populated */

@@ -88,25 +88,26 @@ struct direction {
 	struct bench_peer *ucx, *oshmem;
 };
 
-/* Ours and memcpy take turns as to who is first, since the second finds warm caches. */
-static void sample(const struct direction *direction, size_t which, struct block *block,
-	void *other, bool ours_first)
+static void sample(
+	const struct direction *direction, size_t which, struct block *block, void *other)
 {
-	bench_work ours = direction->ours, copy = direction->copy;
+	static const char *const names[2] = {"causeway", "memcpy, the same pages"};
+	struct bench_side sides[2] = {
+		{.work = direction->ours, .context = block},
+		{.work = direction->copy, .context = block},
+	};
 	struct bench_row *row = direction->rows[which];
 	unsigned long n = sizes[which].n;
 	struct block with_other;
-	double first, second;
 
 	block->size = sizes[which].size;
+	bench_time_two(sides, n);
+	for (size_t i = 0; i < 2; ++i)
+		bench_sample(row, names[i], sides[i].median, BENCH_NONE);
 	with_other = *block;
 	with_other.remote = other;
-	first = bench_time(ours_first ? ours : copy, block, n, NULL);
-	second = bench_time(ours_first ? copy : ours, block, n, NULL);
-	bench_sample(row, "causeway", ours_first ? first : second, BENCH_NONE);
-	bench_sample(row, "memcpy, the same pages", ours_first ? second : first, BENCH_NONE);
-	bench_sample(
-		row, "memcpy, another memfd", bench_time(copy, &with_other, n, NULL), BENCH_NONE);
+	bench_sample(row, "memcpy, another memfd",
+		bench_time(direction->copy, &with_other, n, NULL), BENCH_NONE);
 	bench_peer_sample(row, "UCX", direction->ucx, direction->operation, block->size, n);
 	bench_peer_sample(
 		row, "OpenSHMEM", direction->oshmem, direction->operation, block->size, n);
@@ -149,8 +150,7 @@ void group_bulk(struct bench *bench)
 		bench_pin(0, cpu);
 		for (size_t i = 0; i < N_SIZES; ++i)
 			for (size_t j = 0; j < 2; ++j)
-				sample(&directions[j], i, &block, other,
-					bench_round_number(bench) % 2);
+				sample(&directions[j], i, &block, other);
 		munmap(other, LARGEST);
 		bench_rsm(block.code, "put or get");
 	}

@@ -92,20 +92,22 @@ static void export_again(int channel, void *unused)
 	}
 }
 
-static void sample(struct bench_row *const *rows, void *mapped, void *anonymous, bool ours_first)
+static void sample(struct bench_row *const *rows, void *mapped, void *anonymous)
 {
-	for (size_t i = 0; i < N_PATTERNS; ++i) {
-		void *first = ours_first ? mapped : anonymous;
-		void *second = ours_first ? anonymous : mapped;
-		double a = bench_time(patterns[i].work, first, patterns[i].n, NULL);
-		double b = bench_time(patterns[i].work, second, patterns[i].n, NULL);
+	static const char *const names[2] = {"causeway", "shared anonymous memory"};
 
-		bench_sample(rows[i], "causeway", ours_first ? a : b, BENCH_NONE);
-		bench_sample(rows[i], "shared anonymous memory", ours_first ? b : a, BENCH_NONE);
+	for (size_t i = 0; i < N_PATTERNS; ++i) {
+		struct bench_side sides[2] = {
+			{.work = patterns[i].work, .context = mapped},
+			{.work = patterns[i].work, .context = anonymous},
+		};
+
+		bench_sample_two(rows[i], names, sides, patterns[i].n);
 	}
 }
 
-/* Both memories are new in each round: which physical pages they got is worth some per cent. */
+/* Both memories are new in each round, now the one first, now the other: which physical pages they
+ * got is worth some per cent. */
 void group_mapped(struct bench *bench)
 {
 	int channel = bench_partner(export_again, NULL).channel;
@@ -128,7 +130,7 @@ void group_mapped(struct bench *bench)
 		touch(mapped);
 		if (!anonymous)
 			anonymous = bench_shared_memory(SIZE);
-		sample(rows, mapped, anonymous, ours_first);
+		sample(rows, mapped, anonymous);
 		munmap(anonymous, SIZE);
 		bench_rsm(rsm_memseg_import_unmap(import), "rsm_memseg_import_unmap");
 		bench_rsm(rsm_memseg_import_disconnect(import), "rsm_memseg_import_disconnect");

@@ -36,7 +36,7 @@ static void send_answer(int socket, int fd)
 
 struct bare {
 	int client, server; /* sockets */
-	void *local, *shared;
+	void *local, *shared, *exchanged;
 };
 
 static void serve(int channel, void *context)
@@ -58,7 +58,8 @@ static void serve(int channel, void *context)
 	}
 }
 
-static void bare_trip(struct bare *bare)
+/* Returns the descriptor that came. */
+static int bare_trip(struct bare *bare)
 {
 	char packet[PACKET] = {0}, control[CMSG_SPACE(sizeof(int))];
 	struct iovec data = {packet, sizeof(packet)};
@@ -74,13 +75,32 @@ static void bare_trip(struct bare *bare)
 		recvmsg(bare->client, &message, MSG_CMSG_CLOEXEC) != PACKET)
 		bench_fail("bare round trip: %m");
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	close(fd);
+	return fd;
 }
 
 static void bare_connect(void *context, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i)
-		bare_trip(context);
+		close(bare_trip(context));
+}
+
+static void *must_map(void *address, int flags, int fd)
+{
+	void *memory = mmap(address, SIZE, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (memory == MAP_FAILED)
+		bench_fail("mmap: %m");
+	return memory;
+}
+
+static void bare_connect_and_map(void *context, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; ++i) {
+		int fd = bare_trip(context);
+
+		munmap(must_map(NULL, MAP_SHARED, fd), SIZE);
+		close(fd);
+	}
 }
 
 static void bare_create(void *context, unsigned long n)
@@ -89,11 +109,35 @@ static void bare_create(void *context, unsigned long n)
 
 	for (unsigned long i = 0; i < n; ++i) {
 		for (int trip = 0; trip < 3; ++trip)
-			bare_trip(bare);
+			close(bare_trip(bare));
 		memcpy(bare->shared, bare->local, SIZE);
 		__asm__ volatile("" ::: "memory");
 		memcpy(bare->local, bare->shared, SIZE);
 		__asm__ volatile("" ::: "memory");
+	}
+}
+
+/* The least that turns private memory into shared memory in place, and back. */
+static void bare_create_and_map(void *context, unsigned long n)
+{
+	struct bare *bare = context;
+
+	for (unsigned long i = 0; i < n; ++i) {
+		int fd = memfd_create("bench", MFD_CLOEXEC);
+		void *fresh;
+
+		for (int trip = 0; trip < 3; ++trip)
+			close(bare_trip(bare));
+		if (fd < 0 || ftruncate(fd, SIZE) || fallocate(fd, 0, 0, SIZE) ||
+			pwrite(fd, bare->exchanged, SIZE, 0) != SIZE)
+			bench_fail("memfd: %m");
+		must_map(bare->exchanged, MAP_SHARED | MAP_FIXED, fd);
+		fresh = must_map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		memcpy(fresh, bare->exchanged, SIZE);
+		if (mremap(fresh, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, bare->exchanged) ==
+			MAP_FAILED)
+			bench_fail("mremap: %m");
+		close(fd);
 	}
 }
 
@@ -128,13 +172,6 @@ static void create_and_publish(void *context, unsigned long n)
 	}
 }
 
-static void sample(struct bench_row *row, const char *contender, bench_work work, void *context)
-{
-	double p99, median = bench_time(work, context, 1, &p99);
-
-	bench_sample(row, contender, median, p99);
-}
-
 /* Everything that answers goes to this CPU; < 0: anywhere. */
 static void place(const struct bench_partner *server, int cpu)
 {
@@ -148,11 +185,25 @@ static void place(const struct bench_partner *server, int cpu)
 		bench_pin_process(node[i], cpu);
 }
 
+static void sample(struct bench_row *row, bench_work ours, void *context, const char *beside,
+	bench_work bare, struct bare *bare_context)
+{
+	const char *const names[2] = {"causeway", beside};
+	struct bench_side sides[2] = {
+		{.work = ours, .context = context},
+		{.work = bare, .context = bare_context},
+	};
+
+	bench_sample_two(row, names, sides, 1);
+}
+
 void group_requests(struct bench *bench)
 {
-	static const char *const one = "bare round trip", *const three =
-								  "3 bare round trips, 2 copies";
-	struct bare bare = {.local = bench_memory(SIZE), .shared = bench_memfd(SIZE, NULL)};
+	struct bare bare = {
+		.local = bench_memory(SIZE),
+		.shared = bench_memfd(SIZE, NULL),
+		.exchanged = bench_memory(SIZE),
+	};
 	struct bench_row *connect[2], *create[2];
 	void *memory = bench_memory(SIZE);
 	struct bench_partner server;
@@ -177,10 +228,14 @@ void group_requests(struct bench *bench)
 		bench_pin(0, bench_cpu(1));
 		for (unsigned int across = 0; across < 2; ++across) {
 			place(&server, bench_cpu(across ? 0 : 1));
-			sample(connect[across], "causeway", connect_and_map, &id);
-			sample(connect[across], one, bare_connect, &bare);
-			sample(create[across], "causeway", create_and_publish, memory);
-			sample(create[across], three, bare_create, &bare);
+			sample(connect[across], connect_and_map, &id, "bare round trip",
+				bare_connect, &bare);
+			bench_sample(connect[across], "round trip, mmap, munmap",
+				bench_time(bare_connect_and_map, &bare, 1, NULL), BENCH_NONE);
+			sample(create[across], create_and_publish, memory,
+				"3 bare round trips, 2 copies", bare_create, &bare);
+			bench_sample(create[across], "with pages exchanged, twice",
+				bench_time(bare_create_and_map, &bare, 1, NULL), BENCH_NONE);
 		}
 	}
 	place(&server, -1);

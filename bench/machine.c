@@ -143,6 +143,37 @@ double bench_time(bench_work work, void *context, unsigned long n, double *ret_p
 	return median;
 }
 
+void bench_time_two(struct bench_side sides[2], unsigned long n)
+{
+	static double times[2][MOST_REPEATS];
+	uint64_t begin = bench_now();
+	size_t repeats = 0;
+
+	while (repeats < MOST_REPEATS &&
+		(repeats < LEAST_REPEATS || bench_now() - begin < 2 * LEAST_TIME)) {
+		for (size_t i = 0; i < 2; ++i) {
+			uint64_t start = bench_now();
+
+			sides[i].work(sides[i].context, n);
+			times[i][repeats] = (double)(bench_now() - start) / (double)n;
+		}
+		++repeats;
+	}
+	for (size_t i = 0; i < 2; ++i) {
+		sides[i].median = bench_median(times[i], repeats);
+		sides[i].p99 = bench_percentile(times[i], repeats, 99);
+	}
+}
+
+void bench_sample_two(struct bench_row *row, const char *const contenders[2],
+	struct bench_side sides[2], unsigned long n)
+{
+	bench_time_two(sides, n);
+	for (size_t i = 0; i < 2; ++i)
+		bench_sample(
+			row, contenders[i], sides[i].median, n == 1 ? sides[i].p99 : BENCH_NONE);
+}
+
 static void *map(size_t size, int flags, int fd)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
