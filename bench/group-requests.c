@@ -4,6 +4,7 @@
  * a seqpacket socket and answers each with a descriptor. Both on the same core and across.
  */
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
