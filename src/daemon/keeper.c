@@ -213,7 +213,8 @@ static bool receive_packet(Keeper *k)
 	if (n == -EINTR)
 		return true;
 	if (n == -EMSGSIZE) {
-		log_error("keeper: out of descriptors; a restart would lose something");
+		log_limited("keeper: a packet did not fit (out of descriptors?); a restart would "
+			    "lose something");
 		return true;
 	}
 	if (n <= 0) {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include "base/clock.h"
 
-#define HOSTILE_LINES 20u
-#define HOSTILE_PAUSE (10 * NSEC_PER_SEC)
+#define LIMITED_LINES 20u
+#define LIMITED_PAUSE (10 * NSEC_PER_SEC)
 
 static int read_by_systemd(void)
 {
@@ -51,20 +51,20 @@ void log_print(int priority, const char *format, ...)
 	va_end(args);
 }
 
-void log_hostile(const char *format, ...)
+void log_limited(const char *format, ...)
 {
 	static unsigned int n_lines, n_left_out;
 	static uint64_t since;
 	uint64_t now = clock_now();
 	va_list args;
 
-	if (now - since > HOSTILE_PAUSE) {
+	if (now - since > LIMITED_PAUSE) {
 		if (n_left_out > 0)
-			log_warning("%u lines about clients were left out", n_left_out);
+			log_warning("%u lines like these were left out", n_left_out);
 		n_lines = n_left_out = 0;
 		since = now;
 	}
-	if (n_lines >= HOSTILE_LINES) {
+	if (n_lines >= LIMITED_LINES) {
 		n_left_out++;
 		return;
 	}

@@ -20,7 +20,7 @@
 static void client_cut(ManagerClient *c, const char *reason)
 {
 	if (!c->cut)
-		log_hostile("client %d (%s, uid %u) is cut off: %s", c->identity.pid,
+		log_limited("client %d (%s, uid %u) is cut off: %s", c->identity.pid,
 			c->identity.command, c->identity.uid, reason);
 	c->cut = true;
 }
@@ -246,7 +246,7 @@ int manager_client_accept(Manager *m, int socket)
 	c->socket = socket;
 	r = identity_of_peer(socket, &c->identity, &c->process);
 	if (r == -EACCES)
-		log_hostile("a connection from a process in a foreign pid namespace is refused");
+		log_limited("a connection from a process in a foreign pid namespace is refused");
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC,

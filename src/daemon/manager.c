@@ -63,7 +63,7 @@ static void refuse_oldest(Manager *m)
 			oldest = c;
 		}
 	}
-	log_hostile("user %u has %u connections that say nothing; the oldest is cut off",
+	log_limited("user %u has %u connections that say nothing; the oldest is cut off",
 		oldest->identity.uid, most);
 	manager_client_free(oldest);
 }
@@ -84,7 +84,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 			refuse_oldest(m);
 		r = manager_client_accept(m, socket);
 		if (r < 0)
-			log_hostile("a connection could not be accepted: %s", strerror(-r));
+			log_limited("a connection could not be accepted: %s", strerror(-r));
 	}
 	return 0;
 }
