@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	TIME_LIMIT = 40000,
+	TIME_LIMIT = 20000,
 	EXIT_FAILED = 1,
 	EXIT_SKIPPED = 77,
 };

@@ -97,6 +97,28 @@ static void exported_memory_is_private_in_the_child(void)
 	CHECK_EQUAL(world.mapping[2], 44);
 }
 
+static void child_stores(void *data)
+{
+	world_t *world = data;
+
+	CHECK_EQUAL(world->memory[0], 11);
+	world->memory[0] = 22;
+}
+
+/* Decision 6: what was exported is the program's private memory again */
+static void memory_is_private_again_after_destroy(void)
+{
+	world_t world = {0};
+
+	make_world(&world);
+	world.memory[0] = 11;
+	NEED(rsm_memseg_import_unmap(world.import));
+	NEED(rsm_memseg_import_disconnect(world.import));
+	NEED(rsm_memseg_export_destroy(world.export));
+	rig_in_child(child_stores, &world);
+	CHECK_EQUAL(world.memory[0], 11);
+}
+
 static void child_uses_import(void *data)
 {
 	world_t *world = data;
@@ -266,6 +288,7 @@ static const rig_test_t tests[] = {
 	TEST(exports_are_not_the_childs),
 	TEST(a_bound_export_is_not_the_childs_to_publish),
 	TEST(exported_memory_is_private_in_the_child),
+	TEST(memory_is_private_again_after_destroy),
 	TEST(imports_work_in_the_child),
 	TEST(what_the_child_disconnects_stays_the_parents),
 	TEST(a_break_reaches_the_child),
