@@ -57,13 +57,12 @@ static const char *work(rsm_memseg_import_handle_t segment, size_t size)
 
 	if (!copy)
 		exit(1);
+	must("demo-import", "rsm_memseg_import_map",
+		rsm_memseg_import_map(segment, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, rounded));
 	must("demo-import", "rsm_memseg_import_get", rsm_memseg_import_get(segment, 0, copy, size));
 	hash(copy, size, result.sha256);
 	free(copy);
 	say("read it with get;      SHA-256 %s", result.sha256);
-
-	must("demo-import", "rsm_memseg_import_map",
-		rsm_memseg_import_map(segment, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, rounded));
 	hash(address, size, sha_map);
 	say("read it through a map; SHA-256 %s", sha_map);
 	result.words = count_words(address, size);

@@ -11,16 +11,17 @@
 
 static void release_memory(struct cw_import *import)
 {
-	if (import->base_slot != NO_SLOT)
-		cw_link_map_clear(import->link, import->base_slot);
+	if (import->whole_slot != NO_SLOT)
+		cw_link_map_clear(import->link, import->whole_slot);
 	if (import->map_slot != NO_SLOT)
 		cw_link_map_clear(import->link, import->map_slot);
-	import->base_slot = import->map_slot = NO_SLOT;
+	import->whole_slot = import->map_slot = NO_SLOT;
 	if (import->map)
 		munmap(import->map, import->map_size);
-	if (import->base)
-		munmap(import->base, import->size);
+	if (import->whole)
+		munmap(import->whole, import->size);
 	import->base = NULL;
+	import->whole = NULL;
 	import->fd = budget_close(import->fd);
 	cw_cells_unmap(&import->cells);
 }
@@ -88,17 +89,17 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 	return 0;
 }
 
-/* Maps the whole segment for put and get. */
-static int map_base(struct cw_import *import, int fd)
+/* Maps the whole segment, for put and get when they come. */
+static int map_whole(struct cw_import *import, int fd)
 {
 	int prot = import->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-	void *base;
+	void *whole;
 	int r;
 
-	r = map_memory(import, fd, NULL, 0, prot, 0, import->size, &base, &import->base_slot);
+	r = map_memory(import, fd, NULL, 0, prot, 0, import->size, &whole, &import->whole_slot);
 	if (r)
 		return r;
-	import->base = base;
+	import->whole = whole;
 	return 0;
 }
 
@@ -183,7 +184,7 @@ static int keep_memory(struct cw_import *import, int fd)
 		import->fd = fd;
 		return 0;
 	}
-	r = map_base(import, fd);
+	r = map_whole(import, fd);
 	fd_close(fd);
 	return r;
 }
@@ -196,7 +197,7 @@ static struct cw_import *import_new(void)
 		return NULL;
 	import->refs = 1;
 	import->fd = -1;
-	import->base_slot = import->map_slot = NO_SLOT;
+	import->whole_slot = import->map_slot = NO_SLOT;
 	pthread_mutex_init(&import->lock, NULL);
 	return import;
 }
@@ -290,42 +291,60 @@ static int reconnect(struct cw_import *import)
 	}
 	cw_cells_unmap(&import->cells);
 	cw_link_put(old);
-	import->base_slot = import->map_slot = NO_SLOT;
+	import->whole_slot = import->map_slot = NO_SLOT;
 	import->forked = false;
 	return 0;
 }
 
-static int settle_locked(struct cw_import *import)
+/* Is it connected, after all? */
+static int connection_locked(struct cw_import *import)
 {
-	bool own;
-	int fd, r;
-
 	if (import->forked) {
-		r = reconnect(import);
+		int r = reconnect(import);
+
 		if (r)
 			return r;
 	}
 	if (cw_link_suspect(import->link) && cw_link_is_lost(import->link))
 		return STATUS_NODE_LOST;
-	if (!cw_import_connected(import))
-		return STATUS_REVOKED;
-	if (import->base)
-		return 0;
-	r = memory_fd(import, &fd, &own);
-	if (r)
-		return r;
-	r = map_base(import, fd);
-	if (own)
-		fd_close(fd);
-	return r;
+	return cw_import_connected(import) ? 0 : STATUS_REVOKED;
 }
 
-int cw_import_settle(struct cw_import *import)
+int cw_import_check(struct cw_import *import)
 {
 	int r;
 
 	pthread_mutex_lock(&import->lock);
-	r = settle_locked(import);
+	r = connection_locked(import);
+	pthread_mutex_unlock(&import->lock);
+	return r;
+}
+
+static int attach_locked(struct cw_import *import, uint8_t **ret_base)
+{
+	bool own;
+	int fd, r;
+
+	r = connection_locked(import);
+	if (!r && !import->whole) {
+		r = memory_fd(import, &fd, &own);
+		if (r)
+			return r;
+		r = map_whole(import, fd);
+		if (own)
+			fd_close(fd);
+	}
+	if (!r)
+		import->base = *ret_base = import->whole;
+	return r;
+}
+
+int cw_import_attach(struct cw_import *import, uint8_t **ret_base)
+{
+	int r;
+
+	pthread_mutex_lock(&import->lock);
+	r = attach_locked(import, ret_base);
 	pthread_mutex_unlock(&import->lock);
 	return r;
 }
@@ -348,17 +367,11 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 	bool own;
 	int fd, r;
 
-	if (import->map)
+	if (import->map || import->base)
 		return STATUS_WRONG_STATE;
-	if (import->forked) {
-		r = reconnect(import);
-		if (r)
-			return r;
-	}
-	if (cw_link_suspect(import->link) && cw_link_is_lost(import->link))
-		return STATUS_NODE_LOST;
-	if (!cw_import_connected(import))
-		return STATUS_REVOKED;
+	r = connection_locked(import);
+	if (r)
+		return r;
 	r = memory_fd(import, &fd, &own);
 	if (r)
 		return r;
@@ -392,19 +405,19 @@ int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_
 int cw_import_unmap(cw_handle handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
-	int r = 0;
+	int r;
 
 	if (!import)
 		return STATUS_BAD_HANDLE;
 	pthread_mutex_lock(&import->lock);
+	r = import->map || import->base ? 0 : STATUS_WRONG_STATE;
+	import->base = NULL; /* calls that read it before go on with the mapping, which stays */
 	if (import->map) {
 		if (import->map_slot != NO_SLOT)
 			cw_link_map_clear(import->link, import->map_slot);
 		munmap(import->map, import->map_size);
 		import->map = NULL;
 		import->map_slot = NO_SLOT;
-	} else {
-		r = STATUS_WRONG_STATE;
 	}
 	pthread_mutex_unlock(&import->lock);
 	return r;
@@ -418,7 +431,7 @@ bool cw_import_is_mapped(cw_handle handle)
 	if (!import)
 		return false;
 	pthread_mutex_lock(&import->lock);
-	mapped = import->map;
+	mapped = import->map || import->base;
 	pthread_mutex_unlock(&import->lock);
 	return mapped;
 }

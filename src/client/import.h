@@ -6,10 +6,10 @@
  * Imports: a connection to a segment, its mapping, and the data path. Data calls are inline:
  *
  *	import = cw_enter(handle, CW_IMPORT_SEGMENT);
- *	r = cw_import_ready(import);		0, or why not: STATUS_REVOKED …
  *	cw_import_range(import, offset, len)	0 or STATUS_BAD_SIZE, STATUS_BAD_OFFSET
- *	… copy to or from import->base + offset …
- *	r = cw_import_ready(import);		was it still connected after the copy?
+ *	r = cw_import_base(import, &base)	0, or why there is no memory: STATUS_REVOKED …
+ *	… copy to or from base + offset …
+ *	r = cw_import_ready(import);		was it connected all the time?
  *	cw_leave();
  *
  * The object lives until its handle is retired and the last reference is gone.
@@ -32,7 +32,7 @@ struct cw_import {
 	/* read by every data call; written only while no call can be inside, or in a forked child */
 	const _Atomic uint64_t *status; /* our word in the status page */
 	uint64_t connected;		/* its value while all is well */
-	uint8_t *base;			/* whole segment; NULL until first used */
+	uint8_t *_Atomic base;		/* the whole segment; NULL until first used by put or get */
 	uint64_t size;
 	uint32_t rights;
 	struct cw_link *link;
@@ -50,7 +50,8 @@ struct cw_import {
 	uint32_t index;	      /* at the daemon */
 	uint32_t space, controller, node, id;
 	uint64_t instance;
-	uint32_t base_slot, map_slot; /* in the client page */
+	uint8_t *whole;		      /* the mapping behind base, also while base is NULL */
+	uint32_t whole_slot, map_slot; /* in the client page */
 	void *map;		      /* the program's mapping, or NULL */
 	uint64_t map_size;
 	struct cw_cells cells;
@@ -72,17 +73,20 @@ CW_EXPORT int cw_import_disconnect(cw_handle handle);
  */
 CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
 	uint64_t size, void **ret_address);
-/* STATUS_BAD_HANDLE, STATUS_WRONG_STATE (not mapped). */
+/* Also forgets that put or get have mapped the segment. STATUS_BAD_HANDLE, STATUS_WRONG_STATE (not
+ * mapped, by neither). */
 CW_EXPORT int cw_import_unmap(cw_handle handle);
+/* By the program, or by the first put or get. */
 CW_EXPORT bool cw_import_is_mapped(cw_handle handle);
 
 /* A reference that keeps the object when the handle ends; NULL: bad handle. */
 CW_EXPORT struct cw_import *cw_import_ref(cw_handle handle);
 CW_EXPORT void cw_import_put(struct cw_import *import);
 
-/* Why the fast check failed, having mended what can be mended: first use, restart of the daemon,
- * fork. 0: go on. */
-CW_EXPORT int cw_import_settle(struct cw_import *import);
+/* Why the fast check failed: 0 after all, having mended what fork broke, or the reason. */
+CW_EXPORT int cw_import_check(struct cw_import *import);
+/* Maps the segment for put and get, if it is connected. */
+CW_EXPORT int cw_import_attach(struct cw_import *import, uint8_t **ret_base);
 
 static inline bool cw_import_connected(const struct cw_import *import)
 {
@@ -92,9 +96,19 @@ static inline bool cw_import_connected(const struct cw_import *import)
 /* 0, STATUS_REVOKED, STATUS_NODE_LOST, … Two loads when all is well. */
 static inline int cw_import_ready(struct cw_import *import)
 {
-	if (likely(cw_import_connected(import) && !cw_link_suspect(import->link) && import->base))
+	if (likely(cw_import_connected(import) && !cw_link_suspect(import->link)))
 		return 0;
-	return cw_import_settle(import);
+	return cw_import_check(import);
+}
+
+static inline int cw_import_base(struct cw_import *import, uint8_t **ret_base)
+{
+	uint8_t *base = atomic_load_explicit(&import->base, memory_order_relaxed);
+
+	if (unlikely(!base))
+		return cw_import_attach(import, ret_base);
+	*ret_base = base;
+	return 0;
 }
 
 static inline int cw_import_range(const struct cw_import *import, uint64_t offset, uint64_t len)

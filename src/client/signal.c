@@ -15,7 +15,7 @@
 #include "wire/status.h"
 
 #define SPIN_NS (20 * NSEC_PER_USEC)
-#define SLICE_NS (100 * NSEC_PER_MSEC) /* between looks where nothing can wake us */
+#define SLICE_NS NSEC_PER_SEC /* a sleeper looks this often whether the node is still there */
 
 /* One side of a segment, export or import, for as long as one call lasts. */
 struct side {
@@ -103,7 +103,7 @@ static int open_import(struct side *s)
 	int r = 0;
 
 	if (i->forked)
-		r = cw_import_settle(i);
+		r = cw_import_check(i);
 	pthread_mutex_lock(&i->lock);
 	if (!r && !i->handle)
 		r = STATUS_BAD_HANDLE;
@@ -146,12 +146,13 @@ static int side_state(const struct side *s)
 {
 	if (s->export && s->export->closed)
 		return STATUS_BAD_HANDLE;
-	if (s->import && !s->import->handle)
-		return STATUS_BAD_HANDLE;
 	if (cw_link_suspect(s->link) && cw_link_is_lost(s->link))
 		return STATUS_NODE_LOST;
+	/* the handle ends before the daemon hears of it: in this order the two cannot be mistaken */
 	if (s->import && !cw_import_connected(s->import))
-		return STATUS_REVOKED;
+		return s->import->handle ? STATUS_REVOKED : STATUS_BAD_HANDLE;
+	if (s->import && !s->import->handle)
+		return STATUS_BAD_HANDLE;
 	return 0;
 }
 
@@ -232,55 +233,22 @@ static bool take_signal(struct wire_cell *c)
 	return false;
 }
 
-static int futex_waitv(const _Atomic uint32_t *a, uint32_t av, const _Atomic uint32_t *b, uint32_t bv,
-	uint64_t end)
-{
-	struct futex_waitv v[2] = {{.uaddr = (uintptr_t)a, .val = av, .flags = FUTEX_32},
-		{.uaddr = (uintptr_t)b, .val = bv, .flags = FUTEX_32}};
-	struct timespec ts = clock_timespec(end);
-
-	if (syscall(SYS_futex_waitv, v, 2, 0, end == UINT64_MAX ? NULL : &ts, CLOCK_MONOTONIC) >= 0)
-		return 0;
-	return negative_errno();
-}
-
-/* For kernels and sandboxes without futex_waitv: nobody wakes us when the daemon dies. */
-static int futex_wait_slice(const _Atomic uint32_t *a, uint32_t av, uint64_t end)
+/*
+ * Sleeps until the cell's word is not w, or for a slice of the time. Posters, the daemon and whoever
+ * ends the handle wake us; only the loss of the whole node must be looked for. The wait always has a
+ * timeout: without one the kernel would restart it behind a handler that was set with SA_RESTART.
+ */
+static int sleep_on(struct wire_cell *c, uint32_t w, uint64_t end)
 {
 	uint64_t now = clock_now();
 	struct timespec ts = clock_timespec(now >= end ? 0 : MIN(end - now, SLICE_NS));
-
-	if (syscall(SYS_futex, a, FUTEX_WAIT, av, &ts, NULL, 0) == 0)
-		return 0;
-	return errno == ETIMEDOUT && clock_now() < end ? 0 : negative_errno();
-}
-
-/*
- * Sleeps until the cell's word is not w, the daemon dies or the time is over. Of those who sleep on
- * the lock word the kernel wakes one, who wakes the rest.
- */
-static int sleep_on(const struct side *s, uint32_t w, uint64_t end)
-{
-	struct wire_cell *c = &s->cells[s->own];
-	uint32_t alive = cw_link_alive_word(s->link);
-	int r;
+	int r = 0;
 
 	atomic_fetch_add(&c->sleepers, 1);
-	if (alive & FUTEX_OWNER_DIED) {
-		/* a successor will change the word, unless the keeper is dying too: look again soon */
-		uint64_t soon = clock_now() + SLICE_NS;
-
-		wake(&s->link->node_page->alive, INT32_MAX);
-		r = futex_waitv(&c->word, w, &s->link->node_page->alive, alive, MIN(end, soon));
-		if (r == -ETIMEDOUT && soon < end)
-			r = 0;
-	} else {
-		r = futex_waitv(&c->word, w, &s->link->node_page->alive, alive, end);
-	}
-	if (r == -ENOSYS || r == -EPERM)
-		r = futex_wait_slice(&c->word, w, end);
+	if (syscall(SYS_futex, &c->word, FUTEX_WAIT, w, &ts, NULL, 0) < 0)
+		r = negative_errno();
 	atomic_fetch_sub(&c->sleepers, 1);
-	return r;
+	return r == -ETIMEDOUT && clock_now() < end ? 0 : r;
 }
 
 static int wait_side(const struct side *s, uint64_t timeout_ns)
@@ -307,7 +275,7 @@ static int wait_side(const struct side *s, uint64_t timeout_ns)
 				cpu_relax();
 			continue;
 		}
-		r = sleep_on(s, w, end);
+		r = sleep_on(c, w, end);
 		if (r == -EINTR)
 			return take_signal(c) ? 0 : STATUS_INTERRUPTED;
 		if (r == -ETIMEDOUT)

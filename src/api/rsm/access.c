@@ -44,24 +44,15 @@ static inline __attribute__((always_inline)) void copy_items(
 
 /* width 0: bytes, in any manner, overlap allowed */
 static inline __attribute__((always_inline)) void copy(
-	struct cw_import *import, uint64_t off, void *local, size_t n, size_t width, enum direction d)
+	void *remote, void *local, size_t n, size_t width, enum direction d)
 {
-	void *to = d == PUT ? import->base + off : local;
-	const void *from = d == PUT ? local : import->base + off;
+	void *to = d == PUT ? remote : local;
+	const void *from = d == PUT ? local : remote;
 
 	if (width)
 		copy_items(to, from, n, width);
 	else
 		memmove(to, from, n);
-}
-
-/* The copy in implicit mode: whole and visible to all when it returns success. */
-static inline __attribute__((always_inline)) int copy_implicit(
-	struct cw_import *import, uint64_t off, void *local, size_t n, size_t width, enum direction d)
-{
-	copy(import, off, local, n, width, d);
-	atomic_thread_fence(d == PUT ? memory_order_seq_cst : memory_order_acquire);
-	return cw_import_ready(import);
 }
 
 /* What must hold before a byte moves. */
@@ -84,26 +75,36 @@ static inline __attribute__((always_inline)) int check(
 	return RSM_SUCCESS;
 }
 
+/* Why a transfer cannot be made or was not whole; only codes that put and get document. */
+static __attribute__((noinline)) int failure(int r, bool explicit_mode)
+{
+	int code = rsm_code(r, ABOUT_IMPORT);
+
+	if (code != RSMERR_CONN_ABORTED)
+		return RSMERR_INSUFFICIENT_RESOURCES;
+	return explicit_mode ? RSM_SUCCESS : code;
+}
+
 static inline __attribute__((always_inline)) int transfer_entered(
 	struct cw_import *import, uint64_t off, void *local, size_t n, size_t width, enum direction d)
 {
 	bool explicit_mode;
+	uint8_t *base;
 	int r;
 
 	r = check(import, off, n, width, d, &explicit_mode);
 	if (unlikely(r))
 		return r;
-	if (unlikely(!import->base)) {
-		r = cw_import_settle(import);
-		if (r)
-			return explicit_mode && r == STATUS_REVOKED ? RSM_SUCCESS : rsm_code(r, ABOUT_IMPORT);
-	}
-	if (explicit_mode) {
-		copy(import, off, local, n, width, d);
+	r = cw_import_base(import, &base);
+	if (unlikely(r))
+		return failure(r, explicit_mode);
+	copy(base + off, local, n, width, d);
+	if (explicit_mode)
 		return RSM_SUCCESS;
-	}
-	r = copy_implicit(import, off, local, n, width, d);
-	return likely(!r) ? RSM_SUCCESS : rsm_code(r, ABOUT_IMPORT);
+	/* when it returns success all see what was put, and it was put before any revocation */
+	atomic_thread_fence(d == PUT ? memory_order_seq_cst : memory_order_acquire);
+	r = cw_import_ready(import);
+	return likely(!r) ? RSM_SUCCESS : failure(r, false);
 }
 
 static inline __attribute__((always_inline)) int transfer(rsm_memseg_import_handle_t im_memseg,
