@@ -57,7 +57,7 @@ static inline __attribute__((always_inline)) void copy(
 
 /* What must hold before a byte moves. */
 static inline __attribute__((always_inline)) int check(
-	struct cw_import *import, uint64_t off, size_t n, size_t width, enum direction d, bool *ret_explicit)
+	struct cw_import *import, uint64_t off, size_t n, size_t width, enum direction d, bool explicit_mode)
 {
 	uint64_t len;
 	int r;
@@ -69,8 +69,7 @@ static inline __attribute__((always_inline)) int check(
 	r = cw_import_range(import, off, len);
 	if (unlikely(r))
 		return rsm_code(r, ABOUT_IMPORT);
-	*ret_explicit = barrier_mode_is_explicit(import);
-	if (unlikely(!*ret_explicit && !barrier_is_initialised(import)))
+	if (unlikely(!explicit_mode && !barrier_is_initialised(import)))
 		return RSMERR_BARRIER_UNINITIALIZED;
 	return RSM_SUCCESS;
 }
@@ -88,11 +87,11 @@ static __attribute__((noinline)) int failure(int r, bool explicit_mode)
 static inline __attribute__((always_inline)) int transfer_entered(
 	struct cw_import *import, uint64_t off, void *local, size_t n, size_t width, enum direction d)
 {
-	bool explicit_mode;
+	bool explicit_mode = barrier_mode_is_explicit(import);
 	uint8_t *base;
 	int r;
 
-	r = check(import, off, n, width, d, &explicit_mode);
+	r = check(import, off, n, width, d, explicit_mode);
 	if (unlikely(r))
 		return r;
 	r = cw_import_base(import, &base);

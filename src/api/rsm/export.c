@@ -76,16 +76,19 @@ RSM_API int rsm_memseg_export_destroy(rsm_memseg_export_handle_t memseg)
 	return rsm_code(cw_export_destroy((cw_handle)memseg), ABOUT_EXPORT);
 }
 
-/* The program's list in our form. The daemon judges its content; only what cannot be sent is refused. */
-static int convert_access(const rsmapi_access_entry_t *list, uint_t n, struct wire_access *ret_access)
+/*
+ * The program's list in our form. The daemon judges its content and length; a list longer than any
+ * it takes is cut to that. No list where there should be one becomes such a list.
+ */
+static uint32_t convert_access(
+	const rsmapi_access_entry_t *list, uint_t n, struct wire_access access[ACCESS_LIST_MAX + 1])
 {
 	if (n && !list)
-		return STATUS_BAD_ACCESS_LIST;
-	for (uint_t i = 0; i < MIN(n, ACCESS_LIST_MAX + 1); i++) {
-		ret_access[i].node = list[i].ae_node;
-		ret_access[i].mode = list[i].ae_permission;
-	}
-	return 0;
+		n = ACCESS_LIST_MAX + 1;
+	n = MIN(n, ACCESS_LIST_MAX + 1);
+	for (uint_t i = 0; i < n; i++)
+		access[i] = (struct wire_access){list ? list[i].ae_node : 0, list ? list[i].ae_permission : 0};
+	return n;
 }
 
 RSM_API int rsm_memseg_export_publish(rsm_memseg_export_handle_t memseg, rsm_memseg_id_t *segment_id,
@@ -94,7 +97,7 @@ RSM_API int rsm_memseg_export_publish(rsm_memseg_export_handle_t memseg, rsm_mem
 	struct wire_access access[ACCESS_LIST_MAX + 1];
 	struct cw_export *export;
 	bool lock_ops;
-	int r;
+	uint32_t n;
 
 	if (!segment_id)
 		return RSMERR_BAD_SEGID;
@@ -103,26 +106,21 @@ RSM_API int rsm_memseg_export_publish(rsm_memseg_export_handle_t memseg, rsm_mem
 		return RSMERR_BAD_SEG_HNDL;
 	lock_ops = export->flags & RSM_LOCK_OPS;
 	cw_export_put(export);
+	if (access_list_length && !access_list)
+		return RSMERR_BAD_ACL;
 	if (lock_ops)
 		return RSMERR_LOCKS_NOT_SUPPORTED;
-	r = convert_access(access_list, access_list_length, access);
-	if (!r)
-		r = cw_export_publish((cw_handle)memseg, segment_id, access,
-			MIN(access_list_length, ACCESS_LIST_MAX + 1));
-	return rsm_code(r, ABOUT_EXPORT);
+	n = convert_access(access_list, access_list_length, access);
+	return rsm_code(cw_export_publish((cw_handle)memseg, segment_id, access, n), ABOUT_EXPORT);
 }
 
 RSM_API int rsm_memseg_export_republish(rsm_memseg_export_handle_t memseg,
 	rsmapi_access_entry_t access_list[], uint_t access_list_length)
 {
 	struct wire_access access[ACCESS_LIST_MAX + 1];
-	int r = STATUS_BAD_HANDLE;
+	uint32_t n = convert_access(access_list, access_list_length, access);
 
-	if (memseg)
-		r = convert_access(access_list, access_list_length, access);
-	if (!r)
-		r = cw_export_republish((cw_handle)memseg, access, MIN(access_list_length, ACCESS_LIST_MAX + 1));
-	return rsm_code(r, ABOUT_EXPORT);
+	return rsm_code(cw_export_republish((cw_handle)memseg, access, n), ABOUT_EXPORT);
 }
 
 RSM_API int rsm_memseg_export_unpublish(rsm_memseg_export_handle_t memseg)
