@@ -99,6 +99,10 @@ void *bench_shared_memory(size_t size); /* shared anonymous, populated */
 /* A memfd, allocated, mapped shared and populated: what a segment is made of. */
 void *bench_memfd(size_t size, int *ret_fd);
 
+/* Physical 2 MiB frames that these pages lie in: the fewer, the fewer misses in the host's page
+ * tables. 0 where the kernel does not say (it tells root only). */
+size_t bench_frames(const void *memory, size_t size);
+
 /* The other process of a benchmark: runs main(channel) and ends with the group. channel is one end
  * of a stream socket. */
 struct bench_partner {

@@ -16,7 +16,7 @@
 enum placement {
 	SAME_CORE,
 	ACROSS,
-	SPINNING, /* both may use both, and wait again and again with a timeout of 1 ms */
+	SPINNING, /* wait again and again with a timeout of 1 ms, each on a core of its own */
 };
 
 struct pair {
@@ -77,6 +77,16 @@ static void wait(struct side *side)
 		bench_rsm(rsm_intr_signal_wait(side->own.handle, -1), "rsm_intr_signal_wait");
 }
 
+/* Before the library is first called, or, where it shall spin, after it has seen that it may. */
+static void pin(const struct side *side, bool met, unsigned int cpu)
+{
+	if (met != (side->pair->placement == SPINNING))
+		return;
+	if (met && rsm_intr_signal_wait(side->own.handle, 1) != RSMERR_TIMEOUT)
+		bench_fail("a signal that nobody posted");
+	bench_pin(0, bench_cpu(cpu));
+}
+
 /* Exchanges what the two sides need of each other. */
 static void meet(struct side *side, int channel)
 {
@@ -93,9 +103,12 @@ static void answer(int channel, void *context)
 {
 	struct side *side = context;
 
-	if (side->pair->placement != SPINNING)
-		bench_pin(0, bench_cpu(side->pair->placement == ACROSS ? 0 : 1));
+	unsigned int cpu = side->pair->placement == SAME_CORE ? 1 : 0;
+
+	pin(side, false, cpu);
 	meet(side, channel);
+	pin(side, true, cpu);
+	bench_send(channel, 0);
 	for (;;) {
 		wait(side);
 		post(side);
@@ -129,10 +142,11 @@ static void measure(int channel, void *context)
 
 	if (here.pair->pipes)
 		make_pipes(&here, &there);
-	if (here.pair->placement != SPINNING)
-		bench_pin(0, bench_cpu(1));
+	pin(&here, false, 1);
 	partner = bench_partner(answer, &there);
 	meet(&here, partner.channel);
+	pin(&here, true, 1);
+	bench_receive(partner.channel);
 	for (;;) {
 		double median, p99;
 

@@ -23,6 +23,9 @@
 #define LEAST_REPEATS 9u
 #define MOST_REPEATS  4000u
 #define MOST_PARTNERS 16u
+#define PAGE	      4096u
+#define FRAME	      (2u << 20)
+#define PAGEMAP_PAGE  ((1ull << 55) - 1)
 
 uint64_t bench_ticks(void)
 {
@@ -207,6 +210,34 @@ void *bench_memfd(size_t size, int *ret_fd)
 	else
 		close(fd);
 	return memory;
+}
+
+static int compare_words(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+size_t bench_frames(const void *memory, size_t size)
+{
+	size_t n = size / PAGE, n_frames = 0;
+	uint64_t *entries = calloc(n, sizeof(*entries));
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || !entries ||
+		pread(fd, entries, n * sizeof(*entries),
+			(off_t)((uintptr_t)memory / PAGE * sizeof(*entries))) !=
+			(ssize_t)(n * sizeof(*entries)))
+		bench_fail("/proc/self/pagemap: %m");
+	close(fd);
+	for (size_t i = 0; i < n; ++i)
+		entries[i] = (entries[i] & PAGEMAP_PAGE) / (FRAME / PAGE);
+	qsort(entries, n, sizeof(*entries), compare_words);
+	for (size_t i = 0; i < n; ++i)
+		n_frames += entries[i] && (!i || entries[i] != entries[i - 1]);
+	free(entries);
+	return n_frames;
 }
 
 static pid_t partners[MOST_PARTNERS];
