@@ -77,17 +77,18 @@ RSM_API int rsm_memseg_export_destroy(rsm_memseg_export_handle_t memseg)
 }
 
 /*
- * The program's list in our form. The daemon judges its content and length; a list longer than any
- * it takes is cut to that. No list where there should be one becomes such a list.
+ * The program's list in our form, for the daemon to judge. In place of one that is longer than any it
+ * takes, or is not there, it gets a list of that length without reading the program's.
  */
 static uint32_t convert_access(
 	const rsmapi_access_entry_t *list, uint_t n, struct wire_access access[ACCESS_LIST_MAX + 1])
 {
-	if (n && !list)
-		n = ACCESS_LIST_MAX + 1;
-	n = MIN(n, ACCESS_LIST_MAX + 1);
+	if (n > ACCESS_LIST_MAX || (n && !list)) {
+		memset(access, 0, (ACCESS_LIST_MAX + 1) * sizeof(*access));
+		return ACCESS_LIST_MAX + 1;
+	}
 	for (uint_t i = 0; i < n; i++)
-		access[i] = (struct wire_access){list ? list[i].ae_node : 0, list ? list[i].ae_permission : 0};
+		access[i] = (struct wire_access){list[i].ae_node, list[i].ae_permission};
 	return n;
 }
 
