@@ -30,6 +30,7 @@ int memory_adopter_new(int device, MemoryAdopter **ret_adopter)
 			UFFD_FEATURE_WP_HUGETLBFS_SHMEM | (features & UFFD_WANT_WP_UNPOPULATED));
 		if (r < 0)
 			return r;
+		adopter->user_only = kind == UFFD_USER_ONLY;
 	}
 	*ret_adopter = take_ptr(adopter);
 	return 0;

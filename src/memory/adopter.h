@@ -19,6 +19,7 @@
 struct MemoryAdopter {
 	int fd;		  /* userfaultfd with its UFFDIO_API done, or -1 */
 	bool unpopulated; /* protects pages that do not exist yet */
+	bool user_only;	  /* system calls that store into protected memory get EFAULT */
 };
 
 /* How pieces of one range may be held. */

@@ -90,9 +90,7 @@ bool spare_put(struct spare *spare)
 {
 	if (!spare->address)
 		return false;
-	for (int i = 0; i < HOLD_PATIENCE; i++)
-		if (sys_munmap(spare->address, SPARE_PAGES * 4096) == 0)
-			break;
+	(void)sys_munmap(spare->address, SPARE_PAGES * 4096);
 	spare->address = 0;
 	return true;
 }
@@ -116,20 +114,30 @@ static void hold_unprotect(struct hold *hold, bool switched)
 			     : uffd_protect(hold->uffd, start, length, false);
 }
 
+static int hold_stop(struct hold *hold, const struct holder *holder)
+{
+	int r, attempts = holder->regardless ? HOLD_PATIENCE : 1;
+
+	hold->mode = HOLD_STOPPED;
+	do
+		r = stop_others(&hold->stop);
+	while (r && --attempts > 0);
+	return r;
+}
+
 static int hold_others(struct hold *hold, const struct holder *holder)
 {
-	int r;
+	int r = MEMORY_NO_RIGHT;
 
-	if (holder->watched) {
+	/* Where system calls of other threads would fail on protected memory, better stop them all. */
+	if (!holder->watched || holder->adopter->user_only)
+		r = hold_stop(hold, holder);
+	if (r && holder->watched) {
 		hold->mode = HOLD_PROTECTED;
 		r = hold_protect(hold);
 		if (r < 0)
 			hold_unprotect(hold, false);
-		return r;
-	}
-	hold->mode = HOLD_STOPPED;
-	r = stop_others(&hold->stop);
-	if (r && holder->regardless) {
+	} else if (r && holder->regardless) {
 		hold->mode = HOLD_FREE;
 		r = 0;
 	}

@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include "base/error.h"
 
+#define SYS_PATIENCE 4 /* attempts */
+
 int sys_ioctl(int fd, unsigned long request, void *argument)
 {
 	return (int)memory_syscall(SYS_ioctl, fd, (long)request, (long)argument, 0, 0, 0);
@@ -18,7 +20,12 @@ long sys_mmap(uint64_t address, uint64_t length, int protection, int flags, int 
 
 int sys_munmap(uint64_t address, uint64_t length)
 {
-	return (int)memory_syscall(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0);
+	int r = -EAGAIN;
+
+	/* Fails only while other threads have used up all mappings. */
+	for (int i = 0; i < SYS_PATIENCE && r < 0; i++)
+		r = (int)memory_syscall(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0);
+	return r;
 }
 
 int sys_mprotect(uint64_t address, uint64_t length, int protection)

@@ -128,7 +128,7 @@ static void every_private_kind_is_adopted_in_a_process_with_one_thread(void **st
 	every_private_kind_is_adopted_and_given_back();
 }
 
-static void __attribute__((unused)) every_private_kind_is_adopted_in_a_process_with_more_threads(void **state)
+static void every_private_kind_is_adopted_in_a_process_with_more_threads(void **state)
 {
 	pthread_t thread;
 
@@ -186,6 +186,34 @@ static void no_store_is_lost_while_memory_moves(void **state)
 	assert_true(w.kernel_done > 0);
 	memory_adopter_free(adopter);
 	munmap(p, size);
+}
+
+/* Not anonymous: userfaultfd refuses it, the other threads are stopped instead. */
+static void no_store_is_lost_while_a_file_map_moves(void **state)
+{
+	size_t size = 4 * MEBIBYTE;
+	int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	MemoryAdopter *adopter;
+
+	assert_int_equal(ftruncate(file, (off_t)size), 0);
+	assert_int_equal(memory_adopter_new(-1, &adopter), 0);
+	for (int i = 0; i < 10; i++) {
+		struct stat st;
+		struct writers w;
+		int fd = new_reserved(size, &st);
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+
+		writers_start(&w, p, size, 2);
+		usleep(5000);
+		assert_int_equal(memory_adopt(adopter, p, size, fd), 0);
+		assert_false(is_private(p, size));
+		assert_int_equal(writers_finish(&w), 0);
+		assert_int_equal(w.kernel_failed, 0);
+		munmap(p, size);
+		close(fd);
+	}
+	memory_adopter_free(adopter);
+	close(file);
 }
 
 /* Shows that the writers do see losses: MEMORY_TEST_NAIVE=1 copies and maps without protection. */
@@ -382,12 +410,13 @@ static void a_child_gets_memory_of_its_own_by_copy(void **state)
 	a_child_gets_memory_of_its_own(true);
 }
 
-static void forbid_userfaultfd(void)
+/* What container profiles do. */
+static void forbid(int first, int second)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -397,7 +426,7 @@ static void forbid_userfaultfd(void)
 	child_require(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
-static void adopt_without_userfaultfd(void)
+static void adopt_without_any_right(void)
 {
 	MemoryAdopter *adopter;
 	struct stat st;
@@ -405,7 +434,7 @@ static void adopt_without_userfaultfd(void)
 	char *p = new_anonymous(SIZE);
 	pthread_t thread;
 
-	forbid_userfaultfd();
+	forbid(SYS_userfaultfd, SYS_ptrace);
 	pattern_fill(p, SIZE, 1);
 	child_require(memory_adopter_new(-1, &adopter) == 0);
 	pthread_create(&thread, NULL, sleep_until_cancelled, NULL);
@@ -421,9 +450,71 @@ static void adopt_without_userfaultfd(void)
 	memory_adopter_free(adopter);
 }
 
-static void without_userfaultfd_only_one_thread_can_adopt(void **state)
+static void adopt_without_userfaultfd(void)
+{
+	size_t size = 4 * MEBIBYTE;
+	char *p = new_anonymous(size);
+	MemoryAdopter *adopter;
+	struct writers w;
+	struct stat st;
+
+	forbid(SYS_userfaultfd, SYS_userfaultfd);
+	child_require(memory_adopter_new(-1, &adopter) == 0);
+	writers_start(&w, p, size, 2);
+	for (int i = 0; i < 10; i++) {
+		int fd = new_reserved(size, &st);
+
+		usleep(2000);
+		child_require(memory_adopt(adopter, p, size, fd) == 0);
+		usleep(2000);
+		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1) == 0);
+		close(fd);
+	}
+	child_require(writers_finish(&w) == 0);
+	child_require(w.kernel_failed == 0);
+	memory_adopter_free(adopter);
+}
+
+static void adopt_as_a_user(void)
+{
+	size_t size = 4 * MEBIBYTE;
+	char *p = new_anonymous(size);
+	MemoryAdopter *adopter;
+	struct writers w;
+	struct stat st;
+
+	child_require(geteuid() != 0 || (setgid(65534) == 0 && setuid(65534) == 0));
+	child_require(prctl(PR_SET_DUMPABLE, 1) == 0);
+	child_require(memory_adopter_new(-1, &adopter) == 0);
+	writers_start(&w, p, size, 2);
+	for (int i = 0; i < 10; i++) {
+		int fd = new_reserved(size, &st);
+
+		usleep(2000);
+		child_require(memory_adopt(adopter, p, size, fd) == 0);
+		usleep(2000);
+		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1) == 0);
+		close(fd);
+	}
+	child_require(writers_finish(&w) == 0);
+	/* a userfaultfd of faults in user mode only would make read(2) fail */
+	child_require(w.kernel_failed == 0);
+	memory_adopter_free(adopter);
+}
+
+static void system_calls_of_an_ordinary_user_do_not_fail_meanwhile(void **state)
+{
+	run_in_child(adopt_as_a_user);
+}
+
+static void no_store_is_lost_without_userfaultfd(void **state)
 {
 	run_in_child(adopt_without_userfaultfd);
+}
+
+static void without_userfaultfd_and_ptrace_only_one_thread_can_adopt(void **state)
+{
+	run_in_child(adopt_without_any_right);
 }
 
 static int adopt_own_stack(void)
@@ -464,7 +555,11 @@ int main(void)
 		cmocka_unit_test(memory_of_every_kind_is_told_apart),
 		cmocka_unit_test(every_private_kind_is_adopted_in_a_process_with_one_thread),
 		cmocka_unit_test(nothing_is_left_open_or_mapped),
-		cmocka_unit_test(without_userfaultfd_only_one_thread_can_adopt),
+		cmocka_unit_test(without_userfaultfd_and_ptrace_only_one_thread_can_adopt),
+		cmocka_unit_test(every_private_kind_is_adopted_in_a_process_with_more_threads),
+		cmocka_unit_test(no_store_is_lost_while_a_file_map_moves),
+		cmocka_unit_test(no_store_is_lost_without_userfaultfd),
+		cmocka_unit_test(system_calls_of_an_ordinary_user_do_not_fail_meanwhile),
 		cmocka_unit_test(memory_without_pages_is_adopted_as_zeros),
 		cmocka_unit_test(no_store_is_lost_while_memory_moves),
 		cmocka_unit_test(the_naive_way_loses_stores),

@@ -6,6 +6,8 @@
  */
 
 #include <sys/syscall.h>
+#include "base/cleanup.h"
+#include "memory/adopter.h"
 #include "memory/sys.h"
 #include "memory/test-memory.h"
 #include "memory/test-writers.h"
@@ -27,7 +29,7 @@ long __wrap_memory_syscall(long number, long a, long b, long c, long d, long e, 
 /* What has no way to fail in the kernel, given our arguments. */
 static bool cannot_fail(long number, long old)
 {
-	return number == SYS_close || (number == SYS_rt_sigprocmask && !old);
+	return number == SYS_close || number == SYS_gettid || (number == SYS_rt_sigprocmask && !old);
 }
 
 long __wrap_memory_syscall(long number, long a, long b, long c, long d, long e, long f)
@@ -195,7 +197,8 @@ static void fail_alone(bool (*once)(struct scene *, unsigned int, int))
 	munmap(room, ROOM);
 }
 
-static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int))
+/* stopping: without userfaultfd the writers are stopped instead. */
+static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int), bool stopping)
 {
 	struct scene s = {.size = 2 * MEBIBYTE};
 	char *room = new_anonymous(ROOM);
@@ -204,6 +207,8 @@ static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int))
 	tested = pthread_self();
 	s.memory = across_pieces(room, s.size);
 	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
+	if (stopping)
+		s.adopter->fd = fd_close(s.adopter->fd);
 	writers_start(&w, s.memory, s.size, 1);
 	usleep(10000);
 	fail_each_call(&s, once, false);
@@ -230,17 +235,32 @@ static void revocation_by_one_thread_survives_each_failure(void **state)
 
 static void adoption_under_writers_survives_each_failure(void **state)
 {
-	fail_under_writers(adopt_once);
+	fail_under_writers(adopt_once, false);
 }
 
 static void undo_under_writers_survives_each_failure(void **state)
 {
-	fail_under_writers(undo_once);
+	fail_under_writers(undo_once, false);
 }
 
 static void revocation_under_writers_survives_each_failure(void **state)
 {
-	fail_under_writers(move_once);
+	fail_under_writers(move_once, false);
+}
+
+static void adoption_by_stopping_survives_each_failure(void **state)
+{
+	fail_under_writers(adopt_once, true);
+}
+
+static void undo_by_stopping_survives_each_failure(void **state)
+{
+	fail_under_writers(undo_once, true);
+}
+
+static void revocation_by_stopping_survives_each_failure(void **state)
+{
+	fail_under_writers(move_once, true);
 }
 
 /* classify() opens, then asks: the second call is the question that this kernel may not know. */
@@ -283,6 +303,9 @@ int main(void)
 		cmocka_unit_test(adoption_under_writers_survives_each_failure),
 		cmocka_unit_test(undo_under_writers_survives_each_failure),
 		cmocka_unit_test(revocation_under_writers_survives_each_failure),
+		cmocka_unit_test(adoption_by_stopping_survives_each_failure),
+		cmocka_unit_test(undo_by_stopping_survives_each_failure),
+		cmocka_unit_test(revocation_by_stopping_survives_each_failure),
 	};
 
 	alarm(120);

@@ -8,8 +8,6 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define TRIM_PATIENCE 8 /* attempts */
-
 /* Where pieces go. */
 struct target {
 	int protection;
@@ -91,10 +89,8 @@ int range_to_memory(const struct holder *holder, const struct range *range, int 
 
 static void trim(uint64_t start, uint64_t end)
 {
-	/* Can fail while other threads have used up all mappings, then costs addresses, not memory. */
-	for (int i = 0; i < TRIM_PATIENCE && start < end; i++)
-		if (sys_munmap(start, end - start) == 0)
-			break;
+	if (start < end)
+		(void)sys_munmap(start, end - start);
 }
 
 /* Congruent to address modulo MEMORY_CHUNK, so that the kernel moves whole page tables, and
