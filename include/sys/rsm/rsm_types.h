@@ -25,13 +25,11 @@ typedef unsigned long ulong_t;
 typedef int64_t offset_t;
 typedef uint_t minor_t;
 
-typedef enum {
-	B_FALSE = 0,
-	B_TRUE = 1
-} boolean_t;
+typedef enum { B_FALSE = 0, B_TRUE = 1 } boolean_t;
 
 /* Only the strict modes of the compiler hide caddr_t. */
-#if defined(__GLIBC__) ? !defined(__daddr_t_defined) : defined(__STRICT_ANSI__) && !defined(_GNU_SOURCE)
+#if defined(__GLIBC__) ? !defined(__daddr_t_defined)                                               \
+		       : defined(__STRICT_ANSI__) && !defined(_GNU_SOURCE)
 typedef char *caddr_t;
 #endif
 

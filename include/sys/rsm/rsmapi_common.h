@@ -23,20 +23,17 @@ typedef struct __rsmapi_controller_handle *rsmapi_controller_handle_t;
 typedef rsm_node_id_t rsm_nodeid_t; /* guide */
 
 /* Flags of rsm_memseg_export_create(). */
-#define RSM_ALLOW_REBIND 0x01
+#define RSM_ALLOW_REBIND	0x01
 #define RSM_CREATE_SEG_DONTWAIT 0x02
-#define RSM_LOCK_OPS 0x04 /* ours: in the manuals only; publish answers RSMERR_LOCKS_NOT_SUPPORTED */
+#define RSM_LOCK_OPS                                                                               \
+	0x04 /* ours: in the manuals only; publish answers RSMERR_LOCKS_NOT_SUPPORTED */
 
 /* Flags of rsm_intr_signal_post() and rsm_scat_gath_t. */
-#define RSM_IMPLICIT_SIGPOST 0x01
-#define RSM_SIGPOST_NO_ACCUMULATE 0x02
+#define RSM_IMPLICIT_SIGPOST	   0x01
+#define RSM_SIGPOST_NO_ACCUMULATE  0x02
 #define RSM_SIG_POST_NO_ACCUMULATE RSM_SIGPOST_NO_ACCUMULATE /* a manual page's spelling */
 
-typedef enum {
-	RSM_MAP_NONE = 0x0,
-	RSM_MAP_FIXED = 0x1,
-	RSM_MAP_RESERVED = 0x2
-} rsm_attribute_t;
+typedef enum { RSM_MAP_NONE = 0x0, RSM_MAP_FIXED = 0x1, RSM_MAP_RESERVED = 0x2 } rsm_attribute_t;
 
 typedef rsm_attribute_t rsm_map_attr_t; /* guide */
 
@@ -74,7 +71,7 @@ typedef struct {
 
 /* Values of io_type. */
 #define RSM_HANDLE_TYPE 0x01
-#define RSM_VA_TYPE 0x02
+#define RSM_VA_TYPE	0x02
 
 typedef struct {
 	int io_type;

@@ -11,7 +11,7 @@
 
 /* Programs repeat these definitions: keep them the same token by token. */
 #define RSM_ACCESS_TRUSTED 0666
-#define RSM_ACCESS_READ 0444
-#define RSM_ACCESS_WRITE 0222
+#define RSM_ACCESS_READ	   0444
+#define RSM_ACCESS_WRITE   0222
 
 #endif

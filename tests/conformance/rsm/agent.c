@@ -33,7 +33,7 @@ static int create(const request_t *request)
 {
 	self.memory = rig_memory(request->a);
 	return rsm_memseg_export_create(rig_controller(), &self.export, self.memory,
-					request->a * rig_page(), (uint_t)request->b);
+		request->a * rig_page(), (uint_t)request->b);
 }
 
 static int publish(const request_t *request, uint64_t *ret_id)
@@ -58,8 +58,7 @@ static int republish(const request_t *request)
 static int connect_import(const request_t *request)
 {
 	int code = rsm_memseg_import_connect(rig_controller(), rig_node(),
-					     (rsm_memseg_id_t)request->a,
-					     (rsm_permission_t)request->b, &self.import);
+		(rsm_memseg_id_t)request->a, (rsm_permission_t)request->b, &self.import);
 
 	if (code == RSM_SUCCESS)
 		code = rsm_memseg_import_init_barrier(self.import, RSM_BAR_DEFAULT, &self.barrier);
@@ -70,7 +69,7 @@ static int map(const request_t *request)
 {
 	void *address = NULL;
 	int code = rsm_memseg_import_map(self.import, &address, RSM_MAP_NONE,
-					 (rsm_permission_t)request->c, (off_t)request->a, request->b);
+		(rsm_permission_t)request->c, (off_t)request->a, request->b);
 
 	if (code == RSM_SUCCESS)
 		self.mapping = address;
@@ -167,8 +166,8 @@ static _Noreturn void serve(int channel)
 static void become(const agent_identity_t *identity)
 {
 	if (setgroups(identity->also ? 1 : 0, &identity->also) < 0 ||
-	    setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
-	    setresuid(identity->uid, identity->uid, identity->uid) < 0)
+		setresgid(identity->gid, identity->gid, identity->gid) < 0 ||
+		setresuid(identity->uid, identity->uid, identity->uid) < 0)
 		_exit(1);
 }
 

@@ -23,8 +23,8 @@ typedef enum {
 	AGENT_REPUBLISH, /* permissions or AGENT_NO_LIST */
 	AGENT_UNPUBLISH,
 	AGENT_DESTROY,
-	AGENT_STORE, /* offset, value: through the exporter's own pointer */
-	AGENT_LOAD,  /* offset → value */
+	AGENT_STORE,   /* offset, value: through the exporter's own pointer */
+	AGENT_LOAD,    /* offset → value */
 	AGENT_CONNECT, /* id, permission; initialises the barrier too */
 	AGENT_DISCONNECT,
 	AGENT_MAP, /* offset, length, permission */

@@ -10,12 +10,14 @@
 
 #include <errno.h>
 
-#define RSM_PERM_READ 0400
+#define RSM_PERM_READ  0400
 #define RSM_PERM_WRITE 0200
+/* clang-format off */
 #define RSM_PERM_RDWR (RSM_PERM_READ|RSM_PERM_WRITE)
+/* clang-format on */
 #define RSM_ACCESS_TRUSTED 0666
 
-#define SEGMENT_ID 0x400000
+#define SEGMENT_ID   0x400000
 #define SEGMENT_SIZE 8192
 
 extern void *valloc();
@@ -63,11 +65,11 @@ static int import(void)
 	rsmapi_barrier_t barrier;
 	void *address = 0;
 
-	while (rsm_memseg_import_connect(controller, destination, segment_id, RSM_PERM_RDWR,
-					 &import_handle) != 0)
+	while (rsm_memseg_import_connect(
+		       controller, destination, segment_id, RSM_PERM_RDWR, &import_handle) != 0)
 		sleep(1);
-	if (rsm_memseg_import_map(import_handle, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0,
-				  SEGMENT_SIZE) != 0)
+	if (rsm_memseg_import_map(
+		    import_handle, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SEGMENT_SIZE) != 0)
 		exit(1);
 	mapping = address;
 	if (rsm_memseg_import_init_barrier(import_handle, RSM_BAR_DEFAULT, &barrier) != 0)

@@ -7,12 +7,12 @@
 
 #include <stddef.h>
 
-#define JOIN2(a, b) a##b
-#define JOIN(a, b) JOIN2(a, b)
-#define CHECK(what) extern char JOIN(check_, __LINE__)[(what) ? 1 : -1]
-#define SIZE(type, size) CHECK(sizeof(type) == (size))
+#define JOIN2(a, b)		a##b
+#define JOIN(a, b)		JOIN2(a, b)
+#define CHECK(what)		extern char JOIN(check_, __LINE__)[(what) ? 1 : -1]
+#define SIZE(type, size)	CHECK(sizeof(type) == (size))
 #define AT(type, field, offset) CHECK(offsetof(type, field) == (offset))
-#define IS(name, value) CHECK((name) == (value))
+#define IS(name, value)		CHECK((name) == (value))
 
 /* §2.1 scalars and handles */
 SIZE(uint_t, 4);

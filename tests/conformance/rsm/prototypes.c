@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The 42 prototypes of rsmapi.md §4, declared once more: a compiler accepts the repetition only when
- * every type is the same. Spelt with the names of the specification, not copied from the header.
+ * The 42 prototypes of rsmapi.md §4, declared once more: a compiler accepts the repetition only
+ * when every type is the same. Spelt with the names of the specification, not copied from the
+ * header.
  */
 #include <rsmapi.h>
 
@@ -17,20 +18,20 @@ extern int rsm_release_controller(rsmapi_controller_handle_t);
 extern int rsm_get_interconnect_topology(rsm_topology_t **);
 extern void rsm_free_interconnect_topology(rsm_topology_t *);
 /* §4.3 */
-extern int rsm_memseg_export_create(rsmapi_controller_handle_t, rsm_memseg_export_handle_t *,
-				    void *, size_t, unsigned int);
+extern int rsm_memseg_export_create(
+	rsmapi_controller_handle_t, rsm_memseg_export_handle_t *, void *, size_t, unsigned int);
 extern int rsm_memseg_export_destroy(rsm_memseg_export_handle_t);
 extern int rsm_memseg_export_rebind(rsm_memseg_export_handle_t, void *, offset_t, size_t);
-extern int rsm_memseg_export_publish(rsm_memseg_export_handle_t, rsm_memseg_id_t *,
-				     rsmapi_access_entry_t *, unsigned int);
-extern int rsm_memseg_export_republish(rsm_memseg_export_handle_t, rsmapi_access_entry_t *,
-				       unsigned int);
+extern int rsm_memseg_export_publish(
+	rsm_memseg_export_handle_t, rsm_memseg_id_t *, rsmapi_access_entry_t *, unsigned int);
+extern int rsm_memseg_export_republish(
+	rsm_memseg_export_handle_t, rsmapi_access_entry_t *, unsigned int);
 extern int rsm_memseg_export_unpublish(rsm_memseg_export_handle_t);
 /* §4.4 */
 extern int rsm_get_segmentid_range(const char *, rsm_memseg_id_t *, uint32_t *);
 /* §4.5 */
 extern int rsm_memseg_import_connect(rsmapi_controller_handle_t, rsm_node_id_t, rsm_memseg_id_t,
-				     rsm_permission_t, rsm_memseg_import_handle_t *);
+	rsm_permission_t, rsm_memseg_import_handle_t *);
 extern int rsm_memseg_import_disconnect(rsm_memseg_import_handle_t);
 /* §4.6 */
 extern int rsm_memseg_import_get8(rsm_memseg_import_handle_t, off_t, uint8_t *, unsigned long);
@@ -46,16 +47,16 @@ extern int rsm_memseg_import_put(rsm_memseg_import_handle_t, off_t, void *, size
 /* §4.7 */
 extern int rsm_memseg_import_putv(rsm_scat_gath_t *);
 extern int rsm_memseg_import_getv(rsm_scat_gath_t *);
-extern int rsm_create_localmemory_handle(rsmapi_controller_handle_t, rsm_localmemory_handle_t *,
-					 char *, size_t);
+extern int rsm_create_localmemory_handle(
+	rsmapi_controller_handle_t, rsm_localmemory_handle_t *, char *, size_t);
 extern int rsm_free_localmemory_handle(rsmapi_controller_handle_t, rsm_localmemory_handle_t);
 /* §4.8 */
-extern int rsm_memseg_import_map(rsm_memseg_import_handle_t, void **, rsm_attribute_t,
-				 rsm_permission_t, off_t, size_t);
+extern int rsm_memseg_import_map(
+	rsm_memseg_import_handle_t, void **, rsm_attribute_t, rsm_permission_t, off_t, size_t);
 extern int rsm_memseg_import_unmap(rsm_memseg_import_handle_t);
 /* §4.9 */
-extern int rsm_memseg_import_init_barrier(rsm_memseg_import_handle_t, rsm_barrier_type_t,
-					  rsmapi_barrier_t *);
+extern int rsm_memseg_import_init_barrier(
+	rsm_memseg_import_handle_t, rsm_barrier_type_t, rsmapi_barrier_t *);
 extern int rsm_memseg_import_open_barrier(rsmapi_barrier_t *);
 extern int rsm_memseg_import_order_barrier(rsmapi_barrier_t *);
 extern int rsm_memseg_import_close_barrier(rsmapi_barrier_t *);

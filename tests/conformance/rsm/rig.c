@@ -53,7 +53,8 @@ void rig_expect(const char *file, int line, const char *what, int got, size_t n,
 			return;
 	length = snprintf(text, sizeof(text), "%.300s: is %d, should be %d", what, got, codes[0]);
 	for (size_t i = 1; i < n; i++)
-		length += snprintf(text + length, sizeof(text) - (size_t)length, " or %d", codes[i]);
+		length +=
+			snprintf(text + length, sizeof(text) - (size_t)length, " or %d", codes[i]);
 	failed(file, line, text);
 }
 
@@ -69,7 +70,8 @@ void rig_equal(const char *file, int line, const char *l, const char *r, uint64_
 
 	if (a == b)
 		return;
-	snprintf(text, sizeof(text), "%.200s is %#jx, %.200s is %#jx", l, (uintmax_t)a, r, (uintmax_t)b);
+	snprintf(text, sizeof(text), "%.200s is %#jx, %.200s is %#jx", l, (uintmax_t)a, r,
+		(uintmax_t)b);
 	failed(file, line, text);
 }
 
@@ -149,8 +151,8 @@ int rig_main(const rig_test_t *tests, size_t n_tests, int argc, char **argv)
 	for (size_t i = 0; i < n_tests; i++) {
 		int result = wanted(tests[i].name, argc, argv) ? run_one(&tests[i]) : EXIT_SKIPPED;
 
-		printf("%s %zu - %s%s\n", result == 0 || result == EXIT_SKIPPED ? "ok" : "not ok", i + 1,
-		       tests[i].name, result == EXIT_SKIPPED ? " # SKIP" : "");
+		printf("%s %zu - %s%s\n", result == 0 || result == EXIT_SKIPPED ? "ok" : "not ok",
+			i + 1, tests[i].name, result == EXIT_SKIPPED ? " # SKIP" : "");
 		n_failed += result != 0 && result != EXIT_SKIPPED;
 	}
 	return n_failed > 0;
@@ -172,7 +174,7 @@ size_t rig_page(void)
 char *rig_memory(size_t n_pages)
 {
 	void *memory = mmap(NULL, n_pages * rig_page(), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	NEED_TRUE(memory != MAP_FAILED);
 	return memory;
@@ -216,8 +218,8 @@ rsm_memseg_export_handle_t rig_export(void *memory, size_t n_pages, rsm_memseg_i
 	return export;
 }
 
-rsm_memseg_import_handle_t rig_import(rsm_memseg_id_t id, rsm_permission_t permission,
-				      rsmapi_barrier_t *barrier)
+rsm_memseg_import_handle_t rig_import(
+	rsm_memseg_id_t id, rsm_permission_t permission, rsmapi_barrier_t *barrier)
 {
 	rsm_memseg_import_handle_t import = NULL;
 

@@ -24,7 +24,10 @@ typedef struct {
 	void (*run)(void);
 } rig_test_t;
 
-#define TEST(function) {#function, function}
+#define TEST(function)                                                                             \
+	{                                                                                          \
+#function, function                                                                \
+	}
 #define RIG_MAIN(tests)                                                                            \
 	int main(int argc, char **argv)                                                            \
 	{                                                                                          \
@@ -37,13 +40,13 @@ int rig_main(const rig_test_t *tests, size_t n_tests, int argc, char **argv);
 /* A return code must be the one given, or one of those given where the documents leave a choice. */
 #define EXPECT(call, code) rig_expect(__FILE__, __LINE__, #call, (call), 1, (int[]){code})
 #define EXPECT_ONE(call, ...)                                                                      \
-	rig_expect(__FILE__, __LINE__, #call, (call),                                              \
-		   sizeof((int[]){__VA_ARGS__}) / sizeof(int), (int[]){__VA_ARGS__})
+	rig_expect(__FILE__, __LINE__, #call, (call), sizeof((int[]){__VA_ARGS__}) / sizeof(int),  \
+		(int[]){__VA_ARGS__})
 #define CHECK(what) rig_check(__FILE__, __LINE__, #what, (what))
 #define CHECK_EQUAL(left, right)                                                                   \
 	rig_equal(__FILE__, __LINE__, #left, #right, (uint64_t)(left), (uint64_t)(right))
 /* The test makes no sense without this. */
-#define NEED(call) rig_need(__FILE__, __LINE__, #call, (call))
+#define NEED(call)	rig_need(__FILE__, __LINE__, #call, (call))
 #define NEED_TRUE(what) rig_need(__FILE__, __LINE__, #what, (what) ? 0 : -1)
 
 void rig_expect(const char *file, int line, const char *what, int got, size_t n, const int *codes);
@@ -53,7 +56,8 @@ void rig_need(const char *file, int line, const char *what, int got);
 /* Ends the test; the reason is printed. */
 _Noreturn void rig_skip(const char *reason);
 
-/* Until the condition holds, at most 10 s: for what another process or the system does in its time. */
+/* Until the condition holds, at most 10 s: for what another process or the system does in its time.
+ */
 #define EVENTUALLY(condition)                                                                      \
 	do {                                                                                       \
 		int64_t give_up = rig_now() + 10000;                                               \
@@ -81,8 +85,8 @@ rsm_memseg_export_handle_t rig_create(void *memory, size_t n_pages);
 /* Published for everybody, under a new id. */
 rsm_memseg_export_handle_t rig_export(void *memory, size_t n_pages, rsm_memseg_id_t *ret_id);
 /* Connected; the barrier is initialised unless NULL. */
-rsm_memseg_import_handle_t rig_import(rsm_memseg_id_t id, rsm_permission_t permission,
-				      rsmapi_barrier_t *barrier);
+rsm_memseg_import_handle_t rig_import(
+	rsm_memseg_id_t id, rsm_permission_t permission, rsmapi_barrier_t *barrier);
 
 /* Runs a part in a forked child that inherits everything; its failures count at the join. */
 pid_t rig_fork(void (*part)(void *data), void *data);

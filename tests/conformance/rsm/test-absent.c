@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* No daemon to be had: rsmapi.md Decision 2. Of this implementation only: run with no daemon in reach. */
+/* No daemon to be had: rsmapi.md Decision 2. Of this implementation only: run with no daemon in
+ * reach. */
 #include "rig.h"
 
 /* Decision 2 */

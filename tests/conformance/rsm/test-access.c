@@ -26,13 +26,13 @@ static rsm_memseg_import_handle_t begin(rsm_permission_t permission, rsmapi_barr
 typedef int (*access_t)(rsm_memseg_import_handle_t import, off_t offset, void *data, ulong_t count);
 
 #define SIZED(bits)                                                                                \
-	static int get##bits(rsm_memseg_import_handle_t import, off_t offset, void *data,          \
-			     ulong_t count)                                                        \
+	static int get##bits(                                                                      \
+		rsm_memseg_import_handle_t import, off_t offset, void *data, ulong_t count)        \
 	{                                                                                          \
 		return rsm_memseg_import_get##bits(import, offset, data, count);                   \
 	}                                                                                          \
-	static int put##bits(rsm_memseg_import_handle_t import, off_t offset, void *data,          \
-			     ulong_t count)                                                        \
+	static int put##bits(                                                                      \
+		rsm_memseg_import_handle_t import, off_t offset, void *data, ulong_t count)        \
 	{                                                                                          \
 		return rsm_memseg_import_put##bits(import, offset, data, count);                   \
 	}
@@ -45,8 +45,10 @@ static const struct {
 	access_t get, put;
 	size_t width;
 } pairs[] = {
-	{get8, put8, 1},   {get16, put16, 2},
-	{get32, put32, 4}, {get64, put64, 8},
+	{get8, put8, 1},
+	{get16, put16, 2},
+	{get32, put32, 4},
+	{get64, put64, 8},
 	{rsm_memseg_import_get, rsm_memseg_import_put, 1},
 };
 
@@ -75,19 +77,22 @@ static void access_checks_its_arguments_in_order(void)
 
 	begin(RSM_PERM_RDWR, NULL);
 	wrong_kind = (rsm_memseg_import_handle_t)(void *)export;
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		check_order(pairs[i].get, pairs[i].width, wrong_kind);
 		check_order(pairs[i].put, pairs[i].width, wrong_kind);
 	}
 }
 
-/* §4.6: alignment counts for a connected import too, in both arguments; none for plain get and put */
+/* §4.6: alignment counts for a connected import too, in both arguments; none for plain get and put
+ */
 static void sized_access_is_aligned(void)
 {
 	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, &barrier);
 	uint64_t space[2] = {0};
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		int code = pairs[i].width > 1 ? RSMERR_BAD_MEM_ALIGNMENT : RSM_SUCCESS;
 
 		EXPECT(pairs[i].get(import, 0, (char *)space + 1, 1), code);
@@ -105,7 +110,8 @@ static void rights_come_before_the_range(void)
 	rsm_memseg_import_handle_t writer = rig_import(id, RSM_PERM_WRITE, NULL);
 	uint64_t space = 0;
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].put(reader, SIZE, &space, 1), RSMERR_PERM_DENIED);
 		EXPECT(pairs[i].get(writer, SIZE, &space, 1), RSMERR_PERM_DENIED);
 		EXPECT(pairs[i].get(reader, SIZE, &space, 1), RSMERR_BAD_OFFSET);
@@ -122,7 +128,8 @@ static void imports_with_one_right_need_no_map(void)
 	rsm_memseg_import_handle_t writer = rig_import(id, RSM_PERM_WRITE, &other);
 	uint64_t space = 0x0101010101010101;
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].put(writer, 64, &space, 1), RSM_SUCCESS);
 		EXPECT(pairs[i].get(reader, 64, &space, 1), RSM_SUCCESS);
 		EXPECT(pairs[i].put(reader, 64, &space, 1), RSMERR_PERM_DENIED);
@@ -160,7 +167,8 @@ static void ranges_are_checked(void)
 {
 	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, &barrier);
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		check_ranges(pairs[i].get, pairs[i].width, import);
 		check_ranges(pairs[i].put, pairs[i].width, import);
 	}
@@ -173,7 +181,8 @@ static void ranges_are_checked_when_mapped(void)
 	void *address = NULL;
 
 	NEED(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE));
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		check_ranges(pairs[i].get, pairs[i].width, import);
 		check_ranges(pairs[i].put, pairs[i].width, import);
 	}
@@ -186,7 +195,8 @@ static void a_count_of_zero_passes_after_the_checks(void)
 	rsm_memseg_import_handle_t bare = rig_import(id, RSM_PERM_RDWR, NULL);
 	uint64_t space = 0;
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].get(import, 0, &space, 0), RSM_SUCCESS);
 		EXPECT(pairs[i].get(import, 0, NULL, 0), RSMERR_BAD_ADDR);
 		EXPECT(pairs[i].put(import, 0, &space, 0), RSMERR_PERM_DENIED);
@@ -203,18 +213,20 @@ static void implicit_mode_needs_a_barrier(void)
 	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, NULL);
 	uint64_t space = 0;
 
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].get(import, 0, &space, 1), RSMERR_BARRIER_UNINITIALIZED);
 		EXPECT(pairs[i].put(import, 0, &space, 1), RSMERR_BARRIER_UNINITIALIZED);
 	}
 	NEED(rsm_memseg_import_init_barrier(import, RSM_BAR_DEFAULT, &barrier));
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].get(import, 0, &space, 1), RSM_SUCCESS);
 		EXPECT(pairs[i].put(import, 0, &space, 1), RSM_SUCCESS);
 	}
 	NEED(rsm_memseg_import_destroy_barrier(&barrier));
 	EACH_PAIR(i)
-		EXPECT(pairs[i].get(import, 0, &space, 1), RSMERR_BARRIER_UNINITIALIZED);
+	EXPECT(pairs[i].get(import, 0, &space, 1), RSMERR_BARRIER_UNINITIALIZED);
 }
 
 /* §4.6: explicit mode asks for none */
@@ -224,7 +236,8 @@ static void explicit_mode_needs_no_barrier(void)
 	uint64_t space = 0;
 
 	NEED(rsm_memseg_import_set_mode(import, RSM_BARRIER_MODE_EXPLICIT));
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		EXPECT(pairs[i].put(import, 0, &space, 1), RSM_SUCCESS);
 		EXPECT(pairs[i].get(import, 0, &space, 1), RSM_SUCCESS);
 	}
@@ -239,7 +252,8 @@ static void data_arrives_whole_and_nothing_beside(void)
 
 	for (size_t i = 0; i < SIZE; i++)
 		out[i] = (char)(i * 31 + 1);
-	EACH_PAIR(i) {
+	EACH_PAIR(i)
+	{
 		for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
 			size_t width = pairs[i].width, length = counts[j] * width;
 			size_t offset = width * 3;
@@ -309,11 +323,11 @@ static void the_first_access_is_an_implicit_map(void)
 
 	NEED(rsm_memseg_import_get64(import, 0, &value, 1));
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
-	       RSMERR_SEG_ALREADY_MAPPED);
+		RSMERR_SEG_ALREADY_MAPPED);
 	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_unmap(import), RSMERR_SEG_NOT_MAPPED);
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
-	       RSM_SUCCESS);
+		RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_get64(import, 0, &value, 1), RSM_SUCCESS);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Barriers and modes: rsmapi.md §4.9, §5.4, Decision 1 for the codes that only the reference gives. */
+/* Barriers and modes: rsmapi.md §4.9, §5.4, Decision 1 for the codes that only the reference gives.
+ */
 #include "rig.h"
 
 static rsm_memseg_id_t id;
@@ -18,19 +19,20 @@ static void init_checks_its_arguments(void)
 	rsmapi_barrier_t barrier;
 
 	EXPECT(rsm_memseg_import_init_barrier(NULL, RSM_BAR_DEFAULT, NULL), RSMERR_BAD_SEG_HNDL);
-	EXPECT(rsm_memseg_import_init_barrier(NULL, RSM_BAR_DEFAULT, &barrier), RSMERR_BAD_SEG_HNDL);
-	EXPECT(rsm_memseg_import_init_barrier(import, RSM_BAR_DEFAULT, NULL), RSMERR_BAD_BARRIER_PTR);
-	EXPECT(rsm_memseg_import_init_barrier((rsm_memseg_import_handle_t)(void *)export,
-					      RSM_BAR_DEFAULT, &barrier),
-	       RSMERR_BAD_SEG_HNDL);
+	EXPECT(rsm_memseg_import_init_barrier(NULL, RSM_BAR_DEFAULT, &barrier),
+		RSMERR_BAD_SEG_HNDL);
+	EXPECT(rsm_memseg_import_init_barrier(import, RSM_BAR_DEFAULT, NULL),
+		RSMERR_BAD_BARRIER_PTR);
+	EXPECT(rsm_memseg_import_init_barrier(
+		       (rsm_memseg_import_handle_t)(void *)export, RSM_BAR_DEFAULT, &barrier),
+		RSMERR_BAD_SEG_HNDL);
 }
 
 /* §4.9: the type is ignored */
 static void every_type_is_taken(void)
 {
 	static const rsm_barrier_type_t types[] = {RSM_BARRIER_SEGMENT, RSM_BARRIER_NODE,
-						   RSM_BARRIER_SEGMENT_THREAD,
-						   RSM_BARRIER_NODE_THREAD, (rsm_barrier_type_t)0x77};
+		RSM_BARRIER_SEGMENT_THREAD, RSM_BARRIER_NODE_THREAD, (rsm_barrier_type_t)0x77};
 	rsm_memseg_import_handle_t import = begin(NULL);
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

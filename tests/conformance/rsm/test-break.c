@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forced disconnects: rsmapi.md §5.2, §5.3, §11.5, Decision 6. The same table of what an importer sees
- * is checked for each way in which a segment can go away.
+ * Forced disconnects: rsmapi.md §5.2, §5.3, §11.5, Decision 6. The same table of what an importer
+ * sees is checked for each way in which a segment can go away.
  */
 #include "agent.h"
 
@@ -87,7 +87,7 @@ static void spans_are_broken(const pair_t *pair)
 		EXPECT(importer(pair, AGENT_PUT, 0, 1, 0), RSM_SUCCESS);
 		/* Documented 38 and 40; the reference says 0 on loopback. */
 		EXPECT_ONE(importer(pair, AGENT_ORDER_BARRIER, 0, 0, 0), RSMERR_CONN_ABORTED,
-			   RSMERR_BARRIER_FAILURE, RSM_SUCCESS);
+			RSMERR_BARRIER_FAILURE, RSM_SUCCESS);
 		EXPECT(importer(pair, AGENT_CLOSE_BARRIER, 0, 0, 0), RSMERR_CONN_ABORTED);
 	}
 	EXPECT(importer(pair, AGENT_SET_MODE, RSM_BARRIER_MODE_IMPLICIT, 0, 0), RSM_SUCCESS);
@@ -98,7 +98,7 @@ static void signals_are_broken(const pair_t *pair)
 {
 	/* 39 when the node is held for dead, 0 when the message is dropped */
 	EXPECT_ONE(importer(pair, AGENT_IMPORT_POST, 0, 0, 0), RSMERR_CONN_ABORTED,
-		   RSMERR_REMOTE_NODE_UNREACHABLE, RSM_SUCCESS);
+		RSMERR_REMOTE_NODE_UNREACHABLE, RSM_SUCCESS);
 	EXPECT(importer(pair, AGENT_IMPORT_WAIT, (uint64_t)-1, 0, 0), RSMERR_CONN_ABORTED);
 	EXPECT(importer(pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
 }
@@ -128,7 +128,8 @@ static void check_map_of_broken_import(ending_t end)
 	EXPECT(importer(&pair, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
 }
 
-/* §5.3: loads and stores through the mapping neither fault nor signal; unmap and disconnect go on */
+/* §5.3: loads and stores through the mapping neither fault nor signal; unmap and disconnect go on
+ */
 static void check_mapped_import(ending_t end)
 {
 	pair_t pair = connected_pair();
@@ -225,7 +226,8 @@ static void a_process_breaks_its_own_imports(void)
 	EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
 }
 
-/* Decision 6: after it nothing that former importers store reaches the exporter, and it keeps all */
+/* Decision 6: after it nothing that former importers store reaches the exporter, and it keeps all
+ */
 static void former_importers_do_not_reach_the_exporter(void)
 {
 	static const ending_t endings[] = {unpublish, destroy};

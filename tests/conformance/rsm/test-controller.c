@@ -87,7 +87,7 @@ static void a_controller_lives_until_its_last_release(void)
 	EXPECT(rsm_release_controller(second), RSMERR_BAD_CTLR_HNDL);
 	/* Documented 3; the order of checks has 4 for a reference count of 0. */
 	EXPECT_ONE(rsm_get_controller_attr(second, &attributes), RSMERR_BAD_CTLR_HNDL,
-		   RSMERR_CTLR_NOT_PRESENT);
+		RSMERR_CTLR_NOT_PRESENT);
 	EXPECT(rsm_get_controller(loopback, &first), RSM_SUCCESS);
 	EXPECT(rsm_get_controller_attr(first, &attributes), RSM_SUCCESS);
 }
@@ -99,7 +99,8 @@ static void get_controller_attr_checks_its_arguments(void)
 	EXPECT(rsm_get_controller_attr(rig_controller(), NULL), RSMERR_BAD_ADDR);
 }
 
-/* §2.6 encoding: bit i of attr_page_size = pages of 1024 << i bytes; bit k = accesses of 2^k bytes */
+/* §2.6 encoding: bit i of attr_page_size = pages of 1024 << i bytes; bit k = accesses of 2^k bytes
+ */
 static void attributes_are_encoded_as_on_solaris(void)
 {
 	rsmapi_controller_attr_t attributes;
@@ -151,9 +152,9 @@ static void a_released_controller_makes_no_segments(void)
 	NEED(rsm_get_controller(loopback, &controller));
 	NEED(rsm_release_controller(controller));
 	EXPECT_ONE(rsm_memseg_export_create(controller, &export, rig_memory(1), rig_page(), 0),
-		   RSMERR_BAD_CTLR_HNDL, RSMERR_CTLR_NOT_PRESENT);
+		RSMERR_BAD_CTLR_HNDL, RSMERR_CTLR_NOT_PRESENT);
 	EXPECT_ONE(rsm_memseg_import_connect(controller, 0, rig_id(), RSM_PERM_READ, &import),
-		   RSMERR_BAD_CTLR_HNDL, RSMERR_CTLR_NOT_PRESENT);
+		RSMERR_BAD_CTLR_HNDL, RSMERR_CTLR_NOT_PRESENT);
 }
 
 /* §4.2 */

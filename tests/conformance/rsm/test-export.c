@@ -19,12 +19,13 @@ static void create_checks_its_arguments_in_order(void)
 	EXPECT(rsm_memseg_export_create(controller, &export, NULL, 0, 0), RSMERR_BAD_ADDR);
 	EXPECT(rsm_memseg_export_create(controller, &export, memory + 1, 0, 0), RSMERR_BAD_LENGTH);
 	EXPECT(rsm_memseg_export_create(controller, &export, memory + 1, page, 0),
-	       RSMERR_BAD_MEM_ALIGNMENT);
+		RSMERR_BAD_MEM_ALIGNMENT);
 	EXPECT(rsm_memseg_export_create(controller, &export, memory, page + 8, 0),
-	       RSMERR_BAD_MEM_ALIGNMENT);
+		RSMERR_BAD_MEM_ALIGNMENT);
 	EXPECT(rsm_memseg_export_create(controller, &export, memory + 512, page, 0),
-	       RSMERR_BAD_MEM_ALIGNMENT);
-	EXPECT(rsm_memseg_export_create(controller, &export, memory, 1, 0), RSMERR_BAD_MEM_ALIGNMENT);
+		RSMERR_BAD_MEM_ALIGNMENT);
+	EXPECT(rsm_memseg_export_create(controller, &export, memory, 1, 0),
+		RSMERR_BAD_MEM_ALIGNMENT);
 }
 
 /* §4.3 create: *memseg = 0 once it may be written */
@@ -43,10 +44,10 @@ static void create_refuses_absurd_sizes(void)
 	char *memory = rig_memory(1);
 
 	EXPECT_ONE(rsm_memseg_export_create(rig_controller(), &export, memory, HUGE_SIZE, 0),
-		   RSMERR_BAD_LENGTH, RSMERR_BAD_ADDR, RSMERR_INSUFFICIENT_MEM);
-	EXPECT_ONE(rsm_memseg_export_create(rig_controller(), &export, memory,
-					    SIZE_MAX - rig_page() + 1, 0),
-		   RSMERR_BAD_LENGTH, RSMERR_BAD_ADDR, RSMERR_INSUFFICIENT_MEM);
+		RSMERR_BAD_LENGTH, RSMERR_BAD_ADDR, RSMERR_INSUFFICIENT_MEM);
+	EXPECT_ONE(rsm_memseg_export_create(
+			   rig_controller(), &export, memory, SIZE_MAX - rig_page() + 1, 0),
+		RSMERR_BAD_LENGTH, RSMERR_BAD_ADDR, RSMERR_INSUFFICIENT_MEM);
 }
 
 /* §4.3 create: unknown flag bits are ignored */
@@ -55,8 +56,8 @@ static void create_ignores_unknown_flags(void)
 	rsm_memseg_export_handle_t export = NULL;
 
 	EXPECT(rsm_memseg_export_create(rig_controller(), &export, rig_memory(1), rig_page(),
-					0xFFFFFFF8u | RSM_ALLOW_REBIND | RSM_CREATE_SEG_DONTWAIT),
-	       RSM_SUCCESS);
+		       0xFFFFFFF8u | RSM_ALLOW_REBIND | RSM_CREATE_SEG_DONTWAIT),
+		RSM_SUCCESS);
 	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
 }
 
@@ -66,8 +67,8 @@ static void a_segment_with_locks_cannot_be_published(void)
 	rsm_memseg_export_handle_t export = NULL;
 	rsm_memseg_id_t id = rig_id();
 
-	NEED(rsm_memseg_export_create(rig_controller(), &export, rig_memory(1), rig_page(),
-				      RSM_LOCK_OPS));
+	NEED(rsm_memseg_export_create(
+		rig_controller(), &export, rig_memory(1), rig_page(), RSM_LOCK_OPS));
 	EXPECT(rsm_memseg_export_publish(export, &id, NULL, 0), RSMERR_LOCKS_NOT_SUPPORTED);
 	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
 }
@@ -88,16 +89,17 @@ static void publish_checks_its_arguments_in_order(void)
 	EXPECT(rsm_memseg_export_publish(export, &id, NULL, 0), RSM_SUCCESS);
 	EXPECT(rsm_memseg_export_publish(export, &reserved, NULL, 1), RSMERR_BAD_ACL);
 	EXPECT(rsm_memseg_export_publish(export, &reserved, bad_list, 1),
-	       RSMERR_SEG_ALREADY_PUBLISHED);
+		RSMERR_SEG_ALREADY_PUBLISHED);
 	EXPECT(rsm_memseg_export_publish(export, &other, NULL, 0), RSMERR_SEG_ALREADY_PUBLISHED);
 }
 
 /* §4.3 publish, §2.5: 1..0x3FFFFF and 0x80000000.. are reserved, the rest is not policed */
 static void publish_refuses_reserved_ids(void)
 {
-	static const rsm_memseg_id_t reserved[] = {1,	     0xFFFFF,	 0x100000,   0x200000,
-						   0x3FFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF};
-	static const rsm_memseg_id_t open_ids[] = {0x400000, 0x4FFFFF, 0x500000, 0x5FFFFF, 0x7FFFFFFF};
+	static const rsm_memseg_id_t reserved[] = {
+		1, 0xFFFFF, 0x100000, 0x200000, 0x3FFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF};
+	static const rsm_memseg_id_t open_ids[] = {
+		0x400000, 0x4FFFFF, 0x500000, 0x5FFFFF, 0x7FFFFFFF};
 	rsm_memseg_export_handle_t export = rig_create(rig_memory(1), 1);
 
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
@@ -297,7 +299,8 @@ static void an_import_handle_is_no_export(void)
 	EXPECT(rsm_memseg_export_republish(wrong, NULL, 0), RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_export_unpublish(wrong), RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_export_destroy(wrong), RSMERR_BAD_SEG_HNDL);
-	EXPECT(rsm_memseg_import_disconnect((rsm_memseg_import_handle_t)(void *)wrong), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_disconnect((rsm_memseg_import_handle_t)(void *)wrong),
+		RSM_SUCCESS);
 }
 
 /* §4.3: the same memory in several segments, for instance for several controllers */
@@ -329,8 +332,8 @@ static void partly_overlapping_exports_work_or_are_refused(void)
 	int code;
 
 	rig_create(memory, 2);
-	code = rsm_memseg_export_create(rig_controller(), &second, memory + rig_page(),
-					2 * rig_page(), 0);
+	code = rsm_memseg_export_create(
+		rig_controller(), &second, memory + rig_page(), 2 * rig_page(), 0);
 	EXPECT_ONE(code, RSM_SUCCESS, RSMERR_BAD_ADDR);
 	CHECK((code == RSM_SUCCESS) == (second != NULL));
 }

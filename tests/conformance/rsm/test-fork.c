@@ -21,7 +21,8 @@ static void make_world(world_t *world)
 	world->memory = (volatile uint64_t *)(void *)rig_memory(1);
 	world->export = rig_export((void *)world->memory, 1, &world->id);
 	world->import = rig_import(world->id, RSM_PERM_RDWR, &world->barrier);
-	NEED(rsm_memseg_import_map(world->import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page()));
+	NEED(rsm_memseg_import_map(
+		world->import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page()));
 	world->mapping = address;
 }
 
@@ -34,7 +35,7 @@ static void child_calls_export(void *data)
 	EXPECT(rsm_memseg_export_republish(world->export, NULL, 0), RSMERR_NOT_CREATOR);
 	/* Published at the parent: the state is checked before the creator (§4.3). */
 	EXPECT_ONE(rsm_memseg_export_publish(world->export, &id, NULL, 0), RSMERR_NOT_CREATOR,
-		   RSMERR_SEG_ALREADY_PUBLISHED);
+		RSMERR_SEG_ALREADY_PUBLISHED);
 	/* The reference frees the child's handle; Decision 7 has 12. */
 	EXPECT_ONE(rsm_memseg_export_destroy(world->export), RSMERR_NOT_CREATOR, RSM_SUCCESS);
 }
@@ -49,7 +50,8 @@ static void exports_are_not_the_childs(void)
 	rig_in_child(child_calls_export, &world);
 	EXPECT(rsm_memseg_import_put64(world.import, 0, &value, 1), RSM_SUCCESS);
 	CHECK_EQUAL(world.memory[0], 3);
-	EXPECT(rsm_memseg_import_disconnect(rig_import(world.id, RSM_PERM_RDWR, NULL)), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_disconnect(rig_import(world.id, RSM_PERM_RDWR, NULL)),
+		RSM_SUCCESS);
 	EXPECT(rsm_memseg_export_unpublish(world.export), RSM_SUCCESS);
 }
 
@@ -186,7 +188,8 @@ static void a_break_reaches_the_child(void)
 	pid_t child;
 
 	world.import = rig_import(id, RSM_PERM_RDWR, &world.barrier);
-	NEED(rsm_memseg_import_map(world.import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page()));
+	NEED(rsm_memseg_import_map(
+		world.import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page()));
 	world.mapping = address;
 	child = rig_fork(child_sees_break, &world);
 	EXPECT(agent_do(&exporter, AGENT_UNPUBLISH, 0, 0, 0), RSM_SUCCESS);
@@ -224,8 +227,9 @@ static void child_exports_the_copy(void *data)
 	world_t *world = data;
 	rsm_memseg_export_handle_t export = NULL;
 
-	EXPECT(rsm_memseg_export_create(rig_controller(), &export, (void *)world->memory, rig_page(), 0),
-	       RSM_SUCCESS);
+	EXPECT(rsm_memseg_export_create(
+		       rig_controller(), &export, (void *)world->memory, rig_page(), 0),
+		RSM_SUCCESS);
 	world->memory[0] = 5;
 }
 
@@ -255,9 +259,9 @@ static void destroy_takes_effect_though_a_child_lives(void)
 	EXPECT(rsm_memseg_import_unmap(world.import), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_disconnect(world.import), RSM_SUCCESS);
 	EXPECT(rsm_memseg_export_destroy(world.export), RSM_SUCCESS);
-	EXPECT(rsm_memseg_import_connect(rig_controller(), rig_node(), world.id, RSM_PERM_READ,
-					 &world.import),
-	       RSMERR_SEG_NOT_PUBLISHED);
+	EXPECT(rsm_memseg_import_connect(
+		       rig_controller(), rig_node(), world.id, RSM_PERM_READ, &world.import),
+		RSMERR_SEG_NOT_PUBLISHED);
 }
 
 /* §6.6: the parent's exit ends its exports, though a child lives */
@@ -281,7 +285,7 @@ static void exit_of_the_parent_ends_its_exports(void)
 	NEED_TRUE(read(id_pipe[0], &id, sizeof(id)) == sizeof(id));
 	waitpid(pid, NULL, 0);
 	EVENTUALLY(rsm_memseg_import_connect(rig_controller(), rig_node(), id, RSM_PERM_READ,
-					     &import) == RSMERR_SEG_NOT_PUBLISHED);
+			   &import) == RSMERR_SEG_NOT_PUBLISHED);
 }
 
 static const rig_test_t tests[] = {

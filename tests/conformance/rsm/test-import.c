@@ -2,8 +2,8 @@
 /* Connect and disconnect: rsmapi.md §4.5, §5.2. Rights are in test-rights.c. */
 #include "agent.h"
 
-static int connect_to(rsm_memseg_id_t id, rsm_permission_t permission,
-		      rsm_memseg_import_handle_t *ret_import)
+static int connect_to(
+	rsm_memseg_id_t id, rsm_permission_t permission, rsm_memseg_import_handle_t *ret_import)
 {
 	return rsm_memseg_import_connect(rig_controller(), rig_node(), id, permission, ret_import);
 }
@@ -17,19 +17,21 @@ static void connect_checks_its_arguments_in_order(void)
 	EXPECT(rsm_memseg_import_connect(NULL, 4711, absent, 0777, NULL), RSMERR_BAD_CTLR_HNDL);
 	EXPECT(rsm_memseg_import_connect(NULL, 4711, absent, 0777, &import), RSMERR_BAD_CTLR_HNDL);
 	EXPECT(rsm_memseg_import_connect(rig_controller(), 4711, absent, 0777, NULL),
-	       RSMERR_BAD_SEG_HNDL);
+		RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_import_connect(rig_controller(), 4711, absent, 0777, &import),
-	       RSMERR_PERM_DENIED);
+		RSMERR_PERM_DENIED);
 	/* §4.5: loopback with a foreign node is 4; Decision 4: an unknown node is 39 */
-	EXPECT_ONE(rsm_memseg_import_connect(rig_controller(), 4711, absent, RSM_PERM_READ, &import),
-		   RSMERR_CTLR_NOT_PRESENT, RSMERR_REMOTE_NODE_UNREACHABLE);
+	EXPECT_ONE(
+		rsm_memseg_import_connect(rig_controller(), 4711, absent, RSM_PERM_READ, &import),
+		RSMERR_CTLR_NOT_PRESENT, RSMERR_REMOTE_NODE_UNREACHABLE);
 	EXPECT(connect_to(absent, RSM_PERM_READ, &import), RSMERR_SEG_NOT_PUBLISHED);
 }
 
 /* §4.5: bits outside 0600 */
 static void connect_takes_owner_bits_only(void)
 {
-	static const rsm_permission_t bad[] = {0666, 0444, 0060, 0004, 0100, 0700, 01600, 0x80000000};
+	static const rsm_permission_t bad[] = {
+		0666, 0444, 0060, 0004, 0100, 0700, 01600, 0x80000000};
 	rsm_memseg_import_handle_t import;
 	rsm_memseg_id_t id;
 
@@ -86,7 +88,7 @@ static void node_zero_on_loopback_is_this_node(void)
 
 	rig_export(rig_memory(1), 1, &id);
 	EXPECT(rsm_memseg_import_connect(rig_controller(), 0, id, RSM_PERM_RDWR, &import),
-	       RSM_SUCCESS);
+		RSM_SUCCESS);
 }
 
 /* §4.5: perm 0 connects and gives nothing; rights are checked before the range */
@@ -104,7 +106,7 @@ static void a_connection_without_rights_gives_nothing(void)
 	EXPECT(rsm_memseg_import_get64(import, 0, &value, 1), RSMERR_PERM_DENIED);
 	EXPECT(rsm_memseg_import_put64(import, 1 << 20, &value, 1), RSMERR_PERM_DENIED);
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, rig_page()),
-	       RSMERR_BAD_PERMS);
+		RSMERR_BAD_PERMS);
 	EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
 }
 
@@ -127,7 +129,7 @@ static void a_process_may_import_its_own_export_many_times(void)
 		uint64_t value = N;
 
 		EXPECT(rsm_memseg_import_get64(imports[N - 1 - i], (off_t)(8 * i), &value, 1),
-		       RSM_SUCCESS);
+			RSM_SUCCESS);
 		CHECK_EQUAL(value, i);
 	}
 	for (uint64_t i = 0; i < N; i++)
@@ -160,7 +162,7 @@ static void an_export_handle_is_no_import(void)
 	rsm_memseg_export_handle_t export = rig_export(rig_memory(1), 1, &id);
 
 	EXPECT(rsm_memseg_import_disconnect((rsm_memseg_import_handle_t)(void *)export),
-	       RSMERR_BAD_SEG_HNDL);
+		RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
 }
 

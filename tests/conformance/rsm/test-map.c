@@ -35,14 +35,15 @@ static void map_checks_its_arguments_in_order(void)
 
 	EXPECT(rsm_memseg_import_map(NULL, NULL, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_import_map(import, NULL, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_ADDR);
-	EXPECT(rsm_memseg_import_map(wrong, &address, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_SEG_HNDL);
+	EXPECT(rsm_memseg_import_map(wrong, &address, RSM_MAP_NONE, 0777, 1, 0),
+		RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_PERMS);
 	EXPECT(map(import, &address, 1, 0), RSMERR_BAD_LENGTH);
 	EXPECT(map(import, &address, 1, 3 * page), RSMERR_BAD_LENGTH);
 	EXPECT(map(import, &address, 1, page), RSMERR_BAD_MEM_ALIGNMENT);
 	EXPECT(map(import, &address, 0, page), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, 0777, 1, 0),
-	       RSMERR_SEG_ALREADY_MAPPED);
+		RSMERR_SEG_ALREADY_MAPPED);
 	EXPECT(rsm_memseg_import_map(import, NULL, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_ADDR);
 }
 
@@ -72,11 +73,11 @@ static void map_does_not_exceed_the_connection(void)
 
 	EXPECT(map(reader, &address, 0, page), RSMERR_BAD_PERMS);
 	EXPECT(rsm_memseg_import_map(reader, &address, RSM_MAP_NONE, RSM_PERM_WRITE, 0, page),
-	       RSMERR_BAD_PERMS);
+		RSMERR_BAD_PERMS);
 	EXPECT(rsm_memseg_import_map(reader, &address, RSM_MAP_NONE, RSM_PERM_READ, 1, page - 1),
-	       RSMERR_BAD_MEM_ALIGNMENT);
+		RSMERR_BAD_MEM_ALIGNMENT);
 	EXPECT(rsm_memseg_import_map(reader, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, page),
-	       RSM_SUCCESS);
+		RSM_SUCCESS);
 }
 
 /* §4.8: plain loads and stores, both ways, between processes */
@@ -134,8 +135,8 @@ static void garbage_is_only_a_hint(void)
 	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
 		void *address = (void *)hints[i];
 
-		NEED(rsm_memseg_import_map(import, &address, i % 2 ? RSM_MAP_RESERVED : RSM_MAP_NONE,
-					   RSM_PERM_RDWR, 0, page));
+		NEED(rsm_memseg_import_map(import, &address,
+			i % 2 ? RSM_MAP_RESERVED : RSM_MAP_NONE, RSM_PERM_RDWR, 0, page));
 		memory[i] = 'h';
 		CHECK_EQUAL(((volatile char *)address)[i], 'h');
 		EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
@@ -167,7 +168,7 @@ static void a_fixed_map_replaces_what_is_there(void)
 	address = mine + page;
 	memory[5] = 's';
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_FIXED, RSM_PERM_RDWR, 0, page),
-	       RSM_SUCCESS);
+		RSM_SUCCESS);
 	CHECK(address == mine + page);
 	CHECK_EQUAL(mine[page + 5], 's');
 	CHECK(mine[page - 1] == 'm' && mine[2 * page] == 'm');
@@ -184,7 +185,7 @@ static void a_fixed_address_is_aligned(void)
 	void *address = rig_memory(2) + 8;
 
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_FIXED, RSM_PERM_RDWR, 0, page),
-	       RSMERR_BAD_MEM_ALIGNMENT);
+		RSMERR_BAD_MEM_ALIGNMENT);
 	EXPECT(rsm_memseg_import_unmap(import), RSMERR_SEG_NOT_MAPPED);
 }
 
@@ -196,7 +197,7 @@ static void an_impossible_fixed_address_fails(void)
 
 	/* mmap's ENOMEM is 20, the rest 33 */
 	EXPECT_ONE(rsm_memseg_import_map(import, &address, RSM_MAP_FIXED, RSM_PERM_RDWR, 0, page),
-		   RSMERR_MAP_FAILED, RSMERR_BAD_LENGTH);
+		RSMERR_MAP_FAILED, RSMERR_BAD_LENGTH);
 	EXPECT(rsm_memseg_import_unmap(import), RSMERR_SEG_NOT_MAPPED);
 }
 
@@ -208,7 +209,7 @@ static void unmap_undoes_one_map(void)
 
 	EXPECT(rsm_memseg_import_unmap(NULL), RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_import_unmap((rsm_memseg_import_handle_t)(void *)export),
-	       RSMERR_BAD_SEG_HNDL);
+		RSMERR_BAD_SEG_HNDL);
 	EXPECT(rsm_memseg_import_unmap(import), RSMERR_SEG_NOT_MAPPED);
 	NEED(map(import, &address, 0, page));
 	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);

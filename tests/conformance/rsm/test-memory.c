@@ -119,7 +119,7 @@ static void untouched_memory_is_exported_as_zeros(void)
 
 	rig_export(rig_memory(2), 2, &id);
 	EXPECT(rsm_memseg_import_get64(rig_import(id, RSM_PERM_READ, &barrier), 4096, &value, 1),
-	       RSM_SUCCESS);
+		RSM_SUCCESS);
 	CHECK_EQUAL(value, 0);
 }
 
@@ -169,10 +169,10 @@ static void a_segment_may_span_several_mappings(void)
 	char *memory = rig_memory(4);
 	int fd = file_with_content(page);
 
-	NEED_TRUE(mmap(memory + page, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) !=
-		  MAP_FAILED);
+	NEED_TRUE(mmap(memory + page, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+			  0) != MAP_FAILED);
 	NEED_TRUE(mmap(memory + 2 * page, page, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+			  MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 	shares_in_place(memory, 4 * page);
 }
 
@@ -291,7 +291,7 @@ static void huge_pages_are_a_bad_address(void)
 {
 	size_t size = 2 << 20;
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	if (memory == MAP_FAILED)
 		rig_skip("no huge pages reserved");
@@ -305,8 +305,8 @@ static void a_refused_range_is_unharmed(void)
 	char *memory = rig_memory(3);
 	int fd = file_with_content(page);
 
-	NEED_TRUE(mmap(memory + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
-		  MAP_FAILED);
+	NEED_TRUE(mmap(memory + page, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			  0) != MAP_FAILED);
 	fill(memory, 3 * page, 9);
 	refused(memory, 3 * page);
 	CHECK(is_filled(memory, 3 * page, 9));

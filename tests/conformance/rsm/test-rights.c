@@ -20,11 +20,11 @@ typedef struct {
 } claim_t;
 
 /* Connects with the permission, tries it, disconnects. */
-static void check_right(const agent_t *agent, rsm_memseg_id_t id, rsm_permission_t permission,
-			bool granted)
+static void check_right(
+	const agent_t *agent, rsm_memseg_id_t id, rsm_permission_t permission, bool granted)
 {
 	EXPECT(agent_do(agent, AGENT_CONNECT, id, permission, 0),
-	       granted ? RSM_SUCCESS : RSMERR_PERM_DENIED);
+		granted ? RSM_SUCCESS : RSMERR_PERM_DENIED);
 	if (!granted)
 		return;
 	if (permission & RSM_PERM_READ)
@@ -33,7 +33,8 @@ static void check_right(const agent_t *agent, rsm_memseg_id_t id, rsm_permission
 		EXPECT(agent_do(agent, AGENT_PUT, 0, 1, 0), RSM_SUCCESS);
 	/* Whether the access counts as a map is test-access.c's business. */
 	agent_do(agent, AGENT_UNMAP, 0, 0, 0);
-	/* Rights of the importer's class hold for maps too, whatever the owner's bits say (§6.1). */
+	/* Rights of the importer's class hold for maps too, whatever the owner's bits say (§6.1).
+	 */
 	EXPECT(agent_do(agent, AGENT_MAP, 0, 4096, permission), RSM_SUCCESS);
 	EXPECT(agent_do(agent, AGENT_UNMAP, 0, 0, 0), RSM_SUCCESS);
 	EXPECT(agent_do(agent, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
@@ -64,50 +65,50 @@ static void check_claims(uint64_t mode, uint64_t mask, const claim_t *claims, si
 
 #define CHECK_CLAIMS(mode, mask, ...)                                                              \
 	check_claims(mode, mask, (const claim_t[]){__VA_ARGS__},                                   \
-		     sizeof((const claim_t[]){__VA_ARGS__}) / sizeof(claim_t))
+		sizeof((const claim_t[]){__VA_ARGS__}) / sizeof(claim_t))
 
 /* §6.1, the guide's example: same uid → both; same gid → write; others → read */
 static void mode_0624_is_the_guides_example(void)
 {
 	CHECK_CLAIMS(0624, NO_MASK, {&owner, true, true}, {&owner_elsewhere, true, true},
-		     {&colleague, false, true}, {&colleague_at_heart, false, true},
-		     {&stranger, true, false}, {&root, true, true});
+		{&colleague, false, true}, {&colleague_at_heart, false, true},
+		{&stranger, true, false}, {&root, true, true});
 }
 
 /* §6.1: classes are exclusive: an owner denied by the owner's bits is denied */
 static void classes_are_exclusive(void)
 {
 	CHECK_CLAIMS(0066, NO_MASK, {&owner, false, false}, {&colleague, true, true},
-		     {&stranger, true, true});
+		{&stranger, true, true});
 	CHECK_CLAIMS(0606, NO_MASK, {&owner, true, true}, {&colleague, false, false},
-		     {&colleague_at_heart, false, false}, {&stranger, true, true});
+		{&colleague_at_heart, false, false}, {&stranger, true, true});
 }
 
 /* §6.1: 0244 lets others read, and map for reading: the reference's mistake is not repeated */
 static void others_may_map_what_they_may_read(void)
 {
 	CHECK_CLAIMS(0244, NO_MASK, {&owner, false, true}, {&colleague, true, false},
-		     {&stranger, true, false});
+		{&stranger, true, false});
 }
 
 /* §6.1: root's privilege replaces missing bits */
 static void root_may_do_everything(void)
 {
-	CHECK_CLAIMS(0, NO_MASK, {&owner, false, false}, {&stranger, false, false},
-		     {&root, true, true});
+	CHECK_CLAIMS(
+		0, NO_MASK, {&owner, false, false}, {&stranger, false, false}, {&root, true, true});
 }
 
 /* §4.3, §6.1: without a list 0777 & ~umask */
 static void umask_at_create_is_the_mode_without_a_list(void)
 {
 	CHECK_CLAIMS(AGENT_NO_LIST, 0, {&owner, true, true}, {&colleague, true, true},
-		     {&stranger, true, true});
+		{&stranger, true, true});
 	CHECK_CLAIMS(AGENT_NO_LIST, 022, {&owner, true, true}, {&colleague, true, false},
-		     {&stranger, true, false});
+		{&stranger, true, false});
 	CHECK_CLAIMS(AGENT_NO_LIST, 0077, {&owner, true, true}, {&colleague, false, false},
-		     {&stranger, false, false});
+		{&stranger, false, false});
 	CHECK_CLAIMS(AGENT_NO_LIST, 0247, {&owner, true, false}, {&colleague, false, true},
-		     {&stranger, false, false});
+		{&stranger, false, false});
 }
 
 /* §6.1: the umask limits nothing when there is a list */

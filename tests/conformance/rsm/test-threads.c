@@ -79,10 +79,11 @@ static void *map_and_unmap(void *number)
 	(void)number;
 	while (running()) {
 		void *address = NULL;
-		int code = rsm_memseg_import_map(shared, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0,
-						 rig_page());
+		int code = rsm_memseg_import_map(
+			shared, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, rig_page());
 
-		/* 9 when another thread mapped, by this call or by an access; 11 when it unmapped. */
+		/* 9 when another thread mapped, by this call or by an access; 11 when it unmapped.
+		 */
 		EXPECT_ONE(code, RSM_SUCCESS, RSMERR_SEG_ALREADY_MAPPED);
 		EXPECT_ONE(rsm_memseg_import_unmap(shared), RSM_SUCCESS, RSMERR_SEG_NOT_MAPPED);
 	}
@@ -112,14 +113,15 @@ static void *access_what_may_be_gone(void *number)
 	while (running()) {
 		/* 5 for a handle that was freed, 35 between connect and init_barrier. */
 		EXPECT_ONE(rsm_memseg_import_put64(shared, place, &value, 1), RSM_SUCCESS,
-			   RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
+			RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
 		EXPECT_ONE(rsm_memseg_import_get64(shared, place, &value, 1), RSM_SUCCESS,
-			   RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
-		/* 40 too when the connection ends within the call: nothing is written about that. */
+			RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
+		/* 40 too when the connection ends within the call: nothing is written about that.
+		 */
 		EXPECT_ONE(rsm_intr_signal_post(shared, 0), RSM_SUCCESS, RSMERR_BAD_SEG_HNDL,
-			   RSMERR_CONN_ABORTED);
+			RSMERR_CONN_ABORTED);
 		EXPECT_ONE(rsm_intr_signal_wait(shared, 0), RSMERR_TIMEOUT, RSMERR_BAD_SEG_HNDL,
-			   RSMERR_CONN_ABORTED);
+			RSMERR_CONN_ABORTED);
 	}
 	return NULL;
 }
@@ -206,9 +208,9 @@ static void *access_what_may_break(void *number)
 
 	while (running()) {
 		EXPECT_ONE(rsm_memseg_import_put64(shared, place, &value, 1), RSM_SUCCESS,
-			   RSMERR_CONN_ABORTED, RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
+			RSMERR_CONN_ABORTED, RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
 		EXPECT_ONE(rsm_memseg_import_get64(shared, place, &value, 1), RSM_SUCCESS,
-			   RSMERR_CONN_ABORTED, RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
+			RSMERR_CONN_ABORTED, RSMERR_BAD_SEG_HNDL, RSMERR_BARRIER_UNINITIALIZED);
 	}
 	return NULL;
 }
