@@ -364,6 +364,7 @@ void cw_import_fork_child(void *object)
 static int import_map_locked(struct cw_import *import, void *address, bool fixed, int prot,
 	uint64_t offset, uint64_t size, void **ret_address)
 {
+	void *map;
 	bool own;
 	int fd, r;
 
@@ -375,14 +376,15 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 	r = memory_fd(import, &fd, &own);
 	if (r)
 		return r;
-	r = map_memory(import, fd, address, fixed ? MAP_FIXED : 0, prot, offset, size, &import->map,
+	r = map_memory(import, fd, address, fixed ? MAP_FIXED : 0, prot, offset, size, &map,
 		&import->map_slot);
 	if (own)
 		fd_close(fd);
 	if (r)
 		return r;
+	import->map_offset = offset;
 	import->map_size = size;
-	*ret_address = import->map;
+	import->map = *ret_address = map;
 	return 0;
 }
 

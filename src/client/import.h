@@ -52,8 +52,8 @@ struct cw_import {
 	uint64_t instance;
 	uint8_t *whole;		      /* the mapping behind base, also while base is NULL */
 	uint32_t whole_slot, map_slot; /* in the client page */
-	void *map;		      /* the program's mapping, or NULL */
-	uint64_t map_size;
+	uint8_t *_Atomic map;	      /* the program's mapping, or NULL */
+	_Atomic uint64_t map_offset, map_size;
 	struct cw_cells cells;
 };
 
@@ -116,6 +116,18 @@ static inline int cw_import_range(const struct cw_import *import, uint64_t offse
 	if (likely(range_within(offset, len, import->size)))
 		return 0;
 	return len > import->size ? STATUS_BAD_SIZE : STATUS_BAD_OFFSET;
+}
+
+/* The same memory by its address behind base where p points into the program's own map of this
+ * segment, so that memmove(3) can see an overlap. */
+static inline void *cw_import_unalias(const struct cw_import *import, uint8_t *base, void *p)
+{
+	uint8_t *map = atomic_load_explicit(&import->map, memory_order_relaxed);
+	uintptr_t at = (uintptr_t)p - (uintptr_t)map;
+
+	if (likely(!map || at >= import->map_size))
+		return p;
+	return base + import->map_offset + at;
 }
 
 void cw_import_fork_child(void *object);

@@ -97,6 +97,8 @@ static inline __attribute__((always_inline)) int transfer_entered(
 	r = cw_import_base(import, &base);
 	if (unlikely(r))
 		return failure(r, explicit_mode);
+	if (!width)
+		local = cw_import_unalias(import, base, local);
 	copy(base + off, local, n, width, d);
 	if (explicit_mode)
 		return RSM_SUCCESS;
