@@ -9,7 +9,7 @@
 #endif
 
 struct classify {
-	uint64_t next, end; /* [next, end) is still to be seen */
+	uint64_t next; /* seen up to there */
 	bool started;
 	enum memory_kind kind;
 	uint64_t inode; /* of shared memory: all from one object */
@@ -61,15 +61,16 @@ static int classify_visit(const struct vma *v, void *userdata)
 int memory_classify(void *address, size_t size, enum memory_kind *ret_kind)
 {
 	uint64_t start = (uintptr_t)address;
-	struct classify c = {.next = start, .end = start + size};
+	struct classify c = {.next = start};
+	uint64_t end = start + size;
 	int r;
 
-	if (!size || c.end < start)
+	if (!size || end < start)
 		return MEMORY_BAD_ADDRESS;
-	r = vma_for_each(start, c.end, classify_visit, &c);
+	r = vma_for_each(start, end, classify_visit, &c);
 	if (r)
 		return r;
-	if (c.next < c.end)
+	if (c.next < end)
 		return MEMORY_BAD_ADDRESS;
 	*ret_kind = c.kind;
 	return 0;
