@@ -97,6 +97,30 @@ static void connect_and_disconnect(void *context, unsigned long n)
 			"rsm_memseg_import_disconnect");
 }
 
+/* Client, keeper and daemon on one core, or all where they like: what crosses cores varies too
+ * much. */
+static void together(bool on)
+{
+	static pid_t pids[2];
+	static unsigned int n;
+
+	if (!n)
+		n = bench_node(pids);
+	for (unsigned int i = 0; i < n; ++i)
+		bench_pin_process(pids[i], on ? bench_cpu(1) : -1);
+	bench_pin_process(getpid(), on ? bench_cpu(1) : -1);
+}
+
+static double time_connect(rsm_memseg_id_t *id, double *ret_p99)
+{
+	double median;
+
+	together(true);
+	median = bench_time(connect_and_disconnect, id, 1, ret_p99);
+	together(false);
+	return median;
+}
+
 static double ask(int channel)
 {
 	bench_send(channel, 0);
@@ -120,12 +144,11 @@ void group_many(struct bench *bench)
 	connect_and_disconnect(&id, 10);
 	before = node_resident(); /* once: what later rounds use again must not be left out */
 	while (bench_round(bench)) {
-		median = bench_time(connect_and_disconnect, &id, 1, &p99);
+		median = time_connect(&id, &p99);
 		bench_sample(create, "causeway", ask(channel), BENCH_NONE);
 		bench_sample(
 			memory, "causeway", (node_resident() - before) / N_SEGMENTS, BENCH_NONE);
-		bench_sample(connect, "causeway", bench_time(connect_and_disconnect, &id, 1, NULL),
-			BENCH_NONE);
+		bench_sample(connect, "causeway", time_connect(&id, NULL), BENCH_NONE);
 		bench_sample(connect, "connect, 1 segment", median, p99);
 		bench_sample(destroy, "causeway", ask(channel), BENCH_NONE);
 	}
