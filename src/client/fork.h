@@ -9,7 +9,10 @@
  * get none of this.
  */
 
-/* Installs the handlers, once per process. -ENOMEM */
-int cw_fork_watch(void);
+#include "client/connection.h"
+
+/* Installs the handlers, once per process. An interface with a lock of its own that it holds while
+ * it calls us installs its handlers after this, so that fork takes its lock first. -ENOMEM */
+CW_EXPORT int cw_fork_watch(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "client/connection.h"
+#include "client/fork.h"
 #include "client/handle.h"
 #include "wire/status.h"
 
@@ -43,6 +44,7 @@ static void unlock_list(void)
 /* A fork in another thread must not leave the child with a locked list. */
 static void watch_fork(void)
 {
+	(void)cw_fork_watch();
 	(void)pthread_atfork(lock_list, unlock_list, unlock_list);
 }
 
