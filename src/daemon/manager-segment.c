@@ -58,18 +58,18 @@ int manager_import_save(Manager *m, EngineImport *import)
 	return save(m, RECORD_IMPORT, &record, sizeof(record), &i->slot);
 }
 
-int manager_segment_need_cell(Manager *m, EngineSegment *segment, uint32_t cell)
+int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 {
-	ManagerSegment *s = manager_segment(segment);
+	struct cells *cells = &manager_segment(segment)->cells;
 	int r;
 
-	if (!s->cells.map) {
-		r = cells_new(&s->cells);
+	if (!cells->map) {
+		r = cells_new(cells);
 		if (r < 0)
 			return r;
-		keeper_link_store(m->link, KEEP_CELLS, segment->instance, s->cells.fd);
+		keeper_link_store(m->link, KEEP_CELLS, segment->instance, cells->fd);
 	}
-	return cells_reserve(&s->cells, cell);
+	return cells_reserve(cells, segment->n_cells - 1);
 }
 
 void manager_segment_store(Manager *m, EngineSegment *segment)

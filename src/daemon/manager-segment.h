@@ -45,8 +45,8 @@ static inline ManagerImport *manager_import(const EngineImport *import)
 int manager_segment_save(Manager *m, EngineSegment *segment);
 int manager_import_save(Manager *m, EngineImport *import);
 
-/* Makes the cells if there are none, and room for this one. */
-int manager_segment_need_cell(Manager *m, EngineSegment *segment, uint32_t cell);
+/* Makes the cells if there are none, with room for all in use. */
+int manager_segment_need_cells(Manager *m, EngineSegment *segment);
 
 /* The writing end of a cell's pipe; -1 if it has none or nobody has that cell. */
 int manager_segment_pipe(EngineSegment *segment, uint32_t cell);

@@ -40,15 +40,18 @@ static int import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
 {
 	Manager *m = c->manager;
 	EngineSegment *segment = import->segment;
+	struct cells *cells = &manager_segment(segment)->cells;
 	ManagerImport *i;
 	int r;
 
-	r = manager_segment_need_cell(m, segment, import->cell);
+	/* Segments that nobody waits for have none. */
+	r = cells->map ? cells_reserve(cells, import->cell) : 0;
 	if (r == 0)
 		r = manager_import_new(import, serial, &i);
 	if (r < 0)
 		return r;
-	cells_clear(&manager_segment(segment)->cells, import->cell);
+	if (cells->map)
+		cells_clear(cells, import->cell);
 	manager_import_show(import);
 	/* That another user has had the memory must be known before he has it. */
 	manager_segment_save(m, segment);

@@ -42,7 +42,7 @@ int request_cells(ManagerClient *c, struct request *q, struct reply *a)
 
 	r = find_side(c, q->message.cells.side, q->message.cells.index, &segment, &cell);
 	if (r == 0)
-		r = manager_segment_need_cell(c->manager, segment, cell);
+		r = manager_segment_need_cells(c->manager, segment);
 	if (r == 0)
 		r = memfd_reopen(manager_segment(segment)->cells.fd, &fd);
 	if (r)
@@ -61,7 +61,7 @@ int request_pipe(ManagerClient *c, struct request *q, struct reply *a)
 
 	r = find_side(c, q->message.pipe.side, q->message.pipe.index, &segment, &cell);
 	if (r == 0)
-		r = manager_segment_need_cell(c->manager, segment, cell);
+		r = manager_segment_need_cells(c->manager, segment);
 	if (r == 0)
 		r = manager_segment_need_pipe(c->manager, segment, cell);
 	if (r)
