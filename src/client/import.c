@@ -368,7 +368,7 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 	bool own;
 	int fd, r;
 
-	if (import->map || import->base)
+	if (import->map)
 		return STATUS_WRONG_STATE;
 	r = connection_locked(import);
 	if (r)
@@ -433,7 +433,7 @@ bool cw_import_is_mapped(cw_handle handle)
 	if (!import)
 		return false;
 	pthread_mutex_lock(&import->lock);
-	mapped = import->map || import->base;
+	mapped = import->map;
 	pthread_mutex_unlock(&import->lock);
 	return mapped;
 }

@@ -76,7 +76,7 @@ CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int pro
 /* Also forgets that put or get have mapped the segment. STATUS_BAD_HANDLE, STATUS_WRONG_STATE (not
  * mapped, by neither). */
 CW_EXPORT int cw_import_unmap(cw_handle handle);
-/* By the program, or by the first put or get. */
+/* By the program; not by put or get. */
 CW_EXPORT bool cw_import_is_mapped(cw_handle handle);
 
 /* A reference that keeps the object when the handle ends; NULL: bad handle. */

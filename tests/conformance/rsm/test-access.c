@@ -320,16 +320,19 @@ static void overlapping_copies_are_safe(void)
 	CHECK(memcmp(memory, expected, 1000) == 0);
 }
 
-/* §4.6: the first access maps implicitly; unmap undoes it */
-static void the_first_access_is_an_implicit_map(void)
+/*
+ * §4.6, §4.8: the reference maps at the first access, so that a map gives 9 after it and unmap undoes
+ * it; the manual knows nothing of that, so a map may as well succeed
+ */
+static void the_first_access_is_at_most_an_implicit_map(void)
 {
 	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, &barrier);
 	void *address = NULL;
 	uint64_t value = 0;
 
 	NEED(rsm_memseg_import_get64(import, 0, &value, 1));
-	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
-		RSMERR_SEG_ALREADY_MAPPED);
+	EXPECT_ONE(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
+		RSM_SUCCESS, RSMERR_SEG_ALREADY_MAPPED);
 	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_unmap(import), RSMERR_SEG_NOT_MAPPED);
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
@@ -377,7 +380,7 @@ static const rig_test_t tests[] = {
 	TEST(plain_access_takes_any_alignment),
 	TEST(values_keep_their_byte_order),
 	TEST(overlapping_copies_are_safe),
-	TEST(the_first_access_is_an_implicit_map),
+	TEST(the_first_access_is_at_most_an_implicit_map),
 	TEST(put_works_beside_a_read_only_map),
 	TEST(offsets_count_from_the_segments_start),
 };
