@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +52,8 @@ static void say(const char *line, size_t n)
 	while (n) {
 		ssize_t done = write(STDOUT_FILENO, line, n);
 
+		if (done < 0 && errno == EINTR)
+			continue;
 		if (done < 0)
 			_exit(1);
 		line += done;
@@ -153,9 +156,15 @@ static char *read_line(void)
 	size_t n = 0;
 
 	for (;;) {
+		ssize_t got;
+
 		if (n + 2 > size)
 			line = realloc(line, size = size ? 2 * size : 4096);
-		if (read(STDIN_FILENO, line + n, 1) != 1)
+		got = read(STDIN_FILENO, line + n, 1);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got != 1)
 			return NULL;
 		if (line[n++] == '\n')
 			break;

@@ -283,15 +283,25 @@ static void get(struct request *q)
 	free(bytes);
 }
 
-/* map I OFFSET LENGTH [RIGHTS] */
+static int map_at(const struct request *q, struct import *i, void **ret_at)
+{
+	rsm_permission_t rights = q->n > 3 ? (rsm_permission_t)number(q, 3) : RSM_PERM_RDWR;
+
+	return rsm_memseg_import_map(
+		i->handle, ret_at, RSM_MAP_NONE, rights, (off_t)number(q, 1), number(q, 2));
+}
+
+/* map I OFFSET LENGTH [RIGHTS]: in the place of the implicit map of a put or get */
 static void map(struct request *q)
 {
 	struct import *i = &imports[object(q, 0)];
-	rsm_permission_t rights = q->n > 3 ? (rsm_permission_t)number(q, 3) : RSM_PERM_RDWR;
 	void *at = NULL;
-	int r = rsm_memseg_import_map(
-		i->handle, &at, RSM_MAP_NONE, rights, (off_t)number(q, 1), number(q, 2));
+	int r = map_at(q, i, &at);
 
+	if (r == RSMERR_SEG_ALREADY_MAPPED && !i->map) {
+		rsm_memseg_import_unmap(i->handle);
+		r = map_at(q, i, &at);
+	}
 	if (!r) {
 		i->map = at;
 		i->size = number(q, 2);

@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,24 @@ static void descriptors(struct request *q)
 	answer(q, setrlimit(RLIMIT_NOFILE, &l) ? errno : 0, NULL);
 }
 
+/* use_descriptors, free_descriptors: all that are left are used up, and given back */
+static int used[4096];
+static int n_used;
+
+static void use_descriptors(struct request *q)
+{
+	while (n_used < 4096 && (used[n_used] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n_used++;
+	answer(q, 0, "%d", n_used);
+}
+
+static void free_descriptors(struct request *q)
+{
+	while (n_used)
+		close(used[--n_used]);
+	answer(q, 0, NULL);
+}
+
 /* setenv NAME VALUE, unsetenv NAME */
 static void set_environment(struct request *q)
 {
@@ -160,6 +179,8 @@ const struct verb process_verbs[] = {
 	{"setegid", set_egid},
 	{"setresuid", set_resuid},
 	{"descriptors", descriptors},
+	{"use_descriptors", use_descriptors},
+	{"free_descriptors", free_descriptors},
 	{"setenv", set_environment},
 	{"unsetenv", unset_environment},
 	{"watch_children", watch_children},

@@ -324,6 +324,7 @@ def test_a_set_uid_program_starts_no_daemon_and_ignores_the_environment(world, e
         agent.close()
     assert place.starts() == 0
     assert children() <= before
+    shutil.rmtree(f"/tmp/causeway-{STRANGER}", ignore_errors=True)  # where that user's node would be
 
 
 # --- causeway run ---------------------------------------------------------------------------------
@@ -347,9 +348,10 @@ def test_run_survives_the_death_of_its_daemon_and_ends_all_of_it(world):
     assert "1" in result.stdout
 
 
-def test_run_that_is_killed_leaves_no_node(world):
+def test_run_that_is_killed_leaves_no_node(world, tmp_path):
     before = children()
-    process = subprocess.Popen(["causeway", "run", "--", "sleep", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(["causeway", "run", "--", "sleep", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path)))
     time.sleep(0.5)
     process.kill()
     process.wait()
@@ -361,3 +363,22 @@ def test_run_that_is_killed_leaves_no_node(world):
     for pid in children() - before:
         os.kill(pid, signal.SIGKILL)  # the command itself is not ours to end
     reap_orphans()
+
+
+def test_a_listener_with_a_full_queue_is_given_up_after_the_timeout(world, tmp_path):
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.bind(str(path))
+        s.listen(0)
+        waiting = []
+        with pytest.raises(BlockingIOError):
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(str(path))
+        begin = time.monotonic()
+        agent = world.agent(path, controller=False, env={"CAUSEWAY_TIMEOUT": "1"})
+        assert agent.controller(0, seconds=5) == NOT_PRESENT
+        assert time.monotonic() - begin < 3 * SLOW
+        for w in waiting:
+            w.close()
