@@ -291,7 +291,20 @@ static int resend_oneway(struct cw_link *link)
 	return 0;
 }
 
-/* What arrives for a call that gave up: nobody will use it, so it is given back. */
+static void give_up(struct cw_link *link, uint64_t serial)
+{
+	link->given_up[link->n_given_up++ % LINK_GIVEN_UP_MAX] = serial;
+}
+
+static bool was_given_up(const struct cw_link *link, uint64_t serial)
+{
+	for (uint32_t i = 0; i < MIN(link->n_given_up, LINK_GIVEN_UP_MAX); i++)
+		if (link->given_up[i] == serial)
+			return true;
+	return false;
+}
+
+/* An answer that nobody waits for. What it brings a call that gave up is given back. */
 static void discard(struct cw_link *link, struct cw_reply *reply)
 {
 	struct wire_message m = {.flags = WIRE_ONEWAY}, *got = &reply->message;
@@ -299,7 +312,7 @@ static void discard(struct cw_link *link, struct cw_reply *reply)
 	ssize_t n;
 
 	fd_close_many(reply->fds, reply->n_fds);
-	if (got->status)
+	if (got->status || !was_given_up(link, got->serial))
 		return;
 	if (got->type == WIRE_IMPORT_CONNECT_REPLY) {
 		m.type = WIRE_IMPORT_DISCONNECT;
@@ -325,6 +338,8 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 		if (r) {
 			if (r == STATUS_NODE_LOST)
 				mark_lost(link);
+			else
+				give_up(link, request->serial);
 			return r;
 		}
 		if (reply->message.type == WIRE_RESEND) {
@@ -335,10 +350,7 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 			if (r)
 				return r;
 		} else if (reply->message.serial != request->serial) {
-			if (reply->message.serial < request->serial)
-				discard(link, reply);
-			else
-				fd_close_many(reply->fds, reply->n_fds);
+			discard(link, reply);
 		} else {
 			return 0;
 		}

@@ -18,6 +18,7 @@
 
 #define LINK_ONEWAY_MAX 32u /* one-way requests that no answer has confirmed yet */
 #define LINK_ONEWAY_SIZE 64u
+#define LINK_GIVEN_UP_MAX 16u
 
 struct cw_link {
 	_Atomic uint32_t refs;
@@ -42,6 +43,8 @@ struct cw_link {
 	/* under lock */
 	pthread_mutex_t lock; /* one request at a time */
 	uint64_t serial;
+	uint64_t given_up[LINK_GIVEN_UP_MAX]; /* calls that timed out, the oldest forgotten first */
+	uint32_t n_given_up;
 	uint32_t starts; /* of the daemon, as last seen */
 	uint32_t n_oneway;
 	struct {

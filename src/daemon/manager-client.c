@@ -401,12 +401,10 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 			client_refuse(c, &q->message, STATUS_NOT_SUPPORTED);
 		return;
 	}
-	if (q->message.serial <= c->serial) {
-		if (oneway)
-			return;
-		if (!manager_client_repeats(c, q->message.serial))
-			return client_cut(c, "a request's number is not above the last one's");
-	}
+	/* After a restart a client says again what we may have read from the socket already. Only what
+	 * our predecessor did without answering is answered now. */
+	if (q->message.serial <= c->serial && (oneway || !manager_client_repeats(c, q->message.serial)))
+		return;
 	if (q->n_fds != (type->flags & REQUEST_HAS_FD ? 1 : 0))
 		return client_cut(c, "descriptors came where none belong, or none where one does");
 	r = perform(c, type, q, a);
