@@ -319,3 +319,16 @@ def test_the_node_ends_when_the_keeper_dies_and_then_the_daemon_before_it_has_an
     os.kill(node.daemon, signal.SIGKILL)
     node.wait_gone()
     assert not is_alive(node.daemon)
+
+
+def test_an_idle_program_does_not_notice_a_restart(world, node):
+    agent = world.agent(node)
+    node.kill_daemon()
+    assert [agent.topology() for _ in range(3)] == [0, 0, 0]
+    id_ = agent.export(0)
+    node.kill_daemon()
+    agent.good("connect", 0, id_)
+    assert agent.get(0, 0, 8)[0] == 0
+    assert agent.topology() == 0
+    assert agent.get(0, 0, 8)[0] == 0, "an answer that came twice must not undo what it announced"
+    agent.good("disconnect", 0)
