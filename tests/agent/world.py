@@ -73,20 +73,26 @@ def is_alive(pid):
         return False
 
 
+def offspring():
+    """Child processes, ended ones too."""
+    return {int(pid) for task in pathlib.Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
 def reap_orphans():
     """Collects adopted children that have ended; not those that a Popen waits for."""
-    mine = {p.pid for p in _popen}
-    for task in pathlib.Path(f"/proc/{os.getpid()}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            if int(pid) not in mine:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(int(pid), os.WNOHANG)
+    for pid in offspring() - {p.pid for p in _popen}:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def children():
-    reap_orphans()
-    return {int(pid) for task in pathlib.Path(f"/proc/{os.getpid()}/task").iterdir() for pid in (task / "children").read_text().split()
-            if is_alive(pid)}
+    """Child processes that live. Those of a process that has just ended are among them: it is looked at first."""
+    while True:
+        reap_orphans()
+        before = offspring()
+        alive = {pid for pid in before if is_alive(pid)}
+        if offspring() == before:
+            return alive
 
 
 _popen = set()
@@ -251,12 +257,7 @@ class Node:
         return self.process.wait(5)
 
     def destroy(self):
-        if self.process:
-            for pid in (self.keeper, self.daemon):
-                if is_alive(pid) and ("causewayd" in pathlib.Path(f"/proc/{pid}/cmdline").read_text()):
-                    os.kill(pid, signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
+        """After the processes have ended."""
         if self.own_dir:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -519,16 +520,21 @@ class World:
         eventually(lambda: children() <= self.before, 3, "the end of all processes of the test")
 
     def abandon(self):
-        for agent in self.agents:
-            if is_alive(agent.pid):
-                os.kill(agent.pid, signal.SIGKILL)
-            if agent.process:
-                agent.process.wait()
+        """Ends whatever is left. All are stopped first: daemon and keeper start each other again."""
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            for process in _popen:
+                process.poll()
+            reap_orphans()
+            left = offspring() - self.before
+            if not left:
+                break
+            for sig in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, sig)
         for node in self.nodes:
             node.destroy()
-        for pid in children() - self.before:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         reap_orphans()
 
 
