@@ -2,6 +2,7 @@
 /* Why a daemon answers or not, place by place, for people. */
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "client/locate.h"
 
 static const char *explain(int error, const struct locate_place *place)
@@ -20,6 +21,8 @@ static const char *explain(int error, const struct locate_place *place)
 		return "its directory belongs to another user or may be written by others";
 	case ENAMETOOLONG:
 		return "the path is too long for a socket (107 bytes)";
+	case EAGAIN:
+		return "somebody listens but does not accept";
 	case EPROTOTYPE:
 		return "something else than causewayd listens there";
 	default:
@@ -34,7 +37,7 @@ unsigned int cw_attempts(struct cw_attempt *attempts, unsigned int n)
 
 	for (unsigned int i = 0; i < MIN(n, n_places); i++) {
 		_cleanup_close_ int sock = -1;
-		int r = locate_dial(places[i].socket, &sock);
+		int r = locate_dial(places[i].socket, NSEC_PER_SEC, &sock);
 
 		memcpy(attempts[i].socket, places[i].socket, sizeof(attempts[i].socket));
 		attempts[i].error = -r;

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -34,6 +32,12 @@ static uint64_t setting_ns(const char *name, uint64_t seconds)
 	if (!s || parse_u64(s, &v) < 0 || v == 0 || v > 3600)
 		v = seconds;
 	return v * NSEC_PER_SEC;
+}
+
+/* How long a request may wait for the daemon. */
+static uint64_t request_timeout(void)
+{
+	return setting_ns("CAUSEWAY_TIMEOUT", 30);
 }
 
 struct cw_link *cw_link_ref(struct cw_link *link)
@@ -143,15 +147,9 @@ static int hello(int sock, const struct wire_hello_reply *resume, struct cw_repl
 {
 	struct wire_message m = {.type = WIRE_HELLO};
 	uint8_t packet[256];
-	struct timeval tv;
-	uint64_t ns = setting_ns("CAUSEWAY_TIMEOUT", 30);
 	ssize_t n;
 	int r;
 
-	tv = (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_SEC)};
-	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
-		setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
-		return negative_errno();
 	m.hello.major = WIRE_MAJOR;
 	m.hello.minor = WIRE_MINOR;
 	if (resume) {
@@ -182,16 +180,16 @@ static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_so
 	*ret_spawned = false;
 	if (place->may_spawn && locate_prepare(place->socket) < 0)
 		return STATUS_NO_DAEMON;
-	r = locate_dial(place->socket, ret_sock);
-	if (r < 0 && r != -EACCES && place->may_spawn) {
+	r = locate_dial(place->socket, request_timeout(), ret_sock);
+	if (r < 0 && r != -EACCES && r != -EAGAIN && place->may_spawn) {
 		if (locate_spawn(place->socket, patience) < 0)
 			return STATUS_NO_DAEMON;
 		*ret_spawned = true;
-		r = locate_dial(place->socket, ret_sock);
+		r = locate_dial(place->socket, request_timeout(), ret_sock);
 	}
-	while (r < 0 && r != -EACCES && place->wait && clock_now() < end) {
+	while (r < 0 && r != -EACCES && r != -EAGAIN && place->wait && clock_now() < end) {
 		usleep(10000);
-		r = locate_dial(place->socket, ret_sock);
+		r = locate_dial(place->socket, request_timeout(), ret_sock);
 	}
 	return r < 0 ? STATUS_NO_DAEMON : 0;
 }
@@ -366,7 +364,7 @@ static int reintroduce(struct cw_link *link)
 
 	if (!reply)
 		return -ENOMEM;
-	r = locate_dial(link->node.socket, &sock);
+	r = locate_dial(link->node.socket, request_timeout(), &sock);
 	if (r < 0)
 		return STATUS_NO_DAEMON;
 	r = hello(sock, &link->node.hello, reply);

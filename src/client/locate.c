@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,8 +100,10 @@ static bool trusted(uid_t uid)
 	       found->pw_uid == uid;
 }
 
-int locate_dial(const char *socket_path, int *ret_sock)
+int locate_dial(const char *socket_path, uint64_t timeout_ns, int *ret_sock)
 {
+	struct timeval tv = {.tv_sec = (time_t)(timeout_ns / NSEC_PER_SEC),
+		.tv_usec = (suseconds_t)(timeout_ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	_cleanup_close_ int s = -1;
 	struct ucred cred;
@@ -111,6 +114,9 @@ int locate_dial(const char *socket_path, int *ret_sock)
 	strcpy(a.sun_path, socket_path);
 	s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (s < 0)
+		return negative_errno();
+	if (setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
+		setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
 		return negative_errno();
 	if (connect(s, (struct sockaddr *)&a, sizeof(a)) < 0)
 		return negative_errno();
@@ -262,7 +268,7 @@ int locate_spawn(const char *socket_path, uint64_t timeout_ns)
 		usleep(5000);
 	}
 	/* somebody else may have been faster */
-	if (locate_dial(socket_path, &sock) == 0)
+	if (locate_dial(socket_path, timeout_ns, &sock) == 0)
 		return 0;
 	log = open_beside(socket_path, "causewayd.log", O_WRONLY | O_APPEND);
 	return spawn_locked(socket_path, log, timeout_ns);

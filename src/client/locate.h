@@ -25,8 +25,9 @@ int locate(struct locate_place *ret_place);
 /* All places in the order of §5, whether they count or not: for doctor. Returns their number, ≤ 4. */
 unsigned int locate_all(struct locate_place places[4]);
 
-/* Connects and checks who listens: uid 0, the user causeway, or our own. -EACCES: somebody else. */
-int locate_dial(const char *socket, int *ret_sock);
+/* Connects and checks who listens: uid 0, the user causeway, or our own. timeout_ns bounds this and
+ * each later wait on the socket. -EACCES: somebody else; -EAGAIN: nobody accepts. */
+int locate_dial(const char *socket, uint64_t timeout_ns, int *ret_sock);
 
 /* Makes the directory of a socket that we may make (mode 0700), checks its owner. */
 int locate_prepare(const char *socket);
