@@ -27,6 +27,7 @@ enum cw_kind {
 	CW_CONTROLLER = 1,
 	CW_EXPORT_SEGMENT = 2,
 	CW_IMPORT_SEGMENT = 3,
+	CW_LOCAL_MEMORY = 4,
 };
 
 /* bits: kind 0 … 2, index 3 … 23, generation 24 … 55; never 0 */
@@ -97,7 +98,8 @@ static inline void *cw_enter(cw_handle h, enum cw_kind kind)
 		if (!slot)
 			return NULL;
 	}
-	atomic_store_explicit(&slot->busy, h, memory_order_relaxed);
+	/* release: whoever sees this knows that the call before is over */
+	atomic_store_explicit(&slot->busy, h, memory_order_release);
 	/* the processor's part of this fence is the membarrier of cw_handle_retire() */
 	atomic_signal_fence(memory_order_seq_cst);
 	object = cw_handle_peek(h, kind);

@@ -35,6 +35,7 @@ struct cw_import {
 	uint8_t *_Atomic base;		/* the whole segment; NULL until first used by put or get */
 	uint64_t size;
 	uint32_t rights;
+	bool foreign_endian; /* the exporter has the other byte order */
 	struct cw_link *link;
 
 	/* the interface's own, set through the handle by any thread */
@@ -103,7 +104,7 @@ static inline int cw_import_ready(struct cw_import *import)
 
 static inline int cw_import_base(struct cw_import *import, uint8_t **ret_base)
 {
-	uint8_t *base = atomic_load_explicit(&import->base, memory_order_relaxed);
+	uint8_t *base = atomic_load_explicit(&import->base, memory_order_acquire);
 
 	if (unlikely(!base))
 		return cw_import_attach(import, ret_base);
@@ -122,7 +123,7 @@ static inline int cw_import_range(const struct cw_import *import, uint64_t offse
  * segment, so that memmove(3) can see an overlap. */
 static inline void *cw_import_unalias(const struct cw_import *import, uint8_t *base, void *p)
 {
-	uint8_t *map = atomic_load_explicit(&import->map, memory_order_relaxed);
+	uint8_t *map = atomic_load_explicit(&import->map, memory_order_acquire);
 	uintptr_t at = (uintptr_t)p - (uintptr_t)map;
 
 	if (likely(!map || at >= import->map_size))

@@ -178,8 +178,6 @@ static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_so
 	int r;
 
 	*ret_spawned = false;
-	if (place->may_spawn && locate_prepare(place->socket) < 0)
-		return STATUS_NO_DAEMON;
 	r = locate_dial(place->socket, request_timeout(), ret_sock);
 	if (r < 0 && r != -EACCES && r != -EAGAIN && place->may_spawn) {
 		if (locate_spawn(place->socket, patience) < 0)

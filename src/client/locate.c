@@ -128,7 +128,8 @@ int locate_dial(const char *socket_path, uint64_t timeout_ns, int *ret_sock)
 	return 0;
 }
 
-int locate_prepare(const char *socket_path)
+/* Makes the directory of a socket that we may make, checks its owner. */
+static int prepare_directory(const char *socket_path)
 {
 	char dir[108];
 	struct stat st;
@@ -254,9 +255,13 @@ int locate_spawn(const char *socket_path, uint64_t timeout_ns)
 {
 	uint64_t end = clock_now() + timeout_ns;
 	_cleanup_close_ int lock = -1, log = -1, sock = -1;
+	int r;
 
 	if (getauxval(AT_SECURE))
 		return -EPERM;
+	r = prepare_directory(socket_path);
+	if (r < 0)
+		return r;
 	lock = open_beside(socket_path, "spawn.lock", O_RDWR);
 	if (lock < 0)
 		return lock;

@@ -29,13 +29,11 @@ unsigned int locate_all(struct locate_place places[4]);
  * each later wait on the socket. -EACCES: somebody else; -EAGAIN: nobody accepts. */
 int locate_dial(const char *socket, uint64_t timeout_ns, int *ret_sock);
 
-/* Makes the directory of a socket that we may make (mode 0700), checks its owner. */
-int locate_prepare(const char *socket);
-
 /*
- * Starts an embedded daemon for this socket, not a child of ours, and waits until it accepts. Safe in
- * a program with threads; no SIGCHLD. -EPERM in a set-uid program, -ENOENT: no causewayd found,
- * -ETIMEDOUT, -ECHILD: it ended at once (its words are in causewayd.log beside the socket).
+ * Makes the socket's directory (mode 0700), or checks its owner, and starts an embedded daemon there,
+ * not a child of ours; waits until it accepts. Safe in a program with threads; no SIGCHLD. -EPERM: a
+ * set-uid program, or the directory is another user's; -ENOENT: no causewayd found; -ETIMEDOUT;
+ * -ECHILD: it ended at once (its words are in causewayd.log beside the socket).
  */
 int locate_spawn(const char *socket, uint64_t timeout_ns);
 
