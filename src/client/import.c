@@ -160,6 +160,7 @@ static int request_connect(struct cw_import *import, int *ret_fd)
 	import->instance = got->instance;
 	import->size = got->size;
 	import->read_only = got->flags & WIRE_IMPORT_READONLY;
+	import->foreign_endian = got->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
 	import->status = &import->link->status_page->imports[got->import];
 	import->connected = WIRE_IMPORT_WORD(got->generation, WIRE_IMPORT_CONNECTED);
 	import->cells.own = got->cell;

@@ -4,78 +4,38 @@
  * whether the segment was still connected after the copy, and is gone; no system call, no lock, no
  * atomic read-modify-write. In explicit mode errors of the connection wait for close_barrier.
  */
-#include <stdatomic.h>
+#include <byteswap.h>
 #include <stdint.h>
-#include <string.h>
-#include "api/rsm/barrier.h"
 #include "api/rsm/codes.h"
+#include "api/rsm/transfer.h"
 #include "client/import.h"
 
-enum direction {
-	GET = WIRE_READ,
-	PUT = WIRE_WRITE,
-};
-
-/* Copies n items of width bytes, each by one load and one store of that width. */
-static inline __attribute__((always_inline)) void copy_items(
-	void *to, const void *from, size_t n, size_t width)
-{
-#define COPY(type)                                                                                 \
-	for (size_t i = 0; i < n; i++)                                                             \
-	__atomic_store_n((type *)to + i,                                                           \
-		__atomic_load_n((const type *)from + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED)
-
-	switch (width) {
-	case 1:
-		COPY(uint8_t);
-		break;
-	case 2:
-		COPY(uint16_t);
-		break;
-	case 4:
-		COPY(uint32_t);
-		break;
-	case 8:
-		COPY(uint64_t);
-		break;
-	}
-#undef COPY
-}
-
-/* width 0: bytes, in any manner, overlap allowed */
-static inline __attribute__((always_inline)) void copy(
-	void *remote, void *local, size_t n, size_t width, enum direction d)
+void transfer_swap(void *remote, void *local, size_t n, size_t width, enum direction d)
 {
 	void *to = d == PUT ? remote : local;
 	const void *from = d == PUT ? local : remote;
 
-	if (width)
-		copy_items(to, from, n, width);
-	else
-		memmove(to, from, n);
+#define SWAP(bits)                                                                                 \
+	for (size_t i = 0; i < n; i++)                                                             \
+	__atomic_store_n((uint##bits##_t *)to + i,                                                 \
+		bswap_##bits(__atomic_load_n((const uint##bits##_t *)from + i, __ATOMIC_RELAXED)), \
+		__ATOMIC_RELAXED)
+
+	switch (width) {
+	case 2:
+		SWAP(16);
+		break;
+	case 4:
+		SWAP(32);
+		break;
+	case 8:
+		SWAP(64);
+		break;
+	}
+#undef SWAP
 }
 
-/* What must hold before a byte moves. */
-static inline __attribute__((always_inline)) int check(
-	struct cw_import *import, uint64_t off, size_t n, size_t width, enum direction d, bool explicit_mode)
-{
-	uint64_t len;
-	int r;
-
-	if (unlikely(!(import->rights & d)))
-		return RSMERR_PERM_DENIED;
-	if (unlikely(__builtin_mul_overflow((uint64_t)n, width ? width : 1, &len)))
-		return RSMERR_BAD_LENGTH;
-	r = cw_import_range(import, off, len);
-	if (unlikely(r))
-		return rsm_code(r, ABOUT_IMPORT);
-	if (unlikely(!explicit_mode && !barrier_is_initialised(import)))
-		return RSMERR_BARRIER_UNINITIALIZED;
-	return RSM_SUCCESS;
-}
-
-/* Why a transfer cannot be made or was not whole; only codes that put and get document. */
-static __attribute__((noinline)) int failure(int r, bool explicit_mode)
+int transfer_failure(int r, bool explicit_mode)
 {
 	int code = rsm_code(r, ABOUT_IMPORT);
 
@@ -84,32 +44,8 @@ static __attribute__((noinline)) int failure(int r, bool explicit_mode)
 	return explicit_mode ? RSM_SUCCESS : code;
 }
 
-static inline __attribute__((always_inline)) int transfer_entered(
-	struct cw_import *import, uint64_t off, void *local, size_t n, size_t width, enum direction d)
-{
-	bool explicit_mode = barrier_mode_is_explicit(import);
-	uint8_t *base;
-	int r;
-
-	r = check(import, off, n, width, d, explicit_mode);
-	if (unlikely(r))
-		return r;
-	r = cw_import_base(import, &base);
-	if (unlikely(r))
-		return failure(r, explicit_mode);
-	if (!width)
-		local = cw_import_unalias(import, base, local);
-	copy(base + off, local, n, width, d);
-	if (explicit_mode)
-		return RSM_SUCCESS;
-	/* when it returns success all see what was put, and it was put before any revocation */
-	atomic_thread_fence(d == PUT ? memory_order_seq_cst : memory_order_acquire);
-	r = cw_import_ready(import);
-	return likely(!r) ? RSM_SUCCESS : failure(r, false);
-}
-
-static inline __attribute__((always_inline)) int transfer(rsm_memseg_import_handle_t im_memseg,
-	off_t offset, void *local, size_t n, size_t width, enum direction d)
+TRANSFER_INLINE int transfer(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local,
+	size_t n, size_t width, enum direction d)
 {
 	struct cw_import *import;
 	int r;
@@ -123,7 +59,7 @@ static inline __attribute__((always_inline)) int transfer(rsm_memseg_import_hand
 	import = cw_enter((cw_handle)im_memseg, CW_IMPORT_SEGMENT);
 	if (unlikely(!import))
 		return RSMERR_BAD_SEG_HNDL;
-	r = transfer_entered(import, (uint64_t)offset, local, n, width, d);
+	r = transfer_entered(import, (uint64_t)offset, local, n, width, d, true);
 	cw_leave();
 	return r;
 }
