@@ -141,15 +141,15 @@ static int claim_range(struct cw_export *export)
 {
 	struct cw_export **found;
 	uintptr_t end;
+	int r;
 
 	if (__builtin_add_overflow((uintptr_t)export->address, export->size, &end))
 		return STATUS_BAD_SIZE;
 	pthread_mutex_lock(&all.lock);
 	found = tsearch(export, &all.ranges, compare_ranges);
+	r = !found ? -ENOMEM : *found == export ? 0 : STATUS_BAD_ADDRESS;
 	pthread_mutex_unlock(&all.lock);
-	if (!found)
-		return -ENOMEM;
-	return *found == export ? 0 : STATUS_BAD_ADDRESS;
+	return r;
 }
 
 static void unclaim_range(struct cw_export *export)
