@@ -56,7 +56,8 @@ void engine_segment_end(EngineSegment *segment, enum wire_import_state state);
 void engine_segment_count_cells(EngineSegment *segment, uint32_t at_least);
 
 /* import.c */
-/* Puts the import into the tables of its client and, if it has one, of its segment. index and cell:
+/* Puts the import into the tables of its client and, if there are such, of import->segment and
+ * ->holding. index and cell:
  * ENGINE_LOWEST or one that must be free. Errors of idtable_add() and idtable_add_at(). */
 int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell);
 /* The import has lost its segment. */

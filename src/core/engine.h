@@ -10,7 +10,8 @@
  * Objects: a client is one process's connection. It owns segments (its exports) and imports. A
  * segment has at most one id in its space while it is published; an import belongs to one client
  * and one segment until either ends. A revoked import stays, with segment NULL, until its client
- * disconnects it.
+ * disconnects it; so long it keeps its cell, if the segment lives on: somebody may still look there
+ * for signals from before the end, and must not take those of a new import.
  *
  * Results: 0, a positive enum wire_status that the client is told, or a negative errno (-ENOMEM:
  * the caller answers STATUS_NO_MEMORY). On failure nothing has changed. One thread.
@@ -65,10 +66,10 @@ struct engine_ops {
 	 * page; for a final state also wake whoever sleeps on its cell. The segment that it loses
 	 * is still in import->segment during this call (not in a restore: there it is gone). */
 	void (*import_state)(void *userdata, EngineImport *import);
-	/* the import is about to be freed; import->segment is set if it was connected. An import
-	 * that is not connected has no cell any more: that is free again after import_state. */
+	/* the import is about to be freed; import->segment is set if it was connected */
 	void (*import_free)(void *userdata, EngineImport *import);
-	/* the segment is about to be freed: drop its memory, cells and pipes */
+	/* the segment is about to be freed: drop its memory, cells and pipe; no import has a cell of
+	 * it any more */
 	void (*segment_free)(void *userdata, EngineSegment *segment);
 	/* segment->n_cells changed or the segment was made or restored: tell the exporter's status
 	 * page */
@@ -117,7 +118,7 @@ struct EngineSegment {
 	struct list imports;	/* EngineImport, connected ones */
 	uint32_t n_imports;	/* their number */
 	uint32_t n_cells;	/* 1 + highest cell in use */
-	struct idtable cells;	/* EngineImport by cell; 0 is the exporter's, holds the segment */
+	struct idtable cells;	/* EngineImport by cell, also revoked ones; 0 holds the segment */
 	EngineSegment *next_id; /* in the bucket of the id index */
 	void *userdata;
 };
@@ -130,7 +131,8 @@ struct EngineImport {
 	uint32_t index;		/* in client->imports */
 	uint32_t generation;	/* of this index; from 1 */
 	uint32_t rights;	/* WIRE_READ | WIRE_WRITE, as asked and granted */
-	uint32_t cell;		/* while connected: its place in segment->cells, from 1 */
+	EngineSegment *holding; /* has a cell of this one; NULL once that is freed */
+	uint32_t cell;		/* its place in holding->cells, from 1 */
 	uint32_t state;		/* enum wire_import_state */
 	void *userdata;
 };
@@ -171,10 +173,12 @@ int engine_segment_publish(EngineSegment *segment, uint32_t id, const struct wir
 int engine_segment_republish(
 	EngineSegment *segment, const struct wire_access *access, uint32_t n_access);
 
+/* Somebody else may still have the memory: a connected import of another client, or handed_out. */
+bool engine_segment_shared(const EngineSegment *segment);
 /*
  * The id is free at once; all imports become WIRE_IMPORT_REVOKED; the segment is bound again.
- * *ret_move: somebody else may still have the memory (a connected import of another client, or
- * handed_out), so the exporter must move to fresh memory; handed_out is false afterwards.
+ * *ret_move: the memory was shared, so the exporter must move to fresh memory; handed_out is false
+ * afterwards.
  * NOT_PUBLISHED.
  */
 int engine_segment_unpublish(EngineSegment *segment, bool *ret_move);
@@ -217,8 +221,8 @@ uint32_t engine_node(const Engine *engine);
  * Restoring after a restart, from the journal: first every client, then every segment, then every
  * import, in any order within a kind, and the counters at any time (whoever keeps records writes
  * the counters before the object that used them). Quotas are counted but not enforced. import_state
- * and segment_cells are called as if the import had just been made. -EBADMSG: the record
- * contradicts itself or what is already there; it is not taken.
+ * and segment_cells are called as if the import had just been made. An import that is not connected
+ * any more takes its cell back if the segment is there. -EBADMSG: the record contradicts itself or what is already there; it is not taken.
  */
 struct engine_client_record {
 	uint64_t id;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 /*
- * Imports: a client's connection to a segment. While it is connected it holds a cell of the
- * segment.
+ * Imports: a client's connection to a segment. As long as both exist it holds a cell of the segment,
+ * connected or not.
  */
 
 static void show_state(EngineImport *import)
@@ -27,28 +27,26 @@ static int table_add(struct idtable *t, void *object, uint32_t index, uint32_t *
 	return r;
 }
 
-static int segment_link(EngineImport *import, uint32_t cell)
+static void segment_link(EngineImport *import)
 {
-	EngineSegment *segment = import->segment;
-	int r;
-
-	r = table_add(&segment->cells, import, cell, &import->cell);
-	if (r < 0)
-		return r;
-	list_append(&segment->imports, &import->link);
-	segment->n_imports++;
-	return 0;
+	list_append(&import->segment->imports, &import->link);
+	import->segment->n_imports++;
 }
 
-/* The caller brings segment->n_cells up to date. */
 static void segment_unlink(EngineImport *import)
 {
-	EngineSegment *segment = import->segment;
-
 	list_unlink(&import->link);
-	segment->n_imports--;
-	idtable_remove(&segment->cells, import->cell);
+	import->segment->n_imports--;
 	import->segment = NULL;
+}
+
+static void cell_free(EngineImport *import)
+{
+	EngineSegment *segment = import->holding;
+
+	idtable_remove(&segment->cells, import->cell);
+	import->holding = NULL;
+	engine_segment_count_cells(segment, 1);
 }
 
 int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell)
@@ -62,12 +60,14 @@ int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell)
 	if (r < 0)
 		return r;
 	r = engine_client_reserve_generation(client, import->index);
-	if (r == 0 && import->segment)
-		r = segment_link(import, cell);
+	if (r == 0 && import->holding)
+		r = table_add(&import->holding->cells, import, cell, &import->cell);
 	if (r < 0) {
 		idtable_remove(&client->imports, import->index);
 		return r;
 	}
+	if (import->segment)
+		segment_link(import);
 	client->user->n_imports++;
 	engine->counts.n_imports++;
 	return 0;
@@ -124,7 +124,7 @@ int engine_import_connect(EngineClient *client, uint32_t space, uint32_t control
 	if (!import)
 		return -ENOMEM;
 	import->client = client;
-	import->segment = segment;
+	import->segment = import->holding = segment;
 	import->instance = segment->instance;
 	import->rights = rights;
 	import->state = WIRE_IMPORT_CONNECTED;
@@ -157,14 +157,13 @@ void engine_import_revoke(EngineImport *import, enum wire_import_state state)
 void engine_import_disconnect(EngineImport *import)
 {
 	EngineClient *client = import->client;
-	EngineSegment *segment = import->segment;
 	Engine *engine = client->engine;
 
 	engine->ops->import_free(engine->userdata, import);
-	if (segment) {
+	if (import->segment)
 		segment_unlink(import);
-		engine_segment_count_cells(segment, 1);
-	}
+	if (import->holding)
+		cell_free(import);
 	client->user->n_imports--;
 	engine->counts.n_imports--;
 	idtable_remove(&client->imports, import->index);

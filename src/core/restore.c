@@ -151,15 +151,14 @@ static bool import_record_valid(
 		return false;
 	if (record->rights & ~(WIRE_READ | WIRE_WRITE))
 		return false;
+	if (segment && record->cell == 0)
+		return false;
 	switch (record->state) {
 	case WIRE_IMPORT_CONNECTED:
-		if (record->cell == 0)
-			return false;
-		return !segment || segment->state == WIRE_SEGMENT_PUBLISHED;
+		return record->cell > 0 && (!segment || segment->state == WIRE_SEGMENT_PUBLISHED);
 	case WIRE_IMPORT_REVOKED:
+	case WIRE_IMPORT_EXPORTER_GONE: /* its segment may be there, when its end was begun */
 		return true;
-	case WIRE_IMPORT_EXPORTER_GONE:
-		return !segment;
 	default:
 		return false;
 	}
@@ -186,6 +185,7 @@ int engine_import_restore(
 	import->rights = record->rights;
 	import->cell = record->cell;
 	import->state = record->state;
+	import->holding = segment;
 	if (record->state == WIRE_IMPORT_CONNECTED)
 		import->segment = segment;
 	if (!import->segment && record->state == WIRE_IMPORT_CONNECTED)
@@ -198,8 +198,8 @@ int engine_import_restore(
 	import->generation = record->generation;
 	client->generations[import->index] =
 		MAX(client->generations[import->index], record->generation);
-	if (import->segment)
-		engine_segment_count_cells(import->segment, import->cell + 1);
+	if (import->holding)
+		engine_segment_count_cells(import->holding, import->cell + 1);
 	engine->ops->import_state(engine->userdata, import);
 	*ret_import = import;
 	return 0;

@@ -81,17 +81,28 @@ int engine_segment_attach(EngineSegment *segment, uint32_t index)
 	return 0;
 }
 
+static void release_cells(EngineSegment *segment)
+{
+	EngineImport *i;
+	uint32_t cell;
+
+	idtable_remove(&segment->cells, 0);
+	idtable_for_each (&segment->cells, cell, i)
+		i->holding = NULL;
+	idtable_deinit(&segment->cells);
+}
+
 /* Out of every table; its imports have been revoked. */
 static void segment_free(EngineSegment *segment)
 {
 	EngineClient *owner = segment->owner;
 	Engine *engine = owner->engine;
 
+	release_cells(segment);
 	engine->ops->segment_free(engine->userdata, segment);
 	segment_uncharge(segment);
 	tree_remove(&engine->segments, &segment->node);
 	idtable_remove(&owner->segments, segment->index);
-	idtable_deinit(&segment->cells);
 	free(segment);
 }
 
@@ -216,7 +227,7 @@ int engine_segment_republish(
 	return 0;
 }
 
-static bool memory_is_shared(const EngineSegment *segment)
+bool engine_segment_shared(const EngineSegment *segment)
 {
 	EngineImport *i;
 
@@ -242,12 +253,11 @@ static void segment_withdraw(EngineSegment *segment, enum wire_import_state stat
 	list_for_each_safe (i, tmp, &segment->imports, link)
 		engine_import_revoke(i, state);
 	segment->handed_out = false;
-	engine_segment_count_cells(segment, 1);
 }
 
 int engine_segment_unpublish(EngineSegment *segment, bool *ret_move)
 {
-	bool move = memory_is_shared(segment);
+	bool move = engine_segment_shared(segment);
 
 	if (segment->state != WIRE_SEGMENT_PUBLISHED)
 		return STATUS_NOT_PUBLISHED;

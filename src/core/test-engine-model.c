@@ -52,7 +52,7 @@ struct m_segment {
 
 struct m_import {
 	bool alive;
-	int client, segment; /* segment -1: not connected */
+	int client, segment, holding; /* segment -1: not connected; holding -1: has no cell */
 	uint32_t index, generation, rights, cell, state;
 	EngineImport *real;
 };
@@ -221,7 +221,7 @@ static uint32_t m_cell(struct model *m, int segment)
 		bool used = false;
 
 		EACH(m, import, i)
-		used |= m->import[i].segment == segment && m->import[i].cell == cell;
+		used |= m->import[i].holding == segment && m->import[i].cell == cell;
 		if (!used)
 			return cell;
 	}
@@ -260,6 +260,15 @@ static void m_revoke(struct model *m, int segment, uint32_t state)
 	m->segment[segment].published = m->segment[segment].handed_out = false;
 	m->segment[segment].listed = false;
 	m->segment[segment].id = 0;
+}
+
+static void m_end(struct model *m, int segment, uint32_t state)
+{
+	m_revoke(m, segment, state);
+	EACH(m, import, i)
+	if (m->import[i].holding == segment)
+		m->import[i].holding = -1;
+	m->segment[segment].alive = false;
 }
 
 /* Steps: random arguments, the model's forecast, the engine's answer */
@@ -307,10 +316,8 @@ static void step_client_free(struct model *m)
 	if (m->import[i].client == c)
 		m->import[i].alive = false, m->import[i].segment = -1;
 	EACH(m, segment, s)
-	if (m->segment[s].owner == c) {
-		m_revoke(m, s, WIRE_IMPORT_EXPORTER_GONE);
-		m->segment[s].alive = false;
-	}
+	if (m->segment[s].owner == c)
+		m_end(m, s, WIRE_IMPORT_EXPORTER_GONE);
 	m->client[c].alive = false;
 }
 
@@ -470,8 +477,7 @@ static void step_destroy(struct model *m)
 	if (s < 0)
 		return;
 	engine_segment_destroy(m->segment[s].real);
-	m_revoke(m, s, WIRE_IMPORT_REVOKED);
-	m->segment[s].alive = false;
+	m_end(m, s, WIRE_IMPORT_REVOKED);
 }
 
 static int m_connect_result(
@@ -515,6 +521,7 @@ static void step_connect(struct model *m)
 	i = &m->import[slot];
 	*i = (struct m_import){.client = c,
 		.segment = target,
+		.holding = target,
 		.index = m_import_index(m, c),
 		.rights = rights,
 		.cell = m_cell(m, target),
@@ -549,7 +556,7 @@ static void check_shown(struct model *m)
 
 		*n = 1;
 		EACH(m, import, i)
-		if (m->import[i].segment == s)
+		if (m->import[i].holding == s)
 			*n = MAX(*n, m->import[i].cell + 1);
 	}
 	EACH(m, import, i)
@@ -582,7 +589,8 @@ static void check_objects(struct model *m)
 		SAME(m, j->real->index, j->index);
 		SAME(m, j->real->rights, j->rights);
 		SAME(m, j->real->segment != NULL, j->segment >= 0);
-		if (j->segment >= 0)
+		SAME(m, j->real->holding != NULL, j->holding >= 0);
+		if (j->holding >= 0)
 			SAME(m, j->real->cell, j->cell);
 	}
 }

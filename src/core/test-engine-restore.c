@@ -116,6 +116,32 @@ static void an_import_of_a_lost_segment_is_restored_as_gone(void **state)
 	world_end(&t.w, t.client);
 }
 
+static void an_import_that_lost_its_segment_takes_its_cell_back(void **state)
+{
+	const uint32_t states[] = {WIRE_IMPORT_REVOKED, WIRE_IMPORT_EXPORTER_GONE};
+	struct engine_import_record record = import_record;
+	struct restored t;
+	EngineImport *i;
+
+	restored_init(&t);
+	for (uint32_t n = 0; n < ELEMENTS(states); n++) {
+		record.index = n;
+		record.state = states[n];
+		record.cell = 0;
+		assert_int_equal(engine_import_restore(t.w.engine, &record, &i), -EBADMSG);
+		record.cell = 4;
+		assert_int_equal(engine_import_restore(t.w.engine, &record, &i), -EBADMSG);
+		record.cell = 7 + n;
+		assert_int_equal(engine_import_restore(t.w.engine, &record, &i), 0);
+		assert_int_equal(i->state, states[n]);
+		assert_null(i->segment);
+		assert_ptr_equal(i->holding, t.segment);
+		assert_int_equal(t.segment->n_cells, 8 + n);
+		engine_check(t.w.engine);
+	}
+	world_end(&t.w, t.client);
+}
+
 static void quotas_are_counted_but_do_not_stop_a_restore(void **state)
 {
 	const struct engine_limits none = {.max_segment_bytes = PAGE};
@@ -252,8 +278,8 @@ static void contradictory_imports_are_refused(void **state)
 		IMPORT_BUT(index, 65536), IMPORT_BUT(index, UINT32_MAX), IMPORT_BUT(generation, 0),
 		IMPORT_BUT(rights, 1), IMPORT_BUT(rights, 8), IMPORT_BUT(cell, 0),
 		IMPORT_BUT(cell, 4), IMPORT_BUT(cell, 65536), IMPORT_BUT(cell, UINT32_MAX),
-		IMPORT_BUT(state, WIRE_IMPORT_FREE), IMPORT_BUT(state, WIRE_IMPORT_EXPORTER_GONE),
-		IMPORT_BUT(state, 4), IMPORT_BUT(instance, 6), /* which is not published */
+		IMPORT_BUT(state, WIRE_IMPORT_FREE), IMPORT_BUT(state, 4),
+		IMPORT_BUT(instance, 6), /* which is not published */
 	};
 	struct engine_import_record fine = fine_import();
 	struct engine_segment_record bound = fine_segment();
@@ -372,6 +398,7 @@ int main(void)
 		cmocka_unit_test(an_object_is_restored_as_it_was_saved),
 		cmocka_unit_test(what_is_made_after_a_restore_is_new),
 		cmocka_unit_test(an_import_of_a_lost_segment_is_restored_as_gone),
+		cmocka_unit_test(an_import_that_lost_its_segment_takes_its_cell_back),
 		cmocka_unit_test(quotas_are_counted_but_do_not_stop_a_restore),
 		cmocka_unit_test(contradictory_clients_are_refused),
 		cmocka_unit_test(contradictory_segments_are_refused),

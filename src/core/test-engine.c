@@ -265,7 +265,6 @@ static void unpublish_frees_the_id_and_revokes_imports_that_stay(void **state)
 	assert_int_equal(i->instance, s->instance);
 	assert_ptr_equal(engine_import_get(b, i->index), i);
 	assert_int_equal(s->state, WIRE_SEGMENT_BOUND);
-	assert_int_equal(s->n_cells, 1);
 	assert_int_equal(engine_segment_unpublish(s, &move), STATUS_NOT_PUBLISHED);
 	t = published_of(b, 0666, ID);
 	assert_int_equal(publish(s, ID), STATUS_ID_IN_USE);
@@ -520,6 +519,32 @@ static void each_import_has_the_lowest_free_cell(void **state)
 	world_end(&w, a);
 }
 
+static void a_revoked_import_keeps_its_cell_as_long_as_both_live(void **state)
+{
+	struct world w;
+	world_init(&w, NULL);
+	EngineClient *a = client_of(&w, 1000, 100), *b = client_of(&w, 1000, 100);
+	EngineSegment *s = published_of(a, 0600, ID);
+	EngineImport *old = connected(b, ID, RW), *other = connected(b, ID, RW), *new;
+	bool move;
+
+	assert_int_equal(engine_segment_unpublish(s, &move), 0);
+	assert_ptr_equal(old->holding, s);
+	assert_int_equal(s->n_cells, 3);
+	assert_int_equal(publish(s, ID), 0);
+	new = connected(b, ID, RW);
+	assert_int_equal(new->cell, 3);
+	engine_import_disconnect(other);
+	assert_int_equal(connected(b, ID, RW)->cell, 2);
+	engine_check(w.engine);
+	engine_segment_destroy(s);
+	assert_null(old->holding);
+	assert_null(new->holding);
+	engine_check(w.engine);
+	engine_import_disconnect(old);
+	world_end(&w, a, b);
+}
+
 static void bound_segments_are_seen_by_their_owner_and_root(void **state)
 {
 	struct world w;
@@ -575,6 +600,7 @@ int main(void)
 		cmocka_unit_test(a_new_identity_is_judged_but_not_charged),
 		cmocka_unit_test(an_index_comes_again_with_another_generation),
 		cmocka_unit_test(each_import_has_the_lowest_free_cell),
+		cmocka_unit_test(a_revoked_import_keeps_its_cell_as_long_as_both_live),
 		cmocka_unit_test(bound_segments_are_seen_by_their_owner_and_root),
 		cmocka_unit_test(segments_are_listed_by_instance),
 	};
