@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
+#include "client/pollfd.h"
 #include "memory/adopt.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
@@ -20,6 +21,7 @@ static struct {
 static void release(struct cw_export *export)
 {
 	export->fd = budget_close(export->fd);
+	cw_pollfd_close(&export->cells);
 	cw_cells_unmap(&export->cells);
 	cw_link_put(export->link);
 	pthread_mutex_destroy(&export->lock);
@@ -260,6 +262,7 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 		return -ENOMEM;
 	export->refs = 1;
 	export->fd = -1;
+	export->cells.pipe = CW_NO_PIPE;
 	export->address = address;
 	export->size = size;
 	export->flags = flags;
@@ -303,14 +306,31 @@ static void destroy_locked(struct cw_export *export)
 	cw_cells_look(&export->cells);
 }
 
+/* Nobody else can use or destroy it from here on. */
+static int begin_destroy(struct cw_export *export)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&export->lock);
+	if (export->closed)
+		r = STATUS_BAD_HANDLE;
+	else if (export->cells.pollfd_refs)
+		r = STATUS_IN_USE;
+	else
+		atomic_store(&export->closed, true);
+	pthread_mutex_unlock(&export->lock);
+	return r;
+}
+
 int cw_export_destroy(cw_handle handle)
 {
 	_cleanup_(cw_export_put_p) struct cw_export *export = cw_export_ref(handle);
+	int r = export ? begin_destroy(export) : STATUS_BAD_HANDLE;
 
-	if (!export || !cw_handle_retire(handle))
-		return STATUS_BAD_HANDLE;
+	if (r)
+		return r;
+	cw_handle_retire(handle);
 	pthread_mutex_lock(&export->lock);
-	atomic_store(&export->closed, true);
 	if (!export->forked)
 		destroy_locked(export);
 	pthread_mutex_unlock(&export->lock);

@@ -45,7 +45,7 @@ struct cw_export {
  */
 CW_EXPORT int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode,
 	uint32_t flags, cw_handle *ret_handle);
-/* The memory is private again. STATUS_BAD_HANDLE. In a forked child only the handle ends. */
+/* The memory is private again. STATUS_BAD_HANDLE; STATUS_IN_USE: its pollfd. In a forked child only the handle ends. */
 CW_EXPORT int cw_export_destroy(cw_handle handle);
 /* *id 0: the daemon chooses. Statuses as the daemon says; STATUS_FORKED. */
 CW_EXPORT int cw_export_publish(

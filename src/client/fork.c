@@ -7,16 +7,19 @@
 #include "client/handle.h"
 #include "client/import.h"
 #include "client/link.h"
+#include "client/pollfd.h"
 
 static void prepare(void)
 {
 	cw_link_fork_prepare();
 	cw_export_fork_prepare();
 	cw_handle_fork_prepare();
+	cw_pollfd_fork_prepare();
 }
 
 static void parent(void)
 {
+	cw_pollfd_fork_parent();
 	cw_handle_fork_parent();
 	cw_export_fork_parent();
 	cw_link_fork_parent();
@@ -24,6 +27,7 @@ static void parent(void)
 
 static void child(void)
 {
+	cw_pollfd_fork_child();
 	cw_handle_fork_child();
 	cw_export_fork_child();
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);

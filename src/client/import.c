@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
+#include "client/pollfd.h"
 
 #define NO_SLOT UINT32_MAX
 
@@ -23,6 +24,7 @@ static void release_memory(struct cw_import *import)
 	import->base = NULL;
 	import->whole = NULL;
 	import->fd = budget_close(import->fd);
+	cw_pollfd_close(&import->cells);
 	cw_cells_unmap(&import->cells);
 }
 
@@ -198,6 +200,7 @@ static struct cw_import *import_new(void)
 		return NULL;
 	import->refs = 1;
 	import->fd = -1;
+	import->cells.pipe = CW_NO_PIPE;
 	import->whole_slot = import->map_slot = NO_SLOT;
 	pthread_mutex_init(&import->lock, NULL);
 	return import;
@@ -237,22 +240,33 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	return 0;
 }
 
+/* Nobody else can map it, ask for its pollfd or disconnect it from here on. */
+static int begin_disconnect(struct cw_import *import)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&import->lock);
+	if (!import->handle)
+		r = STATUS_BAD_HANDLE;
+	else if (import->map)
+		r = STATUS_IN_USE;
+	else if (import->cells.pollfd_refs)
+		r = STATUS_WRONG_STATE;
+	else
+		import->handle = 0;
+	pthread_mutex_unlock(&import->lock);
+	return r;
+}
+
 int cw_import_disconnect(cw_handle handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
-	bool mapped;
+	int r = import ? begin_disconnect(import) : STATUS_BAD_HANDLE;
 
-	if (!import)
-		return STATUS_BAD_HANDLE;
+	if (r)
+		return r;
+	cw_handle_retire(handle);
 	pthread_mutex_lock(&import->lock);
-	mapped = import->map;
-	pthread_mutex_unlock(&import->lock);
-	if (mapped)
-		return STATUS_IN_USE;
-	if (!cw_handle_retire(handle))
-		return STATUS_BAD_HANDLE;
-	pthread_mutex_lock(&import->lock);
-	import->handle = 0;
 	cw_cells_look(&import->cells);
 	if (!import->forked)
 		request_disconnect(import);
@@ -282,6 +296,11 @@ static int reconnect(struct cw_import *import)
 			request_disconnect(import);
 			r = STATUS_NOT_FOUND;
 		}
+	}
+	if (!r) {
+		r = cw_pollfd_renew(import);
+		if (r)
+			request_disconnect(import);
 	}
 	import->instance = instance;
 	if (r) {

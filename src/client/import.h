@@ -62,7 +62,8 @@ struct cw_import {
 CW_EXPORT int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
 	uint32_t rights, cw_handle *ret_handle);
 
-/* STATUS_BAD_HANDLE; STATUS_IN_USE: mapped by cw_import_map(). Calls in other threads end first;
+/* STATUS_BAD_HANDLE; STATUS_IN_USE: mapped by cw_import_map(); STATUS_WRONG_STATE: its pollfd is in
+ * use. Calls in other threads end first;
  * a thread that sleeps in cw_signal_wait() gets STATUS_BAD_HANDLE. */
 CW_EXPORT int cw_import_disconnect(cw_handle handle);
 

@@ -17,6 +17,8 @@
 #include "memory/uffd.h"
 #include "wire/status.h"
 
+#define MEET_ATTEMPTS 5
+
 /* The current link of the process; the lock also makes sure that only one thread opens one. */
 static struct {
 	pthread_mutex_t lock;
@@ -158,7 +160,7 @@ static int hello(int sock, const struct wire_hello_reply *resume, struct cw_repl
 	}
 	n = wire_encode(&m, packet, sizeof(packet));
 	if (n < 0 || fd_send(sock, packet, (size_t)n, NULL, 0, 0) < 0)
-		return STATUS_NO_DAEMON;
+		return STATUS_NODE_LOST;
 	r = receive(sock, ret_reply);
 	if (r)
 		return r;
@@ -192,6 +194,25 @@ static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_so
 	return r < 0 ? STATUS_NO_DAEMON : 0;
 }
 
+/* Connects and introduces us. A daemon that dies before it has heard of us takes the connection with
+ * it; its successor gets another one. */
+static int meet(struct cw_link *link, const struct locate_place *place, struct cw_reply *reply)
+{
+	int r = STATUS_NODE_LOST;
+
+	for (int i = 0; i < MEET_ATTEMPTS && r == STATUS_NODE_LOST; i++) {
+		bool spawned;
+
+		link->sock = fd_close(link->sock);
+		r = dial(place, &spawned, &link->sock);
+		if (r)
+			return r;
+		link->node.spawned |= spawned;
+		r = hello(link->sock, NULL, reply);
+	}
+	return r == STATUS_NODE_LOST ? STATUS_NO_DAEMON : r;
+}
+
 static int link_open(struct cw_link **ret_link)
 {
 	_cleanup_(cw_link_put_p) struct cw_link *link = link_new();
@@ -206,15 +227,12 @@ static int link_open(struct cw_link **ret_link)
 		return r;
 	if (locate(&place) < 0)
 		return STATUS_NO_DAEMON;
+	memcpy(link->node.socket, place.socket, sizeof(link->node.socket));
 	link->uid = geteuid();
 	link->gid = getegid();
-	r = dial(&place, &link->node.spawned, &link->sock);
+	r = meet(link, &place, reply);
 	if (r)
 		return r;
-	memcpy(link->node.socket, place.socket, sizeof(link->node.socket));
-	r = hello(link->sock, NULL, reply);
-	if (r)
-		return r == STATUS_NODE_LOST ? STATUS_NO_DAEMON : r;
 	r = take_pages(link, reply);
 	fd_close_many(reply->fds, reply->n_fds);
 	if (r)

@@ -17,7 +17,11 @@
 struct cw_cells {
 	struct wire_cell *cells; /* NULL: not mapped yet; all WIRE_CELLS_MAX of them */
 	uint32_t own;		 /* index of the cell to wait on */
+	uint32_t pollfd_refs;	 /* under the owner's lock, as all of this */
+	_Atomic int pipe;	 /* readable while a signal is pending; CW_NO_PIPE */
 };
+
+#define CW_NO_PIPE -1
 
 /* Maps the cells of a segment or import; under the owner's lock. */
 int cw_cells_map(struct cw_cells *cells, struct cw_link *link, uint32_t side, uint32_t index);

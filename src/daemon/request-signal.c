@@ -7,7 +7,8 @@
 
 /* Cells and pipes. */
 
-/* The segment of the asker's export or import, and the cell that is its own. */
+/* The segment of the asker's export or import, and the cell that is its own. A revoked import still
+ * has its cell: signals from before may be in it. */
 static int find_side(ManagerClient *c, uint32_t side, uint32_t index, EngineSegment **ret_segment,
 	uint32_t *ret_cell)
 {
@@ -27,9 +28,9 @@ static int find_side(ManagerClient *c, uint32_t side, uint32_t index, EngineSegm
 	import = engine_import_get(c->engine, index);
 	if (!import)
 		return STATUS_BAD_HANDLE;
-	if (!import->segment)
+	if (!import->holding)
 		return STATUS_REVOKED;
-	*ret_segment = import->segment;
+	*ret_segment = import->holding;
 	*ret_cell = import->cell;
 	return 0;
 }
@@ -79,6 +80,16 @@ int request_pipe(ManagerClient *c, struct request *q, struct reply *a)
 	return 0;
 }
 
+/* Its owner emptied the pipe just when the byte came that tells of the end. */
+static int refill_revoked(EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+
+	if (i->pipe >= 0)
+		cell_pipe_fill(i->pipe);
+	return 0;
+}
+
 int request_poke(ManagerClient *c, struct request *q, struct reply *a)
 {
 	const struct wire_poke *p = &q->message.poke;
@@ -87,6 +98,8 @@ int request_poke(ManagerClient *c, struct request *q, struct reply *a)
 	int r, pipe;
 
 	r = find_side(c, p->side, p->index, &segment, &own);
+	if (r == STATUS_REVOKED)
+		return refill_revoked(engine_import_get(c->engine, p->index));
 	if (r)
 		return r;
 	pipe = manager_segment_pipe(segment, p->cell);

@@ -73,7 +73,9 @@ RSM_API int rsm_memseg_export_create(rsmapi_controller_handle_t controller,
 
 RSM_API int rsm_memseg_export_destroy(rsm_memseg_export_handle_t memseg)
 {
-	return rsm_code(cw_export_destroy((cw_handle)memseg), ABOUT_EXPORT);
+	int r = cw_export_destroy((cw_handle)memseg);
+
+	return r == STATUS_IN_USE ? RSMERR_POLLFD_IN_USE : rsm_code(r, ABOUT_EXPORT);
 }
 
 /*

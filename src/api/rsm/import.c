@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "client/import.h"
 #include "wire/message.h"
+#include "wire/status.h"
 
 DEFINE_CLEANUP(struct cw_import *, cw_import_put);
 
@@ -40,7 +41,9 @@ RSM_API int rsm_memseg_import_connect(rsmapi_controller_handle_t controller, rsm
 
 RSM_API int rsm_memseg_import_disconnect(rsm_memseg_import_handle_t im_memseg)
 {
-	return rsm_code(cw_import_disconnect((cw_handle)im_memseg), ABOUT_IMPORT);
+	int r = cw_import_disconnect((cw_handle)im_memseg);
+
+	return r == STATUS_WRONG_STATE ? RSMERR_POLLFD_IN_USE : rsm_code(r, ABOUT_IMPORT);
 }
 
 static int protection(rsm_permission_t perm)
