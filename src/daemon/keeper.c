@@ -300,24 +300,29 @@ static int daemon_start(Keeper *k)
 	return 0;
 }
 
-static void say_death(const Keeper *k)
+/* Returns true if somebody killed it (SIGKILL), which says nothing against the daemon itself. */
+static bool say_death(const Keeper *k)
 {
 	int status;
 
-	if (k->pid <= 0 || waitpid(k->pid, &status, 0) != k->pid)
+	if (k->pid <= 0 || waitpid(k->pid, &status, 0) != k->pid) {
 		log_warning("the daemon died");
-	else if (WIFSIGNALED(status))
-		log_warning("the daemon (pid %d) was killed by signal %d", k->pid, WTERMSIG(status));
-	else
+		return false;
+	}
+	if (!WIFSIGNALED(status)) {
 		log_warning("the daemon (pid %d) ended with status %d", k->pid, WEXITSTATUS(status));
+		return false;
+	}
+	log_warning("the daemon (pid %d) was killed by signal %d", k->pid, WTERMSIG(status));
+	return WTERMSIG(status) == SIGKILL;
 }
 
 /* Decides what follows a death that was not announced: at once, later, or never again. */
-static bool daemon_restart(Keeper *k)
+static bool daemon_restart(Keeper *k, bool killed)
 {
 	uint64_t now = clock_now();
 
-	k->deaths = now - k->started < QUICK_DEATH ? k->deaths + 1 : 0;
+	k->deaths = now - k->started < QUICK_DEATH && !killed ? k->deaths + 1 : 0;
 	if (k->deaths >= QUICK_DEATHS_MAX) {
 		log_error("the daemon died %u times in a row, each within a second of its start; "
 			  "this node ends. Please report this with the lines above",
@@ -333,6 +338,8 @@ static bool daemon_restart(Keeper *k)
 /* Returns false if the node ends. What the dead daemon said last is still in the socket. */
 static bool daemon_died(Keeper *k)
 {
+	bool killed;
+
 	while (k->link >= 0 && receive_packet(k))
 		;
 	k->link = fd_close(k->link);
@@ -343,10 +350,10 @@ static bool daemon_died(Keeper *k)
 			waitpid(k->pid, NULL, 0);
 		return false;
 	}
-	say_death(k);
+	killed = say_death(k);
 	k->pid = 0;
 	k->status = EXIT_FAILURE;
-	return daemon_restart(k);
+	return daemon_restart(k, killed);
 }
 
 static void daemon_stop(Keeper *k, int sig)

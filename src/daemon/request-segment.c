@@ -113,14 +113,15 @@ int request_segment_create(ManagerClient *c, struct request *q, struct reply *a)
 	return 0;
 }
 
-/* n records from the tail, which must hold nothing else. */
+/* n records from the tail, which must hold nothing else. A list that is too long is left for the
+ * engine to refuse, by its length, after it has looked at the segment's state. */
 static int read_access(
 	const struct wire_message *m, uint32_t n, struct wire_access access[ENGINE_ACCESS_MAX])
 {
 	const uint8_t *at = m->tail, *end = at + m->tail_size;
 
 	if (n > ENGINE_ACCESS_MAX)
-		return STATUS_BAD_ACCESS_LIST;
+		return 0;
 	for (uint32_t i = 0; i < n; i++) {
 		at = wire_get_access(at, end, &access[i]);
 		if (!at)
@@ -170,35 +171,14 @@ int request_segment_republish(ManagerClient *c, struct request *q, struct reply 
 	return 0;
 }
 
-/* The old memory stays with those who have it. The keeper has the fresh memory before the record says
- * "moved", never the other way round. */
-static void segment_move(ManagerClient *c, EngineSegment *segment, int *fresh)
-{
-	ManagerSegment *s = manager_segment(segment);
-
-	keeper_link_store(c->manager->link, KEEP_MEMORY, segment->instance, *fresh);
-	fd_close(s->memory);
-	s->memory = take_fd(fresh);
-}
-
 static int segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
 {
-	_cleanup_close_ int fresh = -1;
-	bool moved;
-	int r = 0;
-
-	/* Made before, because there is no way back after. */
-	if (segment->n_imports > 0 || segment->handed_out)
-		r = memfd_new("causeway", segment->size, &fresh);
-	if (r == 0)
-		r = engine_segment_unpublish(segment, &moved);
-	if (r)
-		return r;
-	if (moved)
-		segment_move(c, segment, &fresh);
-	manager_segment(segment)->moved = moved;
-	segment_changed(c, segment, serial);
-	return 0;
+	if (segment->state != WIRE_SEGMENT_PUBLISHED)
+		return STATUS_NOT_PUBLISHED;
+	/* Once imports are revoked it cannot be told any more. */
+	manager_segment(segment)->moved = engine_segment_shared(segment);
+	manager_segment_save(c->manager, segment);
+	return manager_segment_unpublish(c, segment, serial);
 }
 
 int request_segment_unpublish(ManagerClient *c, struct request *q, struct reply *a)
