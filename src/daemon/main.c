@@ -115,7 +115,7 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 int main(int argc, char **argv)
 {
 	struct command_line c = {
-		.node = {.program = argv[0], .ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1};
+		.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1};
 	_cleanup_(config_free_p) struct config *config = NULL;
 	char error[CONFIG_ERROR_MAX];
 

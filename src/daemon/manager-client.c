@@ -188,7 +188,7 @@ static void kick_exporters(ManagerClient *c)
 	uint32_t i;
 
 	idtable_for_each (&c->engine->imports, i, import) {
-		ManagerSegment *s = import->segment ? manager_segment(import->segment) : NULL;
+		ManagerSegment *s = import->holding ? manager_segment(import->holding) : NULL;
 
 		if (s && s->cells.map)
 			cells_kick(&s->cells, 0, s->pipe);

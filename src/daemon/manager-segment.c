@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "memory/memfd.h"
 
 int manager_segment_new(
 	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment)
@@ -120,6 +121,38 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 	return 0;
 }
 
+/* The old memory stays with those who have it. The keeper has the fresh memory before the record says
+ * that the segment is not published, never the other way round. */
+static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
+{
+	ManagerSegment *s = manager_segment(segment);
+
+	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, *fresh);
+	fd_close(s->memory);
+	s->memory = take_fd(fresh);
+}
+
+int manager_segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
+{
+	ManagerSegment *s = manager_segment(segment);
+	_cleanup_close_ int fresh = -1;
+	bool shared;
+	int r;
+
+	/* Made before, because there is no way back after. */
+	r = s->moved ? memfd_new("causeway", segment->size, &fresh) : 0;
+	if (r < 0)
+		return r;
+	manager_client_announce(c, WIRE_SEGMENT_UNPUBLISH, segment->index, segment->instance);
+	r = engine_segment_unpublish(segment, &shared);
+	if (r)
+		return r;
+	if (s->moved)
+		segment_move(c->manager, segment, &fresh);
+	s->serial = serial;
+	return manager_segment_save(c->manager, segment);
+}
+
 static void show_word(EngineImport *import)
 {
 	ManagerClient *client = import->client->userdata;
@@ -132,7 +165,7 @@ static void show_word(EngineImport *import)
 void manager_import_show(EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
-	ManagerSegment *s = import->segment ? manager_segment(import->segment) : NULL;
+	ManagerSegment *s = import->holding ? manager_segment(import->holding) : NULL;
 
 	show_word(import);
 	if (import->state == WIRE_IMPORT_CONNECTED)

@@ -17,7 +17,7 @@ typedef struct ManagerSegment {
 	struct cells cells; /* made when first needed */
 	uint64_t serial;    /* record_segment */
 	uint32_t slot;
-	bool moved;
+	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
 } ManagerSegment;
 
 typedef struct ManagerImport {
@@ -44,6 +44,11 @@ static inline ManagerImport *manager_import(const EngineImport *import)
 /* Into the journal; the first time may fail. */
 int manager_segment_save(Manager *m, EngineSegment *segment);
 int manager_import_save(Manager *m, EngineImport *import);
+
+/* Unpublishes for this request; s->moved says whether to fresh memory, and is in the record. What was
+ * announced is finished by a successor: nobody may connect to the fresh memory in between. Nothing
+ * fails once it is announced. */
+int manager_segment_unpublish(ManagerClient *client, EngineSegment *segment, uint64_t serial);
 
 /* Makes the cells if there are none, with room for all in use. */
 int manager_segment_need_cells(Manager *m, EngineSegment *segment);

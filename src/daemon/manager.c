@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <systemd/sd-daemon.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -172,6 +173,9 @@ static int on_keeper_lost(sd_event_source *source, int fd, uint32_t revents, voi
 	Manager *m = userdata;
 	int r = -EAGAIN;
 
+	/* First of all, for systemd takes the end of the main process for the end of the service. The
+	 * next keeper will say this of itself. */
+	sd_notifyf(0, "MAINPID=%d", getpid());
 	m->keeper_lost = sd_event_source_disable_unref(m->keeper_lost);
 	m->link = fd_close(m->link);
 	m->keeper_pid = 0;

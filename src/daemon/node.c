@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/fd.h"
 #include "daemon/journal.h"
@@ -16,6 +18,10 @@
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
+/* As ps shows them. */
+#define DAEMON_NAME "causewayd"
+#define KEEPER_NAME "causeway-keep"
+
 #define DESCRIPTORS_MAX (1u << 20)
 
 DEFINE_CLEANUP(Keeper *, keeper_free);
@@ -24,10 +30,11 @@ struct arguments {
 	const char *v[8];
 };
 
-/* What every role is started with; its own number is appended. */
-static struct arguments arguments_of(const struct node_options *o, const char *socket)
+/* What the process of this name is started with; its role's number is appended. */
+static struct arguments arguments_of(
+	const char *name, const struct node_options *o, const char *socket)
 {
-	struct arguments a = {{o->program, "--socket", socket}};
+	struct arguments a = {{name, "--socket", socket}};
 	unsigned int n = 3;
 
 	if (o->config_dir) {
@@ -37,6 +44,13 @@ static struct arguments arguments_of(const struct node_options *o, const char *s
 	if (o->embedded)
 		a.v[n++] = "--embedded";
 	return a;
+}
+
+/* Executed through a link the process would go by the link's name. */
+static void role_begin(const char *name)
+{
+	prctl(PR_SET_NAME, name);
+	umask(0077);
 }
 
 static void on_ready(void *userdata)
@@ -84,12 +98,12 @@ int node_run_first(const struct node_options *o)
 	char path[LISTEN_PATH_MAX];
 	_cleanup_(keeper_free_p) Keeper *keeper = NULL;
 	const char *socket = o->socket ? o->socket : path;
-	struct arguments arguments = arguments_of(o, socket);
+	struct arguments arguments = arguments_of(DAEMON_NAME, o, socket);
 	int ready_fd = o->ready_fd, status;
 	struct keeper_options options = {
 		.argv = arguments.v, .ready = on_ready, .userdata = &ready_fd};
 
-	umask(0077);
+	role_begin(KEEPER_NAME);
 	fd_raise_limit(DESCRIPTORS_MAX);
 	if (!o->socket && listen_default_path(path) < 0)
 		return EXIT_FAILURE;
@@ -102,11 +116,11 @@ int node_run_first(const struct node_options *o)
 
 int node_run_daemon(const struct node_options *o, int link)
 {
-	struct arguments arguments = arguments_of(o, o->socket);
+	struct arguments arguments = arguments_of(KEEPER_NAME, o, o->socket);
 	struct manager_options options = {
 		.config = o->config, .argv = arguments.v, .embedded = o->embedded};
 
-	umask(0077);
+	role_begin(DAEMON_NAME);
 	return manager_run(&options, link);
 }
 
@@ -119,13 +133,14 @@ static void on_store(uint32_t kind, int fd)
 int node_run_keeper(const struct node_options *o, int link)
 {
 	_cleanup_(keeper_free_p) Keeper *keeper = NULL;
-	struct arguments arguments = arguments_of(o, o->socket);
+	struct arguments arguments = arguments_of(DAEMON_NAME, o, o->socket);
 	struct keeper_options options = {.argv = arguments.v, .stored = on_store};
 	int status;
 
-	umask(0077);
+	role_begin(KEEPER_NAME);
 	if (keeper_new(&options, &keeper) < 0)
 		return EXIT_FAILURE;
+	sd_notifyf(0, "MAINPID=%d", getpid());
 	keeper_adopt(keeper, link);
 	status = keeper_run(keeper);
 	listen_remove(o->socket);

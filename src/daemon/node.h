@@ -11,7 +11,6 @@
 #include "config/config.h"
 
 struct node_options {
-	const char *program;	/* argv[0] */
 	const char *socket;	/* NULL: the default */
 	const char *config_dir; /* NULL: the default */
 	const struct config *config;

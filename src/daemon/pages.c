@@ -150,12 +150,28 @@ int status_page_new(uint64_t incarnation, struct status_page *ret_page)
 	return r;
 }
 
+/* Imports get the lowest index that is free, so what was ever used is before the first hole. */
+static int find_used(struct status_page *p)
+{
+	const off_t begin = offsetof(struct wire_status_page, imports);
+	off_t end = lseek(p->fd, 0, SEEK_HOLE);
+
+	if (end < 0)
+		return negative_errno();
+	if (end > begin)
+		p->n_imports = MIN((uint32_t)((end - begin) / (off_t)sizeof(p->map->imports[0])),
+			WIRE_CLIENT_IMPORTS);
+	return 0;
+}
+
 int status_page_open(int fd, struct status_page *ret_page)
 {
 	struct status_page p = {.fd = fd};
 	int r;
 
 	r = memfd_check(fd, sizeof(*p.map));
+	if (r == 0)
+		r = find_used(&p);
 	if (r == 0)
 		r = map_shared(fd, sizeof(*p.map), &p.map);
 	if (r == 0)
@@ -251,8 +267,7 @@ void cells_clear(struct cells *c, uint32_t cell)
 {
 	atomic_store(&c->map[cell].has_pipe, 0);
 	atomic_store(&c->map[cell].sleepers, 0);
-	/* LOOK stays: one who lost this cell may be about to sleep on it. */
-	atomic_fetch_and(&c->map[cell].word, WIRE_CELL_LOOK);
+	atomic_store(&c->map[cell].word, 0);
 }
 
 void cells_look(struct cells *c, uint32_t cell, int pipe)

@@ -33,7 +33,7 @@ struct status_page {
 	}
 
 int status_page_new(uint64_t incarnation, struct status_page *ret_page);
-/* fd becomes the page's on success. */
+/* fd becomes the page's on success. n_imports: at least those that were ever used. */
 int status_page_open(int fd, struct status_page *ret_page);
 void status_page_deinit(struct status_page *page);
 /* Before the daemon writes below these. */

@@ -22,7 +22,7 @@ enum record_kind {
 /* Groups that do not fit are in a record of their own, written first. */
 #define RECORD_CLIENT_GROUPS 40u
 
-/* Something that ends leaves no record; it is announced here before. */
+/* What ends an object, which leaves no record, or takes several steps is announced here before. */
 struct record_ending {
 	uint32_t type;	 /* enum wire_type; 0: nothing */
 	uint32_t index;	 /* of the segment or import */
@@ -50,7 +50,7 @@ struct record_groups {
 struct record_segment {
 	struct engine_segment_record engine;
 	uint64_t serial;
-	uint32_t moved; /* the last unpublish gave it fresh memory */
+	uint32_t moved; /* as in ManagerSegment */
 };
 
 struct record_import {

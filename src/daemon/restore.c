@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/manager.h"
 
+#include <stdatomic.h>
 #include "base/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/manager-segment.h"
@@ -142,14 +143,19 @@ static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *store
 	r = status_page_reserve(&c->status, import->index + 1, 0);
 	if (r < 0)
 		return r;
+	if (import->holding && manager_segment(import->holding)->cells.map) {
+		r = cells_reserve(&manager_segment(import->holding)->cells, import->cell);
+		if (r < 0)
+			return r;
+	}
 	/* The predecessor may have died between the engine's decision and this. */
 	manager_import_save(m, import);
 	manager_import_show(import);
 	return 0;
 }
 
-/* An end that was announced and perhaps not carried out. */
-static void finish_ending(ManagerClient *c)
+/* What was announced and perhaps not carried out, or not to its end. */
+static int finish_ending(ManagerClient *c)
 {
 	const struct record_ending *e = &c->ending;
 	EngineSegment *segment;
@@ -159,12 +165,41 @@ static void finish_ending(ManagerClient *c)
 		segment = engine_segment_get(c->engine, e->index);
 		if (segment && segment->instance == e->number)
 			engine_segment_destroy(segment);
+	} else if (e->type == WIRE_SEGMENT_UNPUBLISH) {
+		segment = engine_segment_get(c->engine, e->index);
+		if (segment && segment->instance == e->number &&
+			segment->state == WIRE_SEGMENT_PUBLISHED &&
+			manager_segment(segment)->serial < c->serial)
+			return manager_segment_unpublish(c, segment, c->serial);
 	} else if (e->type == WIRE_IMPORT_DISCONNECT) {
 		import = engine_import_get(c->engine, e->index);
 		if (import && import->generation == e->number &&
 			manager_import(import)->serial < c->serial)
 			engine_import_disconnect(import);
 	}
+	return 0;
+}
+
+/*
+ * Indices that are free now must not begin with the same generations again; their words tell which
+ * there have been. The predecessor may also have shown an import and died before it wrote the record.
+ */
+static int restore_free_indices(ManagerClient *c)
+{
+	for (uint32_t i = 0; i < c->status.n_imports; i++) {
+		_Atomic uint64_t *at = &c->status.map->imports[i];
+		uint64_t word = atomic_load(at);
+		uint32_t generation = (uint32_t)(word >> 32);
+		int r;
+
+		if (!generation || engine_import_get(c->engine, i))
+			continue;
+		r = engine_generation_restore(c->engine, i, generation);
+		if (r < 0)
+			return r;
+		atomic_store(at, WIRE_IMPORT_WORD(generation, WIRE_IMPORT_FREE));
+	}
+	return 0;
 }
 
 int manager_restore(Manager *m, struct keeper_stored *stored)
@@ -187,7 +222,12 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		if (r < 0)
 			return r;
 	}
-	list_for_each (c, &m->clients, link)
-		finish_ending(c);
+	list_for_each (c, &m->clients, link) {
+		r = finish_ending(c);
+		if (r == 0)
+			r = restore_free_indices(c);
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }

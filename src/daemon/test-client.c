@@ -65,7 +65,7 @@ void node_start_again(struct node *n, const char *program, bool embedded)
 }
 
 /* The configuration is ours; nothing else may be there. */
-static void remove_directory(struct node *n)
+void node_remove(struct node *n)
 {
 	char path[64];
 
@@ -81,7 +81,7 @@ void node_wait_end(struct node *n)
 	assert_int_equal(waitpid(n->keeper, &status, 0), n->keeper);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
-	remove_directory(n);
+	node_remove(n);
 }
 
 void node_stop(struct node *n)

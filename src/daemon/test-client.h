@@ -25,6 +25,8 @@ void node_start(struct node *n, const char *program, const char *config, bool em
 void node_start_again(struct node *n, const char *program, bool embedded);
 /* SIGTERM; the exit status must be 0 and nothing may be left in the directory. */
 void node_stop(struct node *n);
+/* Its directory, once its processes ended. */
+void node_remove(struct node *n);
 /* The node ended by itself with status 0. */
 void node_wait_end(struct node *n);
 

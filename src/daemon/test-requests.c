@@ -159,6 +159,39 @@ static void a_pipe_holds_one_byte_however_often_it_is_poked(void **state)
 	client_close(&b);
 }
 
+static void a_new_import_does_not_get_the_cell_of_a_revoked_one(void **state)
+{
+	struct wire_message cells = {.type = WIRE_CELLS, .cells = {WIRE_SIDE_IMPORT, 0}};
+	struct wire_message unpublish = {.type = WIRE_SEGMENT_UNPUBLISH};
+	uint32_t segment, id, old, new;
+	struct wire_cell *cell;
+	struct client a, b;
+
+	client_new(&a, &node);
+	client_new(&b, &node);
+	id = export_one(&a, &segment);
+	assert_int_equal(client_connect(&b, id, WIRE_WRITE, &old), STATUS_OK);
+	unpublish.segment_unpublish.segment = segment;
+	assert_int_equal(client_call(&a, &unpublish), STATUS_OK);
+	assert_int_equal(client_publish(&a, segment, 0, &id), STATUS_OK);
+	assert_int_equal(atomic_load(&a.status->exports[segment].n_cells), 2);
+	/* who was revoked may still fetch what was posted before */
+	cells.cells.index = old;
+	assert_int_equal(client_call(&b, &cells), STATUS_OK);
+	assert_int_equal(b.reply.cells_reply.cell, 1);
+	cell = mmap(NULL, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, b.fds[0], 0);
+	assert_true(cell != MAP_FAILED);
+	atomic_fetch_add(&cell[1].word, 1);
+	assert_int_equal(client_connect(&b, id, WIRE_WRITE, &new), STATUS_OK);
+	assert_int_equal(b.reply.import_connect_reply.cell, 2);
+	assert_int_equal(atomic_load(&cell[1].word) & WIRE_CELL_COUNT, 1);
+	assert_int_equal(atomic_load(&cell[2].word), 0);
+	assert_int_equal(atomic_load(&a.status->exports[segment].n_cells), 3);
+	munmap(cell, WIRE_CELLS_SIZE);
+	client_close(&a);
+	client_close(&b);
+}
+
 static void a_poster_that_dies_leaves_no_sleeper_behind(void **state)
 {
 	struct wire_message pipe = {.type = WIRE_PIPE, .pipe = {WIRE_SIDE_EXPORT, 0}};
@@ -392,12 +425,26 @@ static void who_breaks_the_protocol_is_cut_off(void **state)
 	ping.serial = 0;
 	client_send(&c, &ping, fds, 1); /* with a descriptor */
 	assert_cut_off(&c);
+}
+
+/* A client that gets RESEND late says again what has been answered meanwhile. */
+static void a_number_not_above_the_last_is_ignored(void **state)
+{
+	struct wire_message ping = {.type = WIRE_PING, .serial = 5};
+	struct client c;
 
 	client_new(&c, &node);
-	ping.serial = 5;
 	client_send(&c, &ping, NULL, 0);
-	client_send(&c, &ping, NULL, 0); /* a number twice */
-	assert_cut_off(&c);
+	client_send(&c, &ping, NULL, 0);
+	ping.serial = 4;
+	client_send(&c, &ping, NULL, 0);
+	ping.serial = 6;
+	client_send(&c, &ping, NULL, 0);
+	assert_true(client_receive(&c));
+	assert_int_equal(c.reply.serial, 5);
+	assert_true(client_receive(&c));
+	assert_int_equal(c.reply.serial, 6);
+	client_close(&c);
 }
 
 static void who_does_not_read_its_answers_is_cut_off(void **state)
@@ -532,12 +579,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_the_right_to_write_the_description_cannot),
 		cmocka_unit_test(the_exporters_death_shows_in_the_status_page_and_the_cell),
 		cmocka_unit_test(a_pipe_holds_one_byte_however_often_it_is_poked),
+		cmocka_unit_test(a_new_import_does_not_get_the_cell_of_a_revoked_one),
 		cmocka_unit_test(a_poster_that_dies_leaves_no_sleeper_behind),
 		cmocka_unit_test(list_and_show_tell_of_segments),
 		cmocka_unit_test(controllers_go_by_their_names_and_aliases),
 		cmocka_unit_test(a_map_is_checked_through_the_clients_userfaultfd),
 		cmocka_unit_test(a_client_comes_back_with_its_token_on_a_new_socket),
 		cmocka_unit_test(who_breaks_the_protocol_is_cut_off),
+		cmocka_unit_test(a_number_not_above_the_last_is_ignored),
 		cmocka_unit_test(who_does_not_read_its_answers_is_cut_off),
 		cmocka_unit_test(silence_is_cut_off_in_time),
 		cmocka_unit_test(silent_connections_do_not_keep_others_out),

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -284,6 +287,123 @@ static void an_old_one_way_request_does_not_end_a_newer_import(void **state)
 	client_close(&c);
 }
 
+static void generations_go_on_where_they_were(void **state)
+{
+	struct wire_message disconnect = {.type = WIRE_IMPORT_DISCONNECT};
+	uint32_t segment, id, import;
+	struct client c;
+
+	client_new(&c, &node);
+	assert_int_equal(client_create(&c, 4096, &segment, NULL), STATUS_OK);
+	assert_int_equal(client_publish(&c, segment, 0, &id), STATUS_OK);
+	for (uint32_t generation = 1; generation <= 4; generation++) {
+		if (generation == 3) {
+			kill_daemon(&c);
+			client_wait_resend(&c);
+		}
+		assert_int_equal(client_connect(&c, id, WIRE_READ, &import), STATUS_OK);
+		assert_int_equal(import, 0);
+		assert_int_equal(client_import_word(&c, import),
+			WIRE_IMPORT_WORD(generation, WIRE_IMPORT_CONNECTED));
+		disconnect.import_disconnect.import = import;
+		disconnect.serial = 0;
+		assert_int_equal(client_call(&c, &disconnect), STATUS_OK);
+	}
+	client_close(&c);
+}
+
+/* /proc/PID/comm of a process, or its first argument. */
+static void process_name(pid_t pid, const char *file, char name[32])
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	n = read(fd, name, 31);
+	assert_true(n > 0);
+	name[n] = 0;
+	name[strcspn(name, "\n")] = 0;
+	close(fd);
+}
+
+static void assert_named(pid_t pid, const char *name)
+{
+	char got[32];
+
+	process_name(pid, "comm", got);
+	assert_string_equal(got, name);
+}
+
+/* The next datagram, as systemd would get it. */
+static void assert_notified(int fd, const char *expected)
+{
+	char got[128];
+	ssize_t n = recv(fd, got, sizeof(got) - 1, 0);
+
+	assert_true(n > 0);
+	got[n] = 0;
+	assert_string_equal(got, expected);
+}
+
+static void systemd_and_ps_know_who_is_who(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = 10};
+	struct wire_node_status_reply s;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char name[64], got[32];
+	struct client c;
+	pid_t first;
+	size_t n;
+
+	n = (size_t)snprintf(name, sizeof(name), "@causeway-test-%d", (int)getpid());
+	memcpy(address.sun_path + 1, name + 1, n - 1);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	assert_int_equal(bind(fd, (struct sockaddr *)&address,
+				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)),
+		0);
+	setenv("NOTIFY_SOCKET", name, 1);
+	node_start(&node, program, "", false);
+	unsetenv("NOTIFY_SOCKET");
+	assert_notified(fd, "READY=1");
+	client_new(&c, &node);
+	s = client_node_status(&c);
+	first = node.keeper;
+	assert_int_equal(s.keeper_pid, first);
+	assert_named(first, "causeway-keep");
+	assert_named((pid_t)s.daemon_pid, "causewayd");
+
+	kill(first, SIGKILL);
+	waitpid(first, NULL, 0);
+	snprintf(name, sizeof(name), "MAINPID=%u", s.daemon_pid);
+	assert_notified(fd, name);
+	s = client_node_status(&c);
+	assert_int_not_equal(s.keeper_pid, first);
+	snprintf(name, sizeof(name), "MAINPID=%u", s.keeper_pid);
+	assert_notified(fd, name);
+	assert_named((pid_t)s.keeper_pid, "causeway-keep");
+	process_name((pid_t)s.keeper_pid, "cmdline", got);
+	assert_string_equal(got, "causeway-keep");
+
+	kill_daemon(&c);
+	client_wait_resend(&c);
+	s = client_node_status(&c);
+	assert_named((pid_t)s.daemon_pid, "causewayd");
+	process_name((pid_t)s.daemon_pid, "cmdline", got);
+	assert_string_equal(got, "causewayd");
+	kill((pid_t)s.keeper_pid, SIGTERM);
+	while (client_receive(&c))
+		;
+	client_close(&c);
+	for (int i = 0; i < 1000 && access(node.socket, F_OK) == 0; i++)
+		usleep(5000);
+	node_remove(&node);
+	close(fd);
+}
+
 static void many_objects_come_back(void **state)
 {
 	enum { MANY = 2000 };
@@ -319,6 +439,8 @@ int main(int argc, char **argv)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			an_old_one_way_request_does_not_end_a_newer_import, setup, teardown),
+		cmocka_unit_test_setup_teardown(generations_go_on_where_they_were, setup, teardown),
+		cmocka_unit_test(systemd_and_ps_know_who_is_who),
 		cmocka_unit_test_setup_teardown(many_objects_come_back, setup, teardown),
 	};
 
