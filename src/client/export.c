@@ -111,7 +111,8 @@ static int move(struct cw_export *export, int fd)
 		r = fstat(fd, &st) < 0 ? negative_errno() : memfd_reserve(fd, 0, export->size);
 	}
 	if (!r)
-		r = memory_move(adopter, export->address, export->size, export->device, export->inode, fd);
+		r = memory_move(adopter, export->address, export->size, export->device, export->inode,
+			export->fd, fd);
 	if (r || fd < 0) {
 		fd_close(fd);
 		return memory_status(r);

@@ -5,10 +5,7 @@
 #include <sys/mman.h>
 #include "base/cleanup.h"
 #include "memory/adopter.h"
-#include "memory/sys.h"
 #include "memory/uffd.h"
-
-#define ADOPT_PATIENCE 8 /* attempts */
 
 DEFINE_CLEANUP(MemoryAdopter *, memory_adopter_free);
 
@@ -44,26 +41,19 @@ void memory_adopter_free(MemoryAdopter *adopter)
 	free(adopter);
 }
 
-/* The memfd has no other user yet: if all else fails a private map of it, a single system call, has
- * every store as well. */
-static void adopt_undo(const MemoryAdopter *adopter, const struct range *range, int memfd)
+static void adopt_undo(struct holder holder, const struct range *range, int memfd)
 {
-	struct holder holder = {.adopter = adopter};
 	uint64_t done = range->start;
 
 	(void)holder_watch(&holder, range);
-	if (range_to_anonymous(&holder, range, PROT_READ | PROT_WRITE, &done) == 0)
-		return;
-	for (int i = 0; i < ADOPT_PATIENCE; i++)
-		if (!sys_failed(sys_mmap(done, range->end - done, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_FIXED, memfd, done - range->start)))
-			return;
+	(void)range_to_private(
+		&holder, range, PROT_READ | PROT_WRITE, memfd, range->start, &done);
 }
 
 int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd)
 {
 	struct range range = {(uintptr_t)address, (uintptr_t)address + size};
-	struct holder holder = {.adopter = adopter};
+	struct holder holder = {.adopter = adopter, .alone = memory_count_threads() == 1};
 	uint64_t done = range.start;
 	int r;
 
@@ -78,7 +68,7 @@ int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd)
 	if (r) {
 		holder_unwatch(&holder, &range);
 		if (done > range.start)
-			adopt_undo(adopter, &(struct range){range.start, done}, memfd);
+			adopt_undo(holder, &(struct range){range.start, done}, memfd);
 	}
 	return r == -EFAULT ? MEMORY_BAD_ADDRESS : r;
 }

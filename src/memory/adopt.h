@@ -52,15 +52,20 @@ int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd);
 
 /*
  * Moves an adopted range to other memory: fd_to >= 0: another memfd (reserved), shared as before
- * (revocation); -1: private anonymous memory (undo at destroy). Only pieces that still map the memfd
- * with this device and inode at the right offset are moved; where the program has unmapped or
- * replaced a piece, that piece is left alone (with fd_to >= 0 its last content is still carried
- * over, so that the segment keeps its bytes). Never fails half way: what cannot be protected any
- * more is copied unprotected in a process with one thread, else moved by mremap; only -ENOMEM is
- * possible, and then nothing has changed.
+ * (revocation); -1: private memory (undo at destroy). Only pieces that still map the memfd with this
+ * device and inode at the right offset are moved; where the program has unmapped or replaced a
+ * piece, that piece is left alone (with fd_to >= 0 its last content is still carried over, so that
+ * the segment keeps its bytes).
+ *
+ * fd_from: a descriptor of the memory as it is now, or -1. With it the undo is quicker and needs no
+ * memory to succeed: what finds none becomes a private map of fd_from. Then whoever has that memory
+ * can still change pages that the program has not stored to since.
+ *
+ * -ENOMEM: nothing has changed. Once something has moved it goes on to the end: other threads that
+ * can neither be held by userfaultfd nor be stopped are then not waited for.
  */
 int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device, ino_t inode,
-	int fd_to);
+	int fd_from, int fd_to);
 
 /* In a forked child, before anything else runs there: makes an inherited adopted range private, by
  * copy on write of fd if fd >= 0, else by copying now. Only pieces that still are ours. Async-signal

@@ -25,6 +25,7 @@ struct MemoryAdopter {
 /* How pieces of one range may be held. */
 struct holder {
 	const MemoryAdopter *adopter;
+	bool alone;	 /* the process had one thread when the work began */
 	bool watched;	 /* the range is registered with the adopter's userfaultfd */
 	bool regardless; /* if nothing helps, go on without */
 };
@@ -52,7 +53,8 @@ int spare_get(struct spare *spare);
 bool spare_put(struct spare *spare);
 
 enum hold_mode {
-	HOLD_FREE, /* nobody else can store, or nothing can be done about it */
+	HOLD_ALONE,	 /* there is nobody else */
+	HOLD_REGARDLESS, /* nothing can be done about the others */
 	HOLD_PROTECTED,
 	HOLD_STOPPED,
 };
@@ -70,21 +72,21 @@ int hold_begin(struct hold *hold, const struct holder *holder, const struct rang
 /* switched: other memory is mapped there now. */
 void hold_end(struct hold *hold, bool switched);
 
-/* End of the next piece of range: small if others may have to wait for it. */
-uint64_t holder_piece_end(const struct holder *holder, const struct range *range);
+/* Bytes of a piece at most: few if others may have to wait for it. */
+uint64_t holder_chunk(const struct holder *holder);
 
 /* Registers range, if that can be. Results: 0 (whether it worked or not), MEMORY_BUSY. */
 int holder_watch(struct holder *holder, const struct range *range);
 void holder_unwatch(const struct holder *holder, const struct range *range);
 
 /*
- * Moves range, readable, piece by piece to other memory: to memfd, where address origin is at
- * offset 0, or to fresh anonymous memory. *done, at first range->start, follows: up to there it has
- * moved, even on failure.
+ * Moves range, readable, piece by piece: to a shared map of memfd, where address origin is at offset
+ * 0; or to private memory, in which case memfd is what range maps now, or -1 where that cannot be
+ * reached. *done, at first range->start, follows: up to there it has moved, even on failure.
  */
 int range_to_memory(const struct holder *holder, const struct range *range, int protection,
 	int memfd, uint64_t origin, uint64_t *done);
-int range_to_anonymous(
-	const struct holder *holder, const struct range *range, int protection, uint64_t *done);
+int range_to_private(const struct holder *holder, const struct range *range, int protection,
+	int memfd, uint64_t origin, uint64_t *done);
 
 #endif

@@ -90,7 +90,7 @@ static void round_of(MemoryAdopter *adopter, char *p, size_t size, struct writer
 	print_stalls("adopt", w);
 	forget_stalls(w);
 	t2 = clock_now();
-	if (memory_move(adopter, p, size, st.st_dev, st.st_ino, -1))
+	if (memory_move(adopter, p, size, st.st_dev, st.st_ino, fd, -1))
 		abort();
 	t3 = clock_now();
 	printf(", undo %.0f ms/GiB", ms(t2, t3) * scale);

@@ -38,13 +38,9 @@ bool range_has_stack(const struct range *range)
 	return here >= range->start && here - STACK_BELOW < range->end;
 }
 
-uint64_t holder_piece_end(const struct holder *holder, const struct range *range)
+uint64_t holder_chunk(const struct holder *holder)
 {
-	uint64_t chunk =
-		holder->watched && memory_count_threads() > 1 ? MEMORY_CHUNK : HOLD_CHUNK_FREE;
-	uint64_t next = (range->start / chunk + 1) * chunk;
-
-	return MIN(next, range->end);
+	return holder->watched && !holder->alone ? MEMORY_CHUNK : HOLD_CHUNK_FREE;
 }
 
 int holder_watch(struct holder *holder, const struct range *range)
@@ -95,12 +91,18 @@ bool spare_put(struct spare *spare)
 	return true;
 }
 
-static int hold_protect(struct hold *hold)
+static int hold_protect(struct hold *hold, const MemoryAdopter *adopter)
 {
-	int r = -EAGAIN;
+	uint64_t start = hold->range.start, length = range_length(&hold->range);
+	int r;
 
+	/* Older kernels cannot protect a page that does not exist. */
+	r = adopter->unpopulated ? 0 : sys_madvise(start, length, MADV_POPULATE_READ);
+	if (r < 0)
+		return r;
+	r = -EAGAIN;
 	for (int i = 0; i < HOLD_PATIENCE && r == -EAGAIN; i++)
-		r = uffd_protect(hold->uffd, hold->range.start, range_length(&hold->range), true);
+		r = uffd_protect(hold->uffd, start, length, true);
 	return r;
 }
 
@@ -134,11 +136,11 @@ static int hold_others(struct hold *hold, const struct holder *holder)
 		r = hold_stop(hold, holder);
 	if (r && holder->watched) {
 		hold->mode = HOLD_PROTECTED;
-		r = hold_protect(hold);
+		r = hold_protect(hold, holder->adopter);
 		if (r < 0)
 			hold_unprotect(hold, false);
 	} else if (r && holder->regardless) {
-		hold->mode = HOLD_FREE;
+		hold->mode = HOLD_REGARDLESS;
 		r = 0;
 	}
 	return r;
@@ -148,13 +150,7 @@ int hold_begin(struct hold *hold, const struct holder *holder, const struct rang
 {
 	int r;
 
-	*hold = (struct hold){.mode = HOLD_FREE, .uffd = holder->adopter->fd, .range = *range};
-	/* Older kernels cannot protect a page that does not exist. */
-	if (holder->watched && !holder->adopter->unpopulated) {
-		r = sys_madvise(range->start, range_length(range), MADV_POPULATE_READ);
-		if (r < 0)
-			return r;
-	}
+	*hold = (struct hold){.mode = HOLD_ALONE, .uffd = holder->adopter->fd, .range = *range};
 	r = sys_block_signals(&hold->signals);
 	if (r < 0)
 		return r;

@@ -15,27 +15,33 @@ static void move_pause(void)
 	(void)memory_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&t, 0, 0, 0);
 }
 
+/* Between what the content lies in now and where it goes; either can be -1, see memory_move(). */
+struct way {
+	int from, to;
+};
+
 static int move_rest(const struct holder *holder, const struct origin *origin,
-	const struct origin_piece *piece, int fd_to, uint64_t *done)
+	const struct origin_piece *piece, const struct way *way, uint64_t *done)
 {
 	struct range rest = {*done, piece->range.end};
+	uint64_t start = origin->range.start;
 
-	return fd_to < 0 ? range_to_anonymous(holder, &rest, piece->protection, done) :
-			   range_to_memory(holder, &rest, piece->protection, fd_to,
-				   origin->range.start, done);
+	if (way->to < 0)
+		return range_to_private(holder, &rest, piece->protection, way->from, start, done);
+	return range_to_memory(holder, &rest, piece->protection, way->to, start, done);
 }
 
 /* begun: something has moved already, so that there is no way back. What can still be missing then
  * are mappings, which other threads use up at this moment: try again. */
 static int move_piece(const struct holder *holder, const struct origin *origin,
-	const struct origin_piece *piece, int fd_to, bool begun)
+	const struct origin_piece *piece, const struct way *way, bool begun)
 {
 	uint64_t done = piece->range.start;
 	int r = origin_piece_open(piece);
 
 	for (int i = 0; i < MOVE_PATIENCE; i++) {
 		if (r == 0)
-			r = move_rest(holder, origin, piece, fd_to, &done);
+			r = move_rest(holder, origin, piece, way, &done);
 		if (r == 0)
 			return 0;
 		if (done == piece->range.start && !begun)
@@ -61,19 +67,23 @@ static int move_find(const struct origin *origin, uint64_t at, struct origin_pie
 	return r < 0 ? -ENOMEM : r;
 }
 
-static int move_all(const MemoryAdopter *adopter, const struct origin *origin, int fd_to)
+static int move_all(
+	const MemoryAdopter *adopter, const struct origin *origin, const struct way *way)
 {
+	bool alone = memory_count_threads() == 1;
 	uint64_t at = origin->range.start;
 
 	while (at < origin->range.end) {
-		struct holder holder = {.adopter = adopter, .regardless = true};
+		struct holder holder = {
+			.adopter = adopter, .alone = alone, .regardless = true};
 		struct origin_piece piece;
 		int r = move_find(origin, at, &piece);
 
 		if (r <= 0)
 			return r;
-		(void)holder_watch(&holder, &piece.range);
-		r = move_piece(&holder, origin, &piece, fd_to, at > origin->range.start);
+		if (!alone)
+			(void)holder_watch(&holder, &piece.range);
+		r = move_piece(&holder, origin, &piece, way, at > origin->range.start);
 		if (r) {
 			holder_unwatch(&holder, &piece.range);
 			return r;
@@ -94,9 +104,10 @@ static int origin_init(struct origin *origin, void *address, size_t size, dev_t 
 }
 
 int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device, ino_t inode,
-	int fd_to)
+	int fd_from, int fd_to)
 {
 	struct origin origin;
+	struct way way;
 	int r = origin_init(&origin, address, size, device, inode);
 
 	if (r < 0)
@@ -108,7 +119,8 @@ int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device
 		if (r < 0)
 			return -ENOMEM;
 	}
-	return move_all(adopter, &origin, fd_to);
+	way = (struct way){origin_descriptor(&origin, fd_from), fd_to};
+	return move_all(adopter, &origin, &way);
 }
 
 static int private_piece(const struct origin *origin, const struct origin_piece *piece, int fd)
@@ -121,7 +133,8 @@ static int private_piece(const struct origin *origin, const struct origin_piece 
 
 	if (fd < 0) {
 		r = origin_piece_open(piece);
-		return r ? (int)r : range_to_anonymous(&holder, range, piece->protection, &done);
+		return r ? (int)r : range_to_private(&holder, range, piece->protection, -1,
+				   range->start, &done);
 	}
 	r = sys_mmap(range->start, range_length(range), piece->protection, MAP_PRIVATE | MAP_FIXED,
 		fd, range->start - origin->range.start);
@@ -136,6 +149,7 @@ int memory_make_private(void *address, size_t size, dev_t device, ino_t inode, i
 
 	if (r < 0)
 		return r;
+	fd = origin_descriptor(&origin, fd);
 	for (uint64_t at = origin.range.start; at < origin.range.end; at = piece.range.end) {
 		r = origin_find(&origin, at, &piece);
 		if (r > 0)

@@ -2,6 +2,7 @@
 #include "memory/origin.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include "memory/sys.h"
 #include "memory/vma.h"
@@ -41,6 +42,15 @@ int origin_piece_open(const struct origin_piece *piece)
 	if (piece->protection & PROT_READ)
 		return 0;
 	return sys_mprotect(piece->range.start, range_length(&piece->range), PROT_READ);
+}
+
+int origin_descriptor(const struct origin *origin, int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != origin->device || st.st_ino != origin->inode)
+		return -1;
+	return fd;
 }
 
 /* A second map of the whole file, made without a descriptor: a shared mapping is duplicated by an

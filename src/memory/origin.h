@@ -27,6 +27,9 @@ int origin_find(const struct origin *origin, uint64_t address, struct origin_pie
 /* A piece that nobody may read cannot be copied; its protection comes back with the new memory. */
 int origin_piece_open(const struct origin_piece *piece);
 
+/* fd if it is a descriptor of that memory, else -1: numbers are used again. */
+int origin_descriptor(const struct origin *origin, int fd);
+
 /* Copies the content of pieces that are ours no more to the same place in memfd. If nothing of ours
  * is left there is no way to that content, and nothing is done. */
 int origin_carry_lost(const struct origin *origin, int memfd);

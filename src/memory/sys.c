@@ -44,11 +44,11 @@ int sys_madvise(uint64_t address, uint64_t length, int advice)
 	return (int)memory_syscall(SYS_madvise, (long)address, (long)length, advice, 0, 0, 0);
 }
 
-int sys_pwrite_all(int fd, uint64_t address, uint64_t length, uint64_t offset)
+static int sys_copy_all(long number, int fd, uint64_t address, uint64_t length, uint64_t offset)
 {
 	while (length) {
 		long n = memory_syscall(
-			SYS_pwrite64, fd, (long)address, (long)length, (long)offset, 0, 0);
+			number, fd, (long)address, (long)length, (long)offset, 0, 0);
 
 		if (n == -EINTR)
 			continue;
@@ -59,6 +59,16 @@ int sys_pwrite_all(int fd, uint64_t address, uint64_t length, uint64_t offset)
 		length -= (uint64_t)n;
 	}
 	return 0;
+}
+
+int sys_pwrite_all(int fd, uint64_t address, uint64_t length, uint64_t offset)
+{
+	return sys_copy_all(SYS_pwrite64, fd, address, length, offset);
+}
+
+int sys_pread_all(int fd, uint64_t address, uint64_t length, uint64_t offset)
+{
+	return sys_copy_all(SYS_pread64, fd, address, length, offset);
 }
 
 int sys_block_signals(uint64_t *ret_old)

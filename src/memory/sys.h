@@ -25,6 +25,7 @@ long sys_mremap(uint64_t from, uint64_t old_length, uint64_t length, int flags, 
 int sys_madvise(uint64_t address, uint64_t length, int advice);
 /* All of it, restarted after partial transfers. */
 int sys_pwrite_all(int fd, uint64_t address, uint64_t length, uint64_t offset);
+int sys_pread_all(int fd, uint64_t address, uint64_t length, uint64_t offset);
 
 /* Blocks every signal of the calling thread, those that glibc reserves too. */
 int sys_block_signals(uint64_t *ret_old);

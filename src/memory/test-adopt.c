@@ -70,7 +70,7 @@ static void memory_of_every_kind_is_told_apart(void **state)
 }
 
 /* Adopts, checks that it is the memfd now, gives back, checks that it is private again. */
-static void adopt_and_undo(char *p, size_t size)
+static void adopt_and_undo_with(char *p, size_t size, bool source)
 {
 	MemoryAdopter *adopter;
 	struct stat st;
@@ -86,7 +86,7 @@ static void adopt_and_undo(char *p, size_t size)
 	assert_int_equal(pread(fd, &byte, 1, (off_t)size - 1), 1);
 	assert_int_equal(byte, 42);
 	pattern_fill(p, size, 2);
-	assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1), 0);
+	assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, source ? fd : -1, -1), 0);
 	assert_true(pattern_holds(p, size, 2));
 	assert_true(is_private(p, size));
 	p[0] = 43;
@@ -94,6 +94,12 @@ static void adopt_and_undo(char *p, size_t size)
 	assert_int_not_equal(byte, 43);
 	memory_adopter_free(adopter);
 	close(fd);
+}
+
+static void adopt_and_undo(char *p, size_t size)
+{
+	adopt_and_undo_with(p, size, false);
+	adopt_and_undo_with(p, size, true);
 }
 
 static void *sleep_until_cancelled(void *userdata)
@@ -175,8 +181,8 @@ static void no_store_is_lost_while_memory_moves(void **state)
 		int fd = new_reserved(size, &st), fd2 = new_reserved(size, &st2);
 
 		assert_int_equal(memory_adopt(adopter, p, size, fd), 0);
-		assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, fd2), 0);
-		assert_int_equal(memory_move(adopter, p, size, st2.st_dev, st2.st_ino, -1), 0);
+		assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1, fd2), 0);
+		assert_int_equal(memory_move(adopter, p, size, st2.st_dev, st2.st_ino, -1, -1), 0);
 		assert_true(is_private(p, size));
 		close(fd);
 		close(fd2);
@@ -253,7 +259,7 @@ static void revoked_memory_stays_with_its_former_users(void **state)
 	pattern_fill(p, SIZE, 3);
 	assert_int_equal(memory_adopt(adopter, p, SIZE, fd), 0);
 	assert_true(pattern_holds(theirs, SIZE, 3));
-	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, fd2), 0);
+	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1, fd2), 0);
 	assert_true(pattern_holds(p, SIZE, 3));
 	pattern_fill(theirs, SIZE, 4);
 	assert_true(pattern_holds(p, SIZE, 3));
@@ -322,7 +328,7 @@ static void undo_leaves_alone_what_the_program_has_replaced(void **state)
 	struct meddled m;
 
 	meddle(&m);
-	assert_int_equal(memory_move(m.adopter, m.p, SIZE, m.st.st_dev, m.st.st_ino, -1), 0);
+	assert_int_equal(memory_move(m.adopter, m.p, SIZE, m.st.st_dev, m.st.st_ino, -1, -1), 0);
 	check_meddled(&m);
 	assert_true(is_private(m.p, 3 * PAGE));
 	assert_true(is_private(m.p + 4 * PAGE, SIZE - 2 * MEBIBYTE - 4 * PAGE));
@@ -337,7 +343,7 @@ static void revocation_carries_over_what_the_program_has_unmapped(void **state)
 	char *all = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
 
 	meddle(&m);
-	assert_int_equal(memory_move(m.adopter, m.p, SIZE, m.st.st_dev, m.st.st_ino, fd), 0);
+	assert_int_equal(memory_move(m.adopter, m.p, SIZE, m.st.st_dev, m.st.st_ino, -1, fd), 0);
 	check_meddled(&m);
 	assert_true(pattern_holds(all, SIZE, 1));
 	munmap(all, SIZE);
@@ -353,9 +359,9 @@ static void undo_of_memory_that_is_all_gone_does_nothing(void **state)
 	char *p = new_anonymous(SIZE);
 
 	assert_int_equal(memory_adopter_new(-1, &adopter), 0);
-	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1), 0);
+	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1, -1), 0);
 	munmap(p, SIZE);
-	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1), 0);
+	assert_int_equal(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1, -1), 0);
 	memory_adopter_free(adopter);
 	close(fd);
 }
@@ -445,7 +451,7 @@ static void adopt_without_any_right(void)
 	child_require(memory_count_threads() == 1);
 	child_require(memory_adopt(adopter, p, SIZE, fd2) == 0);
 	child_require(!is_private(p, SIZE) && pattern_holds(p, SIZE, 1));
-	child_require(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1) == 0);
+	child_require(memory_move(adopter, p, SIZE, st.st_dev, st.st_ino, -1, -1) == 0);
 	child_require(is_private(p, SIZE) && pattern_holds(p, SIZE, 1));
 	memory_adopter_free(adopter);
 }
@@ -467,7 +473,7 @@ static void adopt_without_userfaultfd(void)
 		usleep(2000);
 		child_require(memory_adopt(adopter, p, size, fd) == 0);
 		usleep(2000);
-		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1) == 0);
+		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1, -1) == 0);
 		close(fd);
 	}
 	child_require(writers_finish(&w) == 0);
@@ -493,7 +499,7 @@ static void adopt_as_a_user(void)
 		usleep(2000);
 		child_require(memory_adopt(adopter, p, size, fd) == 0);
 		usleep(2000);
-		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1) == 0);
+		child_require(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1, -1) == 0);
 		close(fd);
 	}
 	child_require(writers_finish(&w) == 0);

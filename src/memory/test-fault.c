@@ -19,6 +19,7 @@
 
 int main(void);
 
+static atomic_bool no_memory; /* every anonymous map fails */
 static atomic_uint calls, fail_at;
 static atomic_int fail_with;
 static pthread_t tested;
@@ -37,6 +38,8 @@ long __wrap_memory_syscall(long number, long a, long b, long c, long d, long e, 
 	if (pthread_equal(pthread_self(), tested) && !cannot_fail(number, c) &&
 		atomic_fetch_add(&calls, 1) + 1 == atomic_load(&fail_at))
 		return atomic_load(&fail_with);
+	if (number == SYS_mmap && d & MAP_ANONYMOUS && atomic_load(&no_memory))
+		return -ENOMEM;
 	return __real_memory_syscall(number, a, b, c, d, e, f);
 }
 
@@ -98,6 +101,21 @@ static void check_nothing_leaked(struct scene *s)
 	assert_in_range(count_pages(), 1, s->pages + SLACK);
 }
 
+/* What found no memory may be a private map of a file. */
+static void make_anonymous(struct scene *s)
+{
+	struct stat st;
+	int fd;
+
+	if (is_wholly(s->memory, s->size, 0))
+		return;
+	fd = new_reserved(s->size, &st);
+	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
+	assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd, -1), 0);
+	assert_true(is_wholly(s->memory, s->size, 0));
+	close(fd);
+}
+
 /* One adoption and its undo, one move, each with one failure. */
 static bool adopt_once(struct scene *s, unsigned int call, int error)
 {
@@ -112,12 +130,12 @@ static bool adopt_once(struct scene *s, unsigned int call, int error)
 		assert_int_equal(r, 0);
 	assert_true(r == 0 ? !is_private(s->memory, s->size) : is_private(s->memory, s->size));
 	if (r == 0)
-		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1), 0);
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, -1), 0);
 	close(fd);
 	return fired;
 }
 
-static bool undo_once(struct scene *s, unsigned int call, int error)
+static bool undo_with(struct scene *s, unsigned int call, int error, bool source)
 {
 	struct stat st;
 	int fd = new_reserved(s->size, &st), r;
@@ -125,16 +143,27 @@ static bool undo_once(struct scene *s, unsigned int call, int error)
 
 	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
 	arm(call, error);
-	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1);
+	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, source ? fd : -1, -1);
 	fired = disarm();
 	if (r) {
 		assert_int_equal(r, -ENOMEM);
 		assert_true(is_wholly(s->memory, s->size, st.st_ino));
-		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1), 0);
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, -1), 0);
 	}
 	assert_true(is_private(s->memory, s->size));
+	make_anonymous(s);
 	close(fd);
 	return fired;
+}
+
+static bool undo_once(struct scene *s, unsigned int call, int error)
+{
+	return undo_with(s, call, error, false);
+}
+
+static bool undo_from_source_once(struct scene *s, unsigned int call, int error)
+{
+	return undo_with(s, call, error, true);
 }
 
 static bool move_once(struct scene *s, unsigned int call, int error)
@@ -145,15 +174,15 @@ static bool move_once(struct scene *s, unsigned int call, int error)
 
 	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
 	arm(call, error);
-	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd2);
+	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, fd2);
 	fired = disarm();
 	if (r) {
 		assert_int_equal(r, -ENOMEM);
 		assert_true(is_wholly(s->memory, s->size, st.st_ino));
-		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd2), 0);
+		assert_int_equal(memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, fd2), 0);
 	}
 	assert_true(is_wholly(s->memory, s->size, st2.st_ino));
-	assert_int_equal(memory_move(s->adopter, s->memory, s->size, st2.st_dev, st2.st_ino, -1), 0);
+	assert_int_equal(memory_move(s->adopter, s->memory, s->size, st2.st_dev, st2.st_ino, -1, -1), 0);
 	close(fd);
 	close(fd2);
 	return fired;
@@ -229,6 +258,55 @@ static void undo_by_one_thread_survives_each_failure(void **state)
 	fail_alone(undo_once);
 }
 
+static void undo_from_a_descriptor_by_one_thread_survives_each_failure(void **state)
+{
+	fail_alone(undo_from_source_once);
+}
+
+static void undo_from_a_descriptor_under_writers_survives_each_failure(void **state)
+{
+	fail_under_writers(undo_from_source_once, false);
+}
+
+static void undo_without_memory(bool under_writers)
+{
+	size_t size = 2 * MEBIBYTE;
+	char *p = new_anonymous(size), byte;
+	MemoryAdopter *adopter;
+	struct writers w;
+	struct stat st;
+	int fd = new_reserved(size, &st);
+
+	assert_int_equal(memory_adopter_new(-1, &adopter), 0);
+	if (under_writers)
+		writers_start(&w, p, size, 1);
+	assert_int_equal(memory_adopt(adopter, p, size, fd), 0);
+	if (!under_writers)
+		pattern_fill(p, size, 1);
+	atomic_store(&no_memory, true);
+	assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, -1, -1), -ENOMEM);
+	assert_true(is_wholly(p, size, st.st_ino));
+	assert_int_equal(memory_move(adopter, p, size, st.st_dev, st.st_ino, fd, -1), 0);
+	atomic_store(&no_memory, false);
+	assert_true(is_private(p, size));
+	if (under_writers)
+		assert_int_equal(writers_finish(&w), 0);
+	else
+		assert_true(pattern_holds(p, size, 1));
+	p[0] = 42;
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	assert_int_not_equal(byte, 42);
+	memory_adopter_free(adopter);
+	munmap(p, size);
+	close(fd);
+}
+
+static void undo_without_memory_needs_a_descriptor(void **state)
+{
+	undo_without_memory(false);
+	undo_without_memory(true);
+}
+
 static void revocation_by_one_thread_survives_each_failure(void **state)
 {
 	fail_alone(move_once);
@@ -300,6 +378,9 @@ int main(void)
 		cmocka_unit_test(a_kernel_without_questions_about_maps_is_read_as_text),
 		cmocka_unit_test(adoption_by_one_thread_survives_each_failure),
 		cmocka_unit_test(undo_by_one_thread_survives_each_failure),
+		cmocka_unit_test(undo_from_a_descriptor_by_one_thread_survives_each_failure),
+		cmocka_unit_test(undo_from_a_descriptor_under_writers_survives_each_failure),
+		cmocka_unit_test(undo_without_memory_needs_a_descriptor),
 		cmocka_unit_test(revocation_by_one_thread_survives_each_failure),
 		cmocka_unit_test(adoption_under_writers_survives_each_failure),
 		cmocka_unit_test(undo_under_writers_survives_each_failure),

@@ -28,6 +28,7 @@ struct writers {
 	size_t size;
 	unsigned int n;
 	atomic_bool stop;
+	atomic_uint started;
 	struct writer {
 		struct writers *all;
 		pthread_t thread;
@@ -54,6 +55,7 @@ static inline void *writers_store(void *userdata)
 	size_t words = (w->all->size - WRITERS_KERNEL) / 8 / w->all->n;
 	uint64_t random = 99 + w->number, last = clock_now();
 
+	atomic_fetch_add(&w->all->started, 1);
 	while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
 		size_t i = writers_random(&random) % words;
 		volatile uint64_t *p = (uint64_t *)w->all->memory + i * w->all->n + w->number;
@@ -80,7 +82,8 @@ static inline void *writers_read_into(void *userdata)
 	int p[2];
 
 	if (pipe(p) < 0)
-		return NULL;
+		abort();
+	atomic_fetch_add(&all->started, 1);
 	while (!atomic_load_explicit(&all->stop, memory_order_relaxed)) {
 		size_t i = writers_random(&random) % (WRITERS_KERNEL / WRITERS_BLOCK);
 
@@ -101,7 +104,7 @@ static inline void *writers_read_into(void *userdata)
 	return NULL;
 }
 
-/* The range must be zero. */
+/* The range must be zero. Returns when all are at work, whatever else the machine does. */
 static inline void writers_start(struct writers *w, void *memory, size_t size, unsigned int n)
 {
 	memset(w, 0, sizeof(*w));
@@ -118,6 +121,8 @@ static inline void writers_start(struct writers *w, void *memory, size_t size, u
 	}
 	if (pthread_create(&w->kernel_thread, NULL, writers_read_into, w))
 		abort();
+	while (atomic_load(&w->started) <= n)
+		usleep(100);
 }
 
 /* Stops them; how many words are not what was stored last. */
