@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/export.h"
 
-#include <search.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <unistd.h>
 #include "base/cleanup.h"
+#include "client/backing.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
-#include "memory/adopt.h"
-#include "memory/memfd.h"
 #include "wire/status.h"
-
-/* All exports, from before their memory is touched; and the adopter that works for all of them. */
-static struct {
-	pthread_mutex_t lock;
-	void *ranges; /* tsearch tree, ordered by address; overlapping ranges count as equal */
-	MemoryAdopter *adopter;
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void release(struct cw_export *export)
 {
-	export->fd = budget_close(export->fd);
+	backing_put(export->backing);
 	cw_pollfd_close(&export->cells);
 	cw_cells_unmap(&export->cells);
 	cw_link_put(export->link);
@@ -47,122 +39,7 @@ struct cw_export *cw_export_ref(cw_handle handle)
 	return export;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------- */
-
-static int adopter_get(struct cw_link *link, MemoryAdopter **ret_adopter)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&all.lock);
-	if (!all.adopter)
-		r = memory_adopter_new(link->uffd_device, &all.adopter);
-	*ret_adopter = all.adopter;
-	pthread_mutex_unlock(&all.lock);
-	return r;
-}
-
-static int memory_status(int outcome)
-{
-	switch (outcome) {
-	case MEMORY_OK:
-		return STATUS_OK;
-	case MEMORY_BAD_ADDRESS:
-		return STATUS_BAD_ADDRESS;
-	case MEMORY_WRONG_KIND:
-	case MEMORY_BUSY:
-		return STATUS_NOT_ADOPTABLE;
-	case MEMORY_NO_RIGHT:
-	case -ENOMEM:
-	case -ENOSPC:
-		return STATUS_NO_MEMORY;
-	default:
-		return outcome < 0 ? outcome : STATUS_NOT_ADOPTABLE;
-	}
-}
-
-static int adopt(struct cw_export *export, int fd)
-{
-	MemoryAdopter *adopter;
-	struct stat st;
-	int r;
-
-	r = adopter_get(export->link, &adopter);
-	if (r < 0)
-		return memory_status(r);
-	if (fstat(fd, &st) < 0)
-		return negative_errno();
-	export->device = st.st_dev;
-	export->inode = st.st_ino;
-	r = memfd_reserve(fd, 0, export->size);
-	if (!r)
-		r = memory_adopt(adopter, export->address, export->size, fd);
-	return memory_status(r);
-}
-
-/* Moves the content to other memory: fd, which is consumed, or private memory (fd -1). */
-static int move(struct cw_export *export, int fd)
-{
-	MemoryAdopter *adopter;
-	struct stat st;
-	int r;
-
-	r = adopter_get(export->link, &adopter);
-	if (!r && fd >= 0) {
-		r = fstat(fd, &st) < 0 ? negative_errno() : memfd_reserve(fd, 0, export->size);
-	}
-	if (!r)
-		r = memory_move(adopter, export->address, export->size, export->device, export->inode,
-			export->fd, fd);
-	if (r || fd < 0) {
-		fd_close(fd);
-		return memory_status(r);
-	}
-	export->device = st.st_dev;
-	export->inode = st.st_ino;
-	export->fd = budget_close(export->fd);
-	if (budget_take())
-		export->fd = fd;
-	else
-		fd_close(fd);
-	return 0;
-}
-
 /* --- create and destroy ------------------------------------------------------------------------------- */
-
-static int compare_ranges(const void *a, const void *b)
-{
-	const struct cw_export *x = a, *y = b;
-	uintptr_t xs = (uintptr_t)x->address, ys = (uintptr_t)y->address;
-
-	if (xs + x->size <= ys)
-		return -1;
-	return ys + y->size <= xs;
-}
-
-/* Enters the export in the tree unless its range touches another's. */
-static int claim_range(struct cw_export *export)
-{
-	struct cw_export **found;
-	uintptr_t end;
-	int r;
-
-	if (__builtin_add_overflow((uintptr_t)export->address, export->size, &end))
-		return STATUS_BAD_SIZE;
-	pthread_mutex_lock(&all.lock);
-	found = tsearch(export, &all.ranges, compare_ranges);
-	r = !found ? -ENOMEM : *found == export ? 0 : STATUS_BAD_ADDRESS;
-	pthread_mutex_unlock(&all.lock);
-	return r;
-}
-
-static void unclaim_range(struct cw_export *export)
-{
-	if (export->forked)
-		return;
-	pthread_mutex_lock(&all.lock);
-	tdelete(export, &all.ranges, compare_ranges);
-	pthread_mutex_unlock(&all.lock);
-}
 
 static void request_destroy(struct cw_export *export)
 {
@@ -172,8 +49,27 @@ static void request_destroy(struct cw_export *export)
 	(void)cw_link_post(export->link, &m);
 }
 
-static int request_create(struct cw_export *export, uint32_t space, uint32_t mode, uint32_t flags,
-	int *ret_fd)
+/* A message that is answered with a descriptor of memory. */
+static int call_for_memory(struct cw_link *link, struct wire_message *m, struct cw_reply *reply)
+{
+	int r = cw_link_call(link, m, NULL, 0, reply);
+
+	if (!r && reply->n_fds != 1) {
+		fd_close(reply->n_fds ? reply->fds[0] : -1);
+		r = STATUS_VERSION;
+	}
+	return r;
+}
+
+/* Another segment of this backing, for the daemon: its index + 1, or 0. */
+static uint32_t sibling(const struct cw_backing *backing)
+{
+	struct cw_export *other = list_first(&backing->exports, struct cw_export, on_backing);
+
+	return other ? other->index + 1 : 0;
+}
+
+static int request_create(struct cw_export *export, int *ret_fd)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_CREATE};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
@@ -181,15 +77,16 @@ static int request_create(struct cw_export *export, uint32_t space, uint32_t mod
 
 	if (!reply)
 		return -ENOMEM;
-	m.segment_create.space = space;
-	m.segment_create.mode = mode;
-	m.segment_create.size = export->size;
-	m.segment_create.flags = flags;
-	r = cw_link_call(export->link, &m, NULL, 0, reply);
+	m.segment_create.space = export->backing->rights.space;
+	m.segment_create.mode = export->backing->rights.mode;
+	m.segment_create.size = export->backing->size;
+	m.segment_create.flags = export->flags;
+	m.segment_create.same = sibling(export->backing);
+	r = call_for_memory(export->link, &m, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1 || reply->message.segment_create_reply.segment >= WIRE_CLIENT_EXPORTS) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
+	if (reply->message.segment_create_reply.segment >= WIRE_CLIENT_EXPORTS) {
+		fd_close(reply->fds[0]);
 		return STATUS_VERSION;
 	}
 	export->index = reply->message.segment_create_reply.segment;
@@ -197,54 +94,66 @@ static int request_create(struct cw_export *export, uint32_t space, uint32_t mod
 	return 0;
 }
 
-/* Has the daemon make the segment, then moves the program's memory into it. */
-static int make_segment(struct cw_export *export, uint32_t space, uint32_t mode, uint32_t flags)
+static void show_map(struct cw_export *export)
 {
+	cw_link_map_set(export->link, export->map_slot, export->backing->address,
+		export->backing->size, 0, WIRE_SIDE_EXPORT, export->index);
+}
+
+/* Has the daemon make the segment, then moves the program's memory into it, unless it is there. */
+static int make_segment(struct cw_export *export)
+{
+	struct cw_backing *backing = export->backing;
 	int fd, r;
 
 	r = cw_link_map_reserve(export->link, &export->map_slot);
 	if (r < 0)
 		return STATUS_NO_RESOURCES;
-	r = request_create(export, space, mode, flags, &fd);
+	r = request_create(export, &fd);
 	if (r)
 		goto clear;
-	r = adopt(export, fd);
+	if (list_empty(&backing->exports))
+		r = backing_adopt(backing, export->link, fd, true);
+	else
+		fd_close(fd);
 	if (r) {
 		request_destroy(export);
 		fd_close(fd);
 		goto clear;
 	}
-	if (budget_take())
-		export->fd = fd;
-	else
-		fd_close(fd);
-	cw_link_map_set(export->link, export->map_slot, export->address, export->size, 0,
-		WIRE_SIDE_EXPORT, export->index);
+	list_append(&backing->exports, &export->on_backing);
+	show_map(export);
 	return 0;
 clear:
 	cw_link_map_clear(export->link, export->map_slot);
 	return r;
 }
 
+/* The last export of a backing takes its memory back. */
+static void leave_backing(struct cw_export *export)
+{
+	list_unlink(&export->on_backing);
+	if (list_empty(&export->backing->exports))
+		(void)backing_move(export->backing, export->link, -1, false);
+}
+
 static void unmake_segment(struct cw_export *export)
 {
 	cw_link_map_clear(export->link, export->map_slot);
-	(void)move(export, -1);
+	leave_backing(export);
 	request_destroy(export);
 }
 
-static int create_claimed(struct cw_export *export, uint32_t space, uint32_t mode, uint32_t flags)
+/* With the backing locked. */
+static int create_on_backing(struct cw_export *export)
 {
-	enum memory_kind kind;
-	int r;
+	struct cw_backing *backing = export->backing;
+	int r = list_empty(&backing->exports) ? backing_check(backing->address, backing->size) : 0;
 
-	r = memory_status(memory_classify(export->address, export->size, &kind));
 	if (r)
 		return r;
-	if (kind != MEMORY_PRIVATE)
-		return STATUS_NOT_ADOPTABLE;
 	cw_link_watch(export->link);
-	r = make_segment(export, space, mode, flags);
+	r = make_segment(export);
 	if (r)
 		return r;
 	r = cw_handle_new(CW_EXPORT_SEGMENT, export, &export->handle);
@@ -257,31 +166,41 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	cw_handle *ret_handle)
 {
 	_cleanup_(cw_export_put_p) struct cw_export *export = calloc(1, sizeof(*export));
+	struct cw_backing_rights rights = {space, mode, geteuid(), getegid()};
 	int r;
 
 	if (!export)
 		return -ENOMEM;
 	export->refs = 1;
-	export->fd = -1;
 	export->cells.pipe = CW_NO_PIPE;
-	export->address = address;
-	export->size = size;
 	export->flags = flags;
+	list_init(&export->on_backing);
 	pthread_mutex_init(&export->lock, NULL);
 	r = cw_link_get(&export->link);
+	if (!r)
+		r = backing_claim(address, size, &rights, false, &export->backing);
 	if (r)
 		return r;
-	r = claim_range(export);
+	r = create_on_backing(export);
+	pthread_mutex_unlock(&export->backing->lock);
 	if (r)
 		return r;
-	r = create_claimed(export, space, mode, flags);
-	if (r) {
-		unclaim_range(export);
-		return r;
-	}
 	*ret_handle = export->handle;
 	take_ptr(export);
 	return 0;
+}
+
+/* An export's memory is changed by none of its siblings while it is published or ends. */
+static void object_lock(struct cw_export *export)
+{
+	pthread_mutex_lock(&export->lock);
+	pthread_mutex_lock(&export->backing->lock);
+}
+
+static void object_unlock(struct cw_export *export)
+{
+	pthread_mutex_unlock(&export->backing->lock);
+	pthread_mutex_unlock(&export->lock);
 }
 
 /* Tells the daemon and waits for the answer: after it no importer's call succeeds any more. */
@@ -295,14 +214,22 @@ static void destroy_published(struct cw_export *export)
 		(void)cw_link_post(export->link, &m);
 }
 
+static int unpublish_locked(struct cw_export *export);
+
 static void destroy_locked(struct cw_export *export)
 {
+	bool shared = !list_empty(&export->backing->exports) &&
+		      export->on_backing.next != export->on_backing.prev;
+
 	cw_link_map_clear(export->link, export->map_slot);
+	/* where other exports keep the memory the importers of this one are left behind first */
+	if (shared && export->published)
+		(void)unpublish_locked(export);
 	if (export->published)
 		destroy_published(export);
 	else
 		request_destroy(export);
-	(void)move(export, -1);
+	leave_backing(export);
 	export->published = false;
 	cw_cells_look(&export->cells);
 }
@@ -331,11 +258,11 @@ int cw_export_destroy(cw_handle handle)
 	if (r)
 		return r;
 	cw_handle_retire(handle);
-	pthread_mutex_lock(&export->lock);
-	if (!export->forked)
+	if (!export->forked) {
+		object_lock(export);
 		destroy_locked(export);
-	pthread_mutex_unlock(&export->lock);
-	unclaim_range(export);
+		object_unlock(export);
+	}
 	cw_export_put(export); /* the handle's */
 	return 0;
 }
@@ -409,10 +336,10 @@ static int unpublish_locked(struct cw_export *export)
 	export->published = false;
 	if (!reply->message.segment_unpublish_reply.moved || reply->n_fds != 1)
 		return 0;
-	return move(export, reply->fds[0]);
+	return backing_move(export->backing, export->link, reply->fds[0], true);
 }
 
-/* Takes the export and its lock: 0, STATUS_BAD_HANDLE, STATUS_FORKED. */
+/* Takes the export, its lock and its backing's: 0, STATUS_BAD_HANDLE, STATUS_FORKED. */
 static int export_lock(cw_handle handle, struct cw_export **ret_export)
 {
 	struct cw_export *export = cw_export_ref(handle);
@@ -423,14 +350,14 @@ static int export_lock(cw_handle handle, struct cw_export **ret_export)
 		cw_export_put(export);
 		return STATUS_FORKED;
 	}
-	pthread_mutex_lock(&export->lock);
+	object_lock(export);
 	*ret_export = export;
 	return 0;
 }
 
 static void export_unlock(struct cw_export *export)
 {
-	pthread_mutex_unlock(&export->lock);
+	object_unlock(export);
 	cw_export_put(export);
 }
 
@@ -471,36 +398,118 @@ int cw_export_unpublish(cw_handle handle)
 	return r;
 }
 
-void cw_export_fork_prepare(void)
+/* --- rebind ---------------------------------------------------------------------------------------------- */
+
+/* A descriptor of the segment's memory; *ret_own: to close. */
+static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
 {
-	pthread_mutex_lock(&all.lock);
+	struct wire_message m = {.type = WIRE_SEGMENT_MEMORY};
+	_cleanup_free_ struct cw_reply *reply = NULL;
+	int r;
+
+	*ret_own = export->backing->fd < 0;
+	*ret_fd = export->backing->fd;
+	if (!*ret_own)
+		return 0;
+	reply = malloc(sizeof(*reply));
+	if (!reply)
+		return -ENOMEM;
+	m.segment_memory.segment = export->index;
+	r = call_for_memory(export->link, &m, reply);
+	if (!r)
+		*ret_fd = reply->fds[0];
+	return r;
 }
 
-void cw_export_fork_parent(void)
+/*
+ * The segment keeps its memory, which importers have mapped and go on using: the old range goes back to
+ * being private with what it holds, then the new one's content is written into the memory and that is
+ * mapped there. If that fails the old range goes back; what importers stored meanwhile is lost.
+ */
+static int exchange(struct cw_export *export, struct cw_backing *to)
 {
-	pthread_mutex_unlock(&all.lock);
+	struct cw_backing *from = export->backing;
+	_cleanup_close_ int again = -1;
+	bool own;
+	int fd, r;
+
+	r = memory_fd(export, &fd, &own);
+	if (r)
+		return r;
+	again = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (own)
+		fd_close(fd);
+	if (again < 0)
+		return STATUS_NO_RESOURCES;
+	r = backing_move(from, export->link, -1, true);
+	if (r)
+		return r;
+	from->fd = budget_close(from->fd);
+	r = backing_adopt(to, export->link, again, false);
+	if (r && backing_adopt(from, export->link, again, false))
+		return r;
+	take_fd(&again);
+	return r;
 }
 
-static void inherit(const void *node, VISIT visit, void *unused)
+/* Both backings are locked; nobody else knows of to. */
+static void change_backing(struct cw_export *export, struct cw_backing *to)
 {
-	struct cw_export *export = *(struct cw_export *const *)node;
+	list_unlink(&export->on_backing);
+	list_append(&to->exports, &export->on_backing);
+	export->backing = to;
+	show_map(export);
+}
 
-	if (visit != preorder && visit != leaf)
-		return;
+static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
+{
+	struct cw_backing *from = export->backing, *to;
+	int r;
+
+	if (size != from->size)
+		return STATUS_BAD_SIZE;
+	if (address == from->address)
+		return 0;
+	if ((uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE))
+		return STATUS_BAD_ADDRESS;
+	/* others need the memory where it is */
+	if (from->exports.next != from->exports.prev)
+		return STATUS_NO_RESOURCES;
+	r = backing_check(address, size);
+	if (!r)
+		r = backing_claim(address, size, &from->rights, true, &to);
+	if (r)
+		return r;
+	r = exchange(export, to);
+	if (r) {
+		backing_release(to);
+		return r;
+	}
+	change_backing(export, to);
+	/* object_unlock() will unlock the new one */
+	backing_release(from);
+	return 0;
+}
+
+int cw_export_rebind(cw_handle handle, void *address, uint64_t size)
+{
+	struct cw_export *export;
+	int r = export_lock(handle, &export);
+
+	if (r)
+		return r;
+	r = export->closed ? STATUS_BAD_HANDLE : rebind_locked(export, address, size);
+	export_unlock(export);
+	return r;
+}
+
+/* --- fork ------------------------------------------------------------------------------------------------ */
+
+void cw_export_fork_child(void *object)
+{
+	struct cw_export *export = object;
+
 	pthread_mutex_init(&export->lock, NULL);
 	atomic_store(&export->refs, 1); /* other holders were threads of the parent */
 	export->forked = true;
-	if (export->inode)
-		(void)memory_make_private(
-			export->address, export->size, export->device, export->inode, export->fd);
-}
-
-void cw_export_fork_child(void)
-{
-	twalk_r(all.ranges, inherit, NULL);
-	/* what the child exports has nothing to do with the parent's; the tree's nodes stay allocated */
-	all.ranges = NULL;
-	memory_adopter_free(all.adopter);
-	all.adopter = NULL;
-	pthread_mutex_unlock(&all.lock);
 }

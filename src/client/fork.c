@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include "base/error.h"
+#include "client/backing.h"
 #include "client/export.h"
 #include "client/handle.h"
 #include "client/import.h"
@@ -12,7 +13,7 @@
 static void prepare(void)
 {
 	cw_link_fork_prepare();
-	cw_export_fork_prepare();
+	backing_fork_prepare();
 	cw_handle_fork_prepare();
 	cw_pollfd_fork_prepare();
 }
@@ -21,7 +22,7 @@ static void parent(void)
 {
 	cw_pollfd_fork_parent();
 	cw_handle_fork_parent();
-	cw_export_fork_parent();
+	backing_fork_parent();
 	cw_link_fork_parent();
 }
 
@@ -29,7 +30,8 @@ static void child(void)
 {
 	cw_pollfd_fork_child();
 	cw_handle_fork_child();
-	cw_export_fork_child();
+	backing_fork_child();
+	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
 	cw_link_fork_child();
 }

@@ -3,17 +3,24 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include "base/cleanup.h"
 #include "memory/memfd.h"
 
 int manager_segment_new(
 	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment)
 {
-	ManagerSegment *s = malloc(sizeof(*s));
+	ManagerSegment *s;
+	struct stat st;
 
+	if (fstat(*memory, &st) < 0)
+		return negative_errno();
+	s = malloc(sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	*s = (ManagerSegment){.memory = take_fd(memory),
+		.inode = st.st_ino,
+		.fresh = -1,
 		.pipe = -1,
 		.cells = CELLS_NONE,
 		.serial = serial,
@@ -121,15 +128,101 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 	return 0;
 }
 
+/* Siblings: segments of one owner with the same memory. */
+
+static bool is_sibling(const EngineSegment *a, const EngineSegment *b)
+{
+	return a != b && manager_segment(a) && manager_segment(b) &&
+	       manager_segment(a)->inode == manager_segment(b)->inode;
+}
+
+#define for_each_sibling(i, sibling, segment)                                                      \
+	idtable_for_each (&(segment)->owner->segments, i, sibling)                                 \
+		if (is_sibling(sibling, segment))
+
+bool manager_segment_may_move(const EngineSegment *segment)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+
+	for_each_sibling (i, sibling, segment)
+		if (sibling->state == WIRE_SEGMENT_PUBLISHED)
+			return false;
+	return true;
+}
+
+void manager_segment_leave_importers(Manager *m, const EngineSegment *segment)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+
+	for_each_sibling (i, sibling, segment) {
+		if (sibling->state != WIRE_SEGMENT_PUBLISHED)
+			continue;
+		sibling->handed_out = true;
+		manager_segment_save(m, sibling);
+	}
+}
+
+static void siblings_forget(EngineSegment *segment)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+
+	for_each_sibling (i, sibling, segment)
+		manager_segment(sibling)->fresh = fd_close(manager_segment(sibling)->fresh);
+}
+
+/* So that nothing can fail later. */
+static int siblings_prepare(EngineSegment *segment, int fresh)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+	int r;
+
+	for_each_sibling (i, sibling, segment) {
+		r = memfd_reopen(fresh, &manager_segment(sibling)->fresh);
+		if (r < 0) {
+			siblings_forget(segment);
+			return r;
+		}
+	}
+	return 0;
+}
+
 /* The old memory stays with those who have it. The keeper has the fresh memory before the record says
  * that the segment is not published, never the other way round. */
 static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
 {
 	ManagerSegment *s = manager_segment(segment);
+	struct stat st;
 
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, *fresh);
 	fd_close(s->memory);
 	s->memory = take_fd(fresh);
+	s->inode = fstat(s->memory, &st) == 0 ? st.st_ino : 0;
+}
+
+static void siblings_move(Manager *m, EngineSegment *segment)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+
+	for_each_sibling (i, sibling, segment)
+		segment_move(m, sibling, &manager_segment(sibling)->fresh);
+}
+
+static int make_fresh(EngineSegment *segment, int *ret_fresh)
+{
+	_cleanup_close_ int fresh = -1;
+	int r;
+
+	r = memfd_new("causeway", segment->size, &fresh);
+	if (r == 0)
+		r = siblings_prepare(segment, fresh);
+	if (r == 0)
+		*ret_fresh = take_fd(&fresh);
+	return r;
 }
 
 int manager_segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
@@ -140,15 +233,19 @@ int manager_segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t
 	int r;
 
 	/* Made before, because there is no way back after. */
-	r = s->moved ? memfd_new("causeway", segment->size, &fresh) : 0;
+	r = s->moved ? make_fresh(segment, &fresh) : 0;
 	if (r < 0)
 		return r;
 	manager_client_announce(c, WIRE_SEGMENT_UNPUBLISH, segment->index, segment->instance);
 	r = engine_segment_unpublish(segment, &shared);
-	if (r)
+	if (r) {
+		siblings_forget(segment);
 		return r;
-	if (s->moved)
+	}
+	if (s->moved) {
+		siblings_move(c->manager, segment);
 		segment_move(c->manager, segment, &fresh);
+	}
 	s->serial = serial;
 	return manager_segment_save(c->manager, segment);
 }
@@ -221,6 +318,7 @@ static void on_segment_free(void *userdata, EngineSegment *segment)
 		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);
 	cells_deinit(&s->cells);
 	fd_close(s->memory);
+	fd_close(s->fresh);
 	fd_close(s->pipe);
 	segment->userdata = NULL;
 	free(s);

@@ -13,6 +13,8 @@
 
 typedef struct ManagerSegment {
 	int memory;	    /* memfd */
+	ino_t inode;	    /* of memory: segments of one owner with the same one are siblings */
+	int fresh;	    /* what a sibling that moves brings; -1: nothing */
 	int pipe;	    /* writing end of the exporter's; -1: none */
 	struct cells cells; /* made when first needed */
 	uint64_t serial;    /* record_segment */
@@ -49,6 +51,15 @@ int manager_import_save(Manager *m, EngineImport *import);
  * announced is finished by a successor: nobody may connect to the fresh memory in between. Nothing
  * fails once it is announced. */
 int manager_segment_unpublish(ManagerClient *client, EngineSegment *segment, uint64_t serial);
+
+/*
+ * Siblings share their memory, so it can only move if nobody has the right to have it by way of another
+ * one. If it cannot move now, what its importers keep is what that one's importers may have as well, and
+ * it moves when that one is unpublished.
+ */
+bool manager_segment_may_move(const EngineSegment *segment);
+/* This one's importers keep the memory of its published siblings. */
+void manager_segment_leave_importers(Manager *m, const EngineSegment *segment);
 
 /* Makes the cells if there are none, with room for all in use. */
 int manager_segment_need_cells(Manager *m, EngineSegment *segment);

@@ -50,20 +50,35 @@ static int reply_memory(const EngineSegment *segment, struct reply *a)
 	return r;
 }
 
+/* Memory of its own, or that of a segment of the same client. */
+static int segment_memory(
+	ManagerClient *c, const struct wire_segment_create *q, EngineSegment *segment, int *ret_memory)
+{
+	EngineSegment *same;
+
+	if (!q->same)
+		return memfd_new("causeway", segment->size, ret_memory);
+	same = engine_segment_get(c->engine, q->same - 1);
+	if (!same || same == segment || same->size != segment->size)
+		return STATUS_BAD_HANDLE;
+	return memfd_reopen(manager_segment(same)->memory, ret_memory);
+}
+
 /* The memory is stored before there is a record of the segment. */
-static int segment_equip(ManagerClient *c, EngineSegment *segment, uint64_t serial)
+static int segment_equip(ManagerClient *c, const struct wire_segment_create *q,
+	EngineSegment *segment, uint64_t serial)
 {
 	_cleanup_close_ int memory = -1;
 	Manager *m = c->manager;
 	ManagerSegment *s;
 	int r;
 
-	r = memfd_new("causeway", segment->size, &memory);
+	r = segment_memory(c, q, segment, &memory);
 	if (r == 0)
 		r = manager_segment_new(segment, &memory, serial, &s);
 	if (r == 0)
 		r = manager_save_counters(m);
-	if (r < 0)
+	if (r)
 		return r;
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, s->memory);
 	return manager_segment_save(m, segment);
@@ -85,8 +100,8 @@ static int segment_make(ManagerClient *c, const struct wire_segment_create *q, u
 		c->engine, q->space, q->size, q->mode, q->flags, time_of_day(), &segment);
 	if (r)
 		return r;
-	r = segment_equip(c, segment, serial);
-	if (r < 0) {
+	r = segment_equip(c, q, segment, serial);
+	if (r) {
 		engine_segment_destroy(segment);
 		return r;
 	}
@@ -173,10 +188,14 @@ int request_segment_republish(ManagerClient *c, struct request *q, struct reply 
 
 static int segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
 {
+	bool shared = engine_segment_shared(segment), may_move = manager_segment_may_move(segment);
+
 	if (segment->state != WIRE_SEGMENT_PUBLISHED)
 		return STATUS_NOT_PUBLISHED;
+	if (shared && !may_move)
+		manager_segment_leave_importers(c->manager, segment);
 	/* Once imports are revoked it cannot be told any more. */
-	manager_segment(segment)->moved = engine_segment_shared(segment);
+	manager_segment(segment)->moved = shared && may_move;
 	manager_segment_save(c->manager, segment);
 	return manager_segment_unpublish(c, segment, serial);
 }
@@ -207,4 +226,11 @@ int request_segment_destroy(ManagerClient *c, struct request *q, struct reply *a
 	manager_client_announce(c, WIRE_SEGMENT_DESTROY, segment->index, segment->instance);
 	engine_segment_destroy(segment);
 	return 0;
+}
+
+int request_segment_memory(ManagerClient *c, struct request *q, struct reply *a)
+{
+	EngineSegment *segment = engine_segment_get(c->engine, q->message.segment_memory.segment);
+
+	return segment ? reply_memory(segment, a) : STATUS_BAD_HANDLE;
 }

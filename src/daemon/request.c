@@ -11,6 +11,7 @@ static const struct request_type types[] = {
 	[WIRE_SEGMENT_REPUBLISH] = {request_segment_republish, 0},
 	[WIRE_SEGMENT_UNPUBLISH] = {request_segment_unpublish, 0},
 	[WIRE_SEGMENT_DESTROY] = {request_segment_destroy, REQUEST_ENDS},
+	[WIRE_SEGMENT_MEMORY] = {request_segment_memory, REQUEST_QUERY},
 	[WIRE_IMPORT_CONNECT] = {request_import_connect, 0},
 	[WIRE_IMPORT_DISCONNECT] = {request_import_disconnect, REQUEST_ENDS},
 	[WIRE_IMPORT_MEMORY] = {request_import_memory, REQUEST_QUERY},

@@ -60,6 +60,7 @@ int request_segment_publish(ManagerClient *c, struct request *q, struct reply *a
 int request_segment_republish(ManagerClient *c, struct request *q, struct reply *a);
 int request_segment_unpublish(ManagerClient *c, struct request *q, struct reply *a);
 int request_segment_destroy(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_memory(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-import.c */
 int request_import_connect(ManagerClient *c, struct request *q, struct reply *a);

@@ -130,3 +130,22 @@ RSM_API int rsm_memseg_export_unpublish(rsm_memseg_export_handle_t memseg)
 {
 	return rsm_code(cw_export_unpublish((cw_handle)memseg), ABOUT_EXPORT);
 }
+
+/* off is of no use to anyone: only whole segments are rebound. */
+RSM_API int rsm_memseg_export_rebind(
+	rsm_memseg_export_handle_t memseg, void *vaddr, offset_t off, size_t size)
+{
+	struct cw_export *export = cw_export_ref((cw_handle)memseg);
+	bool allowed;
+
+	(void)off;
+	if (!export)
+		return RSMERR_BAD_SEG_HNDL;
+	allowed = export->flags & RSM_ALLOW_REBIND;
+	cw_export_put(export);
+	if (!vaddr)
+		return RSMERR_BAD_ADDR;
+	if (!allowed)
+		return RSMERR_REBIND_NOT_ALLOWED;
+	return rsm_code(cw_export_rebind((cw_handle)memseg, vaddr, size), ABOUT_EXPORT);
+}
