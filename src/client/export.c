@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "client/backing.h"
@@ -69,6 +70,16 @@ static uint32_t sibling(const struct cw_backing *backing)
 	return other ? other->index + 1 : 0;
 }
 
+/* Ours, or what a test makes us claim. */
+static uint32_t byte_order(void)
+{
+	const char *claim = secure_getenv("CAUSEWAY_TEST_BYTE_ORDER");
+
+	if (claim)
+		return strcmp(claim, "big") ? 0 : WIRE_SEGMENT_BIG_ENDIAN;
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? WIRE_SEGMENT_BIG_ENDIAN : 0;
+}
+
 static int request_create(struct cw_export *export, int *ret_fd)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_CREATE};
@@ -80,7 +91,7 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	m.segment_create.space = export->backing->rights.space;
 	m.segment_create.mode = export->backing->rights.mode;
 	m.segment_create.size = export->backing->size;
-	m.segment_create.flags = export->flags;
+	m.segment_create.flags = (export->flags & ~WIRE_SEGMENT_BIG_ENDIAN) | byte_order();
 	m.segment_create.same = sibling(export->backing);
 	r = call_for_memory(export->link, &m, reply);
 	if (r)

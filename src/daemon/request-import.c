@@ -6,9 +6,18 @@
 
 /* Imports: connect, disconnect, and the memory between. */
 
+static bool is_foreign_endian(const EngineSegment *segment)
+{
+	bool big = segment->flags & WIRE_SEGMENT_BIG_ENDIAN;
+
+	return big != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
 static uint32_t memory_flags(const EngineImport *import)
 {
-	return import->rights & WIRE_WRITE ? 0 : WIRE_IMPORT_READONLY;
+	uint32_t flags = import->rights & WIRE_WRITE ? 0 : WIRE_IMPORT_READONLY;
+
+	return is_foreign_endian(import->segment) ? flags | WIRE_IMPORT_FOREIGN_ENDIAN : flags;
 }
 
 static int reply_memory(const EngineImport *import, struct reply *a)

@@ -88,6 +88,7 @@ enum wire_check {
 #define WIRE_WRITE 02u
 
 #define WIRE_HELLO_UFFD 0x1u
+#define WIRE_SEGMENT_BIG_ENDIAN 0x80000000u /* in flags, of the exporter; the rest is the interface's */
 #define WIRE_IMPORT_READONLY 0x1u
 #define WIRE_IMPORT_FOREIGN_ENDIAN 0x2u
 #define WIRE_SHOW_ADVISORY 0x1u	 /* rights cannot be enforced: one uid for daemon and users */
