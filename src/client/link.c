@@ -125,7 +125,20 @@ static int take_pages(struct cw_link *link, struct cw_reply *reply)
 	return 0;
 }
 
-/* Receives one packet; the socket's own timeout bounds it. */
+/* The packet whose descriptors were cut off, because this process can have no more of them. */
+static int decode_cut(struct cw_reply *reply)
+{
+	const uint8_t *p = reply->packet;
+	size_t size = p[0] | p[1] << 8 | (size_t)p[2] << 16;
+
+	reply->n_fds = 0;
+	if (size > sizeof(reply->packet) || wire_decode(p, size, &reply->message) < 0)
+		return STATUS_VERSION;
+	return STATUS_NO_RESOURCES;
+}
+
+/* Receives one packet; the socket's own timeout bounds it. STATUS_NO_RESOURCES: without the
+ * descriptors that belong to it. */
 static int receive(int sock, struct cw_reply *reply)
 {
 	ssize_t n;
@@ -135,6 +148,8 @@ static int receive(int sock, struct cw_reply *reply)
 	while (n == -EINTR);
 	if (n == -EAGAIN)
 		return STATUS_TIMED_OUT;
+	if (n == -EMSGSIZE)
+		return decode_cut(reply);
 	if (n <= 0)
 		return STATUS_NODE_LOST;
 	if (wire_decode(reply->packet, (size_t)n, &reply->message) < 0) {
@@ -354,6 +369,8 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 				mark_lost(link);
 			else
 				give_up(link, request->serial);
+			if (r == STATUS_NO_RESOURCES)
+				discard(link, reply);
 			return r;
 		}
 		if (reply->message.type == WIRE_RESEND) {
