@@ -324,13 +324,22 @@ static void on_segment_free(void *userdata, EngineSegment *segment)
 	free(s);
 }
 
-static void on_segment_cells(void *userdata, EngineSegment *segment)
+void manager_segment_show_cells(EngineSegment *segment)
 {
 	ManagerClient *client = segment->owner->userdata;
 
 	if (client)
 		atomic_store_explicit(&client->status.map->exports[segment->index].n_cells,
 			segment->n_cells, memory_order_release);
+}
+
+/* While a segment is restored without its imports yet, its exporter may be posting to them. */
+static void on_segment_cells(void *userdata, EngineSegment *segment)
+{
+	const Manager *m = userdata;
+
+	if (!m->restoring)
+		manager_segment_show_cells(segment);
 }
 
 const struct engine_ops manager_engine_ops = {

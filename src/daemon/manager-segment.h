@@ -76,4 +76,7 @@ void manager_import_store(Manager *m, EngineImport *import);
 /* Shows the import's state to its client; a final one also in its cell. */
 void manager_import_show(EngineImport *import);
 
+/* Tells the exporter's status page how many cells may be in use. */
+void manager_segment_show_cells(EngineSegment *segment);
+
 #endif

@@ -32,6 +32,7 @@ struct Manager {
 	sd_event_source *accepting, *keeper_lost, *idle;
 
 	Engine *engine;
+	bool restoring; /* not all that a predecessor left is in the engine yet */
 	Journal *journal;
 	uint32_t counters_slot; /* RECORD_COUNTERS */
 

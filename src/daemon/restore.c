@@ -214,14 +214,19 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		{RECORD_SEGMENT, restore_segment},
 		{RECORD_IMPORT, restore_import},
 	};
+	EngineSegment *segment = NULL;
 	ManagerClient *c;
 	int r;
 
+	m->restoring = true;
 	for (size_t i = 0; i < ELEMENTS(order); i++) {
 		r = restore_kind(m, order[i].kind, stored, order[i].restore);
 		if (r < 0)
 			return r;
 	}
+	m->restoring = false;
+	while ((segment = engine_segment_next(m->engine, segment ? segment->instance : 0)))
+		manager_segment_show_cells(segment);
 	list_for_each (c, &m->clients, link) {
 		r = finish_ending(c);
 		if (r == 0)
