@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Imports beyond RSMAPI: what they are, and transfers with completion. On its own node a transfer is a
+ * copy, so it is complete when it has been started.
+ */
+#include <stdint.h>
+#include <rsm/rsmapi_ext.h>
+#include "api/rsm/transfer.h"
+#include "base/cleanup.h"
+
+DEFINE_CLEANUP(struct cw_import *, cw_import_put);
+
+RSM_API int rsm_ext_import_get_size(rsm_memseg_import_handle_t im_memseg, size_t *size)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref((cw_handle)im_memseg);
+
+	if (!import)
+		return RSMERR_BAD_SEG_HNDL;
+	if (!size)
+		return RSMERR_BAD_ADDR;
+	*size = import->size;
+	return RSM_SUCCESS;
+}
+
+static rsm_ext_state_t state_of(struct cw_import *import)
+{
+	int r = cw_import_ready(import);
+
+	if (!r)
+		return RSM_EXT_CONNECTED;
+	if (r != STATUS_REVOKED)
+		return RSM_EXT_NODE_LOST;
+	return (uint32_t)*import->status == WIRE_IMPORT_EXPORTER_GONE ? RSM_EXT_EXPORTER_GONE :
+									RSM_EXT_REVOKED;
+}
+
+RSM_API int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_ext_state_t *state)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref((cw_handle)im_memseg);
+
+	if (!import)
+		return RSMERR_BAD_SEG_HNDL;
+	if (!state)
+		return RSMERR_BAD_ADDR;
+	*state = state_of(import);
+	return RSM_SUCCESS;
+}
+
+/* --- transfers with completion ------------------------------------------------------------------------ */
+
+/* A transfer that is complete: reserved[0] is not NULL, reserved[1] its code. */
+static void complete(rsm_ext_request_t *request, int code)
+{
+	request->reserved[1] = (void *)(uintptr_t)(unsigned int)code;
+	request->reserved[0] = request;
+}
+
+static int run(struct cw_import *import, uint64_t offset, void *local, size_t length, enum direction d)
+{
+	uint8_t *base;
+	int r = cw_import_base(import, &base);
+
+	if (!r) {
+		copy(base + offset, cw_import_unalias(import, base, local), length, 0, d);
+		atomic_thread_fence(memory_order_seq_cst);
+		r = cw_import_ready(import);
+	}
+	return r ? transfer_failure(r, false) : RSM_SUCCESS;
+}
+
+static int start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local, size_t length,
+	enum direction d, rsm_ext_request_t *request)
+{
+	struct cw_import *import;
+	int r;
+
+	if (!im_memseg)
+		return RSMERR_BAD_SEG_HNDL;
+	if (!local || !request)
+		return RSMERR_BAD_ADDR;
+	import = cw_enter((cw_handle)im_memseg, CW_IMPORT_SEGMENT);
+	if (!import)
+		return RSMERR_BAD_SEG_HNDL;
+	r = transfer_check(import, (uint64_t)offset, length, 0, d);
+	if (!r)
+		complete(request, run(import, (uint64_t)offset, local, length, d));
+	cw_leave();
+	return r;
+}
+
+RSM_API int rsm_ext_import_put_start(rsm_memseg_import_handle_t im_memseg, off_t offset,
+	const void *src_addr, size_t length, rsm_ext_request_t *request)
+{
+	return start(im_memseg, offset, (void *)src_addr, length, PUT, request);
+}
+
+RSM_API int rsm_ext_import_get_start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *dst_addr,
+	size_t length, rsm_ext_request_t *request)
+{
+	return start(im_memseg, offset, dst_addr, length, GET, request);
+}
+
+RSM_API int rsm_ext_test(rsm_ext_request_t *request)
+{
+	if (!request || request->reserved[0] != request)
+		return RSMERR_BAD_ADDR;
+	return (int)(uintptr_t)request->reserved[1];
+}
+
+RSM_API int rsm_ext_wait(rsm_ext_request_t *request, int timeout)
+{
+	(void)timeout;
+	return rsm_ext_test(request);
+}
