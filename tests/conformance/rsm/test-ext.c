@@ -69,9 +69,12 @@ static void published_segments_are_listed(void)
 
 	begin(RSM_PERM_RDWR);
 	for (int i = 0; i < 300; i++) {
-		rsm_memseg_id_t other;
+		rsm_memseg_export_handle_t other;
+		rsm_memseg_id_t any = 0;
 
-		rig_export(rig_memory(1), 1, &other);
+		NEED(rsm_memseg_export_create(
+			rig_controller(), &other, rig_memory(1), rig_page(), 0));
+		NEED(rsm_memseg_export_publish(other, &any, NULL, 0));
 	}
 	EXPECT(rsm_ext_list_segments(&list, &n), RSM_SUCCESS);
 	CHECK(n >= 301);
