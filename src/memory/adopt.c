@@ -46,8 +46,7 @@ static void adopt_undo(struct holder holder, const struct range *range, int memf
 	uint64_t done = range->start;
 
 	(void)holder_watch(&holder, range);
-	(void)range_to_private(
-		&holder, range, PROT_READ | PROT_WRITE, memfd, range->start, &done);
+	(void)range_to_private(&holder, range, PROT_READ | PROT_WRITE, memfd, range->start, &done);
 }
 
 int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd)

@@ -7,7 +7,7 @@
  * Address and content stay, and no store of another thread is lost: while a piece is copied it is
  * write-protected through a userfaultfd of our own, so writers wait in the kernel; one mmap() over
  * it switches it, then the writers go on and hit the new memory. Pieces of MEMORY_CHUNK bytes bound
- * how long a writer waits. Readers never wait.
+ * how long a writer waits. Readers never wait. A process with one thread needs none of that.
  *
  * All functions work on the calling process. Different ranges may be worked on at the same time.
  */
@@ -21,8 +21,9 @@
 
 typedef struct MemoryAdopter MemoryAdopter;
 
-/* device: an open /dev/userfaultfd or -1 (dup'ed). Never fails for lack of userfaultfd rights: then
- * only processes with one thread can adopt. */
+/* device: an open /dev/userfaultfd, used during the call only, or -1. Never fails for lack of
+ * rights: without userfaultfd other threads are stopped; where that is not allowed either, there
+ * must be none. */
 int memory_adopter_new(int device, MemoryAdopter **ret_adopter);
 void memory_adopter_free(MemoryAdopter *adopter);
 
@@ -34,26 +35,26 @@ enum memory_kind {
 
 enum memory_outcome {
 	MEMORY_OK = 0,
-	MEMORY_BAD_ADDRESS = 1,	 /* not mapped, or not readable and writable */
-	MEMORY_WRONG_KIND = 2,	 /* stack, device, hugetlb, shared file: cannot be adopted */
-	MEMORY_BUSY = 3,	 /* watched by another userfaultfd */
-	MEMORY_NO_RIGHT = 4,	 /* no userfaultfd here, and the process has several threads */
+	MEMORY_BAD_ADDRESS = 1, /* not mapped, or not readable and writable */
+	MEMORY_WRONG_KIND = 2,	/* stack, device, hugetlb, shared file: cannot be adopted */
+	MEMORY_BUSY = 3,	/* watched by another userfaultfd */
+	MEMORY_NO_RIGHT = 4,	/* there are other threads, and no way to hold them */
 };
 
-/* What the range [address, address + size) is made of: all of one kind, all readable and writable. */
+/* What the range is made of: all of one kind, all readable and writable. */
 int memory_classify(void *address, size_t size, enum memory_kind *ret_kind);
 
 /*
- * Copies the private range into memfd (already reserved, at offset 0) and maps that in its place,
- * MAP_SHARED. On failure the range is as it was, private and with every store in it. Page aligned.
- * Results: 0, enum memory_outcome, -ENOMEM …
+ * Copies the private range into memfd (reserved, offset 0, not in use by others yet) and maps that
+ * in its place, MAP_SHARED. On failure the range is as it was, private and with every store in it.
+ * Page aligned. Results: 0, enum memory_outcome, -ENOMEM …
  */
 int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd);
 
 /*
  * Moves an adopted range to other memory: fd_to >= 0: another memfd (reserved), shared as before
- * (revocation); -1: private memory (undo at destroy). Only pieces that still map the memfd with this
- * device and inode at the right offset are moved; where the program has unmapped or replaced a
+ * (revocation); -1: private memory (undo at destroy). Only pieces that still map the memfd with
+ * this device and inode at the right offset are moved; where the program has unmapped or replaced a
  * piece, that piece is left alone (with fd_to >= 0 its last content is still carried over, so that
  * the segment keeps its bytes).
  *
@@ -68,11 +69,11 @@ int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device
 	int fd_from, int fd_to);
 
 /* In a forked child, before anything else runs there: makes an inherited adopted range private, by
- * copy on write of fd if fd >= 0, else by copying now. Only pieces that still are ours. Async-signal
- * safe but for the copy's mmap. */
+ * copy on write of fd if fd >= 0, else by copying now. Only pieces that still are ours.
+ * Async-signal safe but for the copy's mmap. */
 int memory_make_private(void *address, size_t size, dev_t device, ino_t inode, int fd);
 
-/* Threads of this process, read from /proc/self/status (Threads:) or the task folder's link count. */
+/* Threads of this process; where that cannot be known, more than any has. */
 int memory_count_threads(void);
 
 #endif

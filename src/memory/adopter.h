@@ -7,8 +7,9 @@
  *
  * Alone in the process nothing is needed but blocked signals, since a handler might store. With
  * other threads the piece is write-protected; where userfaultfd refuses the range, or is not to be
- * had, the other threads are stopped. While a piece is held the calling thread stores nowhere but
- * in its registers, the stack frames below it, and the copy.
+ * had, the other threads are stopped. While a piece is held the calling thread works with nothing
+ * but its registers, the stack frames below it, and the copy: the piece may hold any other data of
+ * the process, and must not be stored to, or is for a moment not there.
  */
 
 #include <stdbool.h>
@@ -80,9 +81,10 @@ int holder_watch(struct holder *holder, const struct range *range);
 void holder_unwatch(const struct holder *holder, const struct range *range);
 
 /*
- * Moves range, readable, piece by piece: to a shared map of memfd, where address origin is at offset
- * 0; or to private memory, in which case memfd is what range maps now, or -1 where that cannot be
- * reached. *done, at first range->start, follows: up to there it has moved, even on failure.
+ * Moves range, readable, piece by piece: to a shared map of memfd, where address origin is at
+ * offset 0; or to private memory, in which case memfd is what range maps now, or -1 where that
+ * cannot be reached. *done, at first range->start, follows: up to there it has moved, even on
+ * failure.
  */
 int range_to_memory(const struct holder *holder, const struct range *range, int protection,
 	int memfd, uint64_t origin, uint64_t *done);

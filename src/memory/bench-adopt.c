@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * bench-adopt [MiB] [writers] [rounds]: time of adoption and undo, next to a plain copy of the same
- * memory in the same round, and how long writers stood still.
+ * bench-adopt [KiB] [writers] [rounds]: what classification, adoption and undo take, beside a plain
+ * copy of the same memory in the same round, and how long writers stood still. Medians.
  */
 
 #include <sys/mman.h>
@@ -12,10 +12,30 @@
 #include "memory/memfd.h"
 #include "memory/test-writers.h"
 
-static double ms(uint64_t from, uint64_t to)
-{
-	return (double)(to - from) / NSEC_PER_MSEC;
-}
+#define ROUNDS_MAX 10000
+
+enum step {
+	STEP_COPY,
+	STEP_CLASSIFY,
+	STEP_RESERVE,
+	STEP_ADOPT,
+	STEP_UNDO,
+	STEP_UNDO_BLIND, /* without a descriptor */
+	N_STEPS,
+};
+
+static const char *const step_names[] = {
+	"copy", "classify", "reserve", "adopt", "undo", "undo without descriptor"};
+
+static struct bench {
+	MemoryAdopter *adopter;
+	char *memory;
+	size_t size;
+	struct writers writers;
+	uint64_t times[N_STEPS][ROUNDS_MAX];
+	uint64_t stalls[N_STEPS][WRITERS_STALLS];
+	unsigned int n_stalls[N_STEPS];
+} bench;
 
 static int compare(const void *a, const void *b)
 {
@@ -24,103 +44,96 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static void print_stalls(const char *what, struct writers *w)
+static void forget_stalls(void)
 {
-	for (unsigned int i = 0; i < w->n; i++) {
-		struct writer *one = &w->writer[i];
-		unsigned int n = one->n_stalls;
+	for (unsigned int i = 0; i < bench.writers.n; i++)
+		bench.writers.writer[i].n_stalls = 0;
+}
 
-		qsort(one->stalls, n, sizeof(one->stalls[0]), compare);
-		if (n)
-			printf("; %s stalls %u, median %.2f, longest %.2f ms", what, n,
-				ms(0, one->stalls[n / 2]), ms(0, one->stalls[n - 1]));
-		one->n_stalls = 0;
+static void keep_stalls(enum step step)
+{
+	for (unsigned int i = 0; i < bench.writers.n; i++) {
+		struct writer *w = &bench.writers.writer[i];
+
+		for (unsigned int k = 0; k < w->n_stalls; k++)
+			if (bench.n_stalls[step] < WRITERS_STALLS)
+				bench.stalls[step][bench.n_stalls[step]++] = w->stalls[k];
 	}
 }
 
-static void forget_stalls(struct writers *w)
+#define MEASURE(step, round, call)                                                                 \
+	do {                                                                                       \
+		uint64_t t0;                                                                       \
+		forget_stalls();                                                                   \
+		t0 = clock_now();                                                                  \
+		if (call)                                                                          \
+			abort();                                                                   \
+		bench.times[step][round] = clock_now() - t0;                                       \
+		keep_stalls(step);                                                                 \
+	} while (0)
+
+static void round_of(int i, bool blind)
 {
-	for (unsigned int i = 0; i < w->n; i++)
-		w->writer[i].n_stalls = 0;
-}
-
-/* How long the machine takes to copy one piece, median of 9. */
-static double piece_copy(const char *from, int fd)
-{
-	double t[9];
-
-	for (int i = 0; i < 9; i++) {
-		uint64_t t0 = clock_now();
-
-		if (pwrite(fd, from, MEMORY_CHUNK, 0) != (ssize_t)MEMORY_CHUNK)
-			abort();
-		t[i] = ms(t0, clock_now());
-		for (int k = i; k > 0 && t[k] < t[k - 1]; k--) {
-			double swap = t[k];
-
-			t[k] = t[k - 1];
-			t[k - 1] = swap;
-		}
-	}
-	return t[4];
-}
-
-static void round_of(MemoryAdopter *adopter, char *p, size_t size, struct writers *w)
-{
-	uint64_t t0, t1, t2, t3;
-	double scale = 1024.0 * (1 << 20) / (double)size;
+	char *p = bench.memory;
+	size_t size = bench.size;
+	enum memory_kind kind;
 	struct stat st;
 	int fd, plain;
 
-	if (memfd_new("bench", size, &fd) < 0 || memfd_reserve(fd, 0, size) < 0 ||
-		memfd_new("bench", size, &plain) < 0 || memfd_reserve(plain, 0, size) < 0 ||
-		fstat(fd, &st) < 0)
+	if (memfd_new("bench", size, &fd) < 0 || fstat(fd, &st) < 0 ||
+		memfd_new("bench", size, &plain) < 0 || memfd_reserve(plain, 0, size) < 0)
 		abort();
-	t0 = clock_now();
-	for (size_t o = 0; o < size; o += MEMORY_CHUNK)
-		if (pwrite(plain, p + o, MEMORY_CHUNK, (off_t)o) < 0)
-			abort();
-	t1 = clock_now();
-	forget_stalls(w);
-	t2 = clock_now();
-	if (memory_adopt(adopter, p, size, fd))
-		abort();
-	t3 = clock_now();
-	printf("copy %.0f, adopt %.0f ms/GiB", ms(t0, t1) * scale, ms(t2, t3) * scale);
-	print_stalls("adopt", w);
-	forget_stalls(w);
-	t2 = clock_now();
-	if (memory_move(adopter, p, size, st.st_dev, st.st_ino, fd, -1))
-		abort();
-	t3 = clock_now();
-	printf(", undo %.0f ms/GiB", ms(t2, t3) * scale);
-	print_stalls("undo", w);
-	if (w->n)
-		printf("; copy of a piece %.2f ms", piece_copy(p, plain));
-	printf("\n");
-	close(fd);
+	MEASURE(STEP_COPY, i, pwrite(plain, p, size, 0) != (ssize_t)size);
 	close(plain);
+	MEASURE(STEP_CLASSIFY, i, memory_classify(p, size, &kind));
+	MEASURE(STEP_RESERVE, i, memfd_reserve(fd, 0, size));
+	MEASURE(STEP_ADOPT, i, memory_adopt(bench.adopter, p, size, fd));
+	MEASURE(blind ? STEP_UNDO_BLIND : STEP_UNDO, i,
+		memory_move(bench.adopter, p, size, st.st_dev, st.st_ino, blind ? -1 : fd, -1));
+	close(fd);
+}
+
+static double median(uint64_t *values, unsigned int n)
+{
+	qsort(values, n, sizeof(values[0]), compare);
+	return (double)values[n / 2] / NSEC_PER_USEC;
+}
+
+static void print_step(enum step step, unsigned int rounds)
+{
+	unsigned int n = bench.n_stalls[step];
+
+	printf("%-24s%12.2f us", step_names[step], median(bench.times[step], rounds));
+	if (n) {
+		printf("; %u stalls, median %.0f", n, median(bench.stalls[step], n));
+		printf(", longest %.0f us", (double)bench.stalls[step][n - 1] / NSEC_PER_USEC);
+	}
+	printf("\n");
 }
 
 int main(int argc, char **argv)
 {
-	size_t size = (argc > 1 ? strtoul(argv[1], NULL, 0) : 256) << 20;
+	size_t size = (argc > 1 ? strtoul(argv[1], NULL, 0) : 64) << 10;
 	unsigned int n = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : 0;
-	int rounds = argc > 3 ? atoi(argv[3]) : 5;
-	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct writers w = {0};
-	MemoryAdopter *adopter;
+	int rounds = argc > 3 ? atoi(argv[3]) : 1000;
 
-	if (p == MAP_FAILED || n > WRITERS_MAX || memory_adopter_new(-1, &adopter) < 0)
+	bench.size = size;
+	bench.memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (bench.memory == MAP_FAILED || n > WRITERS_MAX || rounds < 1 || rounds > ROUNDS_MAX ||
+		memory_adopter_new(-1, &bench.adopter) < 0)
 		return 1;
-	memset(p, 0, size);
+	memset(bench.memory, 0, size);
 	if (n)
-		writers_start(&w, p, size, n);
-	for (int i = 0; i < rounds; i++)
-		round_of(adopter, p, size, &w);
+		writers_start(&bench.writers, bench.memory, size, n);
+	for (int i = 0; i < rounds; i++) {
+		round_of(i, true);
+		round_of(i, false);
+	}
+	for (enum step step = 0; step < N_STEPS; step++)
+		print_step(step, (unsigned int)rounds);
 	if (n)
-		printf("lost: %lu words\n", (unsigned long)writers_finish(&w));
-	memory_adopter_free(adopter);
-	munmap(p, size);
+		printf("lost: %lu words\n", (unsigned long)writers_finish(&bench.writers));
+	memory_adopter_free(bench.adopter);
+	munmap(bench.memory, size);
 	return 0;
 }

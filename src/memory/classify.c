@@ -4,10 +4,6 @@
 #include "memory/sys.h"
 #include "memory/vma.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 struct classify {
 	uint64_t next; /* seen up to there */
 	bool started;

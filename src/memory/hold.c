@@ -9,10 +9,6 @@
 #include "memory/sys.h"
 #include "memory/uffd.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 #define HOLD_PATIENCE	8	     /* attempts of calls that have no reason to fail */
 #define HOLD_CHUNK_FREE (32ul << 20) /* bytes; bounds how long signals are blocked */
 #define SPARE_PAGES	8
@@ -131,7 +127,7 @@ static int hold_others(struct hold *hold, const struct holder *holder)
 {
 	int r = MEMORY_NO_RIGHT;
 
-	/* Where system calls of other threads would fail on protected memory, better stop them all. */
+	/* Where system calls of other threads would fail on protected memory, better stop them. */
 	if (!holder->watched || holder->adopter->user_only)
 		r = hold_stop(hold, holder);
 	if (r && holder->watched) {

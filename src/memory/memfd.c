@@ -20,7 +20,7 @@
 #endif
 
 #define MEMFD_SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MEMFD_PATIENCE 3	      /* interruptions until signals are held back */
+#define MEMFD_PATIENCE 3	     /* interruptions until signals are held back */
 #define MEMFD_CAREFUL  (64ull << 20) /* bytes from which the machine's memory is looked at first */
 
 static int memfd_make(const char *name)

@@ -15,7 +15,7 @@ static void move_pause(void)
 	(void)memory_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&t, 0, 0, 0);
 }
 
-/* Between what the content lies in now and where it goes; either can be -1, see memory_move(). */
+/* Descriptors of what the content lies in and where it goes; -1: see memory_move(). */
 struct way {
 	int from, to;
 };
@@ -47,8 +47,8 @@ static int move_piece(const struct holder *holder, const struct origin *origin,
 		if (done == piece->range.start && !begun)
 			break;
 		move_pause();
-		r = origin_piece_open(&(struct origin_piece){
-			{done, piece->range.end}, piece->protection});
+		r = origin_piece_open(
+			&(struct origin_piece){{done, piece->range.end}, piece->protection});
 	}
 	if (done == piece->range.start && !(piece->protection & PROT_READ))
 		(void)sys_mprotect(done, piece->range.end - done, piece->protection);
@@ -74,8 +74,7 @@ static int move_all(
 	uint64_t at = origin->range.start;
 
 	while (at < origin->range.end) {
-		struct holder holder = {
-			.adopter = adopter, .alone = alone, .regardless = true};
+		struct holder holder = {.adopter = adopter, .alone = alone, .regardless = true};
 		struct origin_piece piece;
 		int r = move_find(origin, at, &piece);
 
@@ -133,8 +132,10 @@ static int private_piece(const struct origin *origin, const struct origin_piece 
 
 	if (fd < 0) {
 		r = origin_piece_open(piece);
-		return r ? (int)r : range_to_private(&holder, range, piece->protection, -1,
-				   range->start, &done);
+		if (r == 0)
+			r = range_to_private(
+				&holder, range, piece->protection, -1, range->start, &done);
+		return (int)r;
 	}
 	r = sys_mmap(range->start, range_length(range), piece->protection, MAP_PRIVATE | MAP_FIXED,
 		fd, range->start - origin->range.start);
@@ -152,12 +153,11 @@ int memory_make_private(void *address, size_t size, dev_t device, ino_t inode, i
 	fd = origin_descriptor(&origin, fd);
 	for (uint64_t at = origin.range.start; at < origin.range.end; at = piece.range.end) {
 		r = origin_find(&origin, at, &piece);
-		if (r > 0)
-			r = private_piece(&origin, &piece, fd);
-		else
-			break;
+		if (r <= 0)
+			return r;
+		r = private_piece(&origin, &piece, fd);
 		if (r)
 			return r;
 	}
-	return r;
+	return 0;
 }

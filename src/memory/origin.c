@@ -48,15 +48,16 @@ int origin_descriptor(const struct origin *origin, int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != origin->device || st.st_ino != origin->inode)
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != origin->device ||
+		st.st_ino != origin->inode)
 		return -1;
 	return fd;
 }
 
 /* A second map of the whole file, made without a descriptor: a shared mapping is duplicated by an
  * mremap() from length 0, and remap_file_pages() turns it to the beginning of the file. */
-static int origin_alias(const struct origin *origin, const struct origin_piece *piece,
-	uint64_t *ret_alias)
+static int origin_alias(
+	const struct origin *origin, const struct origin_piece *piece, uint64_t *ret_alias)
 {
 	uint64_t length = range_length(&origin->range);
 	long alias = sys_mremap(piece->range.start, 0, length, MREMAP_MAYMOVE, 0), r;

@@ -16,7 +16,7 @@
 #include "memory/sys.h"
 
 #define STOP_THREADS  4096
-#define STOP_STACK    (64ul << 10)  /* bytes */
+#define STOP_STACK    (64ul << 10) /* bytes */
 #define STOP_PATIENCE (200ull * NSEC_PER_MSEC)
 #define STOP_REFUSALS 3 /* rounds in which a thread may refuse because it is about to end */
 
@@ -28,8 +28,8 @@ enum stop_state {
 	STOP_RELEASE,
 };
 
-/* In a mapping of its own: the helper must not depend on the memory that is moved. The helper shares
- * the caller's thread-local storage, therefore it uses nothing but memory_syscall(). */
+/* In a mapping of its own: the helper must not depend on the memory that is moved. The helper
+ * shares the caller's thread-local storage, therefore it uses nothing but memory_syscall(). */
 struct stop_control {
 	atomic_int state; /* futex; caller and helper */
 	pid_t caller;
@@ -153,7 +153,8 @@ static int helper_await(struct stop_control *c, struct stop_thread *t)
 	return 0;
 }
 
-/* Until a look at all threads finds none that is not stopped: those still running may make new ones. */
+/* Until a look at all threads finds none that is not stopped: those still running may make new
+ * ones. */
 static int helper_stop_all(struct stop_control *c)
 {
 	unsigned int refusals = 0;

@@ -47,8 +47,8 @@ int sys_madvise(uint64_t address, uint64_t length, int advice)
 static int sys_copy_all(long number, int fd, uint64_t address, uint64_t length, uint64_t offset)
 {
 	while (length) {
-		long n = memory_syscall(
-			number, fd, (long)address, (long)length, (long)offset, 0, 0);
+		long n =
+			memory_syscall(number, fd, (long)address, (long)length, (long)offset, 0, 0);
 
 		if (n == -EINTR)
 			continue;

@@ -57,8 +57,9 @@ static void reserving_allocates_and_is_refused_without_space(void **state)
 static void other_descriptors_are_refused(void **state)
 {
 	int unsealed = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), p[2], s[2],
-	    zero = open("/dev/zero", O_RDWR | O_CLOEXEC), path, file = open("/", O_TMPFILE | O_RDWR, 0600),
-	    good, folder = open("/proc/self", O_RDONLY | O_DIRECTORY),
+	    zero = open("/dev/zero", O_RDWR | O_CLOEXEC), path,
+	    file = open("/", O_TMPFILE | O_RDWR, 0600), good,
+	    folder = open("/proc/self", O_RDONLY | O_DIRECTORY),
 	    shm = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
 
 	assert_int_equal(ftruncate(unsealed, SIZE), 0);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,6 +107,29 @@ static inline char *new_anonymous(size_t size)
 	if (p == MAP_FAILED)
 		abort();
 	return p;
+}
+
+static inline void *idle_run(void *userdata)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* A second thread, so that the process has more than one. */
+static inline pthread_t idle_start(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, idle_run, NULL))
+		abort();
+	return thread;
+}
+
+static inline void idle_stop(pthread_t thread)
+{
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
 }
 
 /* Private and adopted memory look alike to loads; the kernel tells what it is. */

@@ -3,9 +3,9 @@
 #define MEMORY_TEST_WRITERS_H
 
 /*
- * Threads that store into a range and notice every store of their own that got lost: each owns every
- * n-th word and remembers what it stored there last. The last WRITERS_KERNEL bytes belong to a
- * thread that lets the kernel store, by read(2).
+ * Threads that store into a range and notice every store of their own that got lost: each owns
+ * every n-th word and remembers what it stored there last. The last WRITERS_KERNEL bytes belong to
+ * a thread that lets the kernel store, by read(2).
  */
 
 #include <pthread.h>

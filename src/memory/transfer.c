@@ -10,10 +10,6 @@
 #include "memory/adopter.h"
 #include "memory/sys.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 #define TRANSFER_PATIENCE 8 /* attempts of calls that have no reason to fail */
 
 /* A way to move pieces, and what it needs. */
@@ -61,7 +57,7 @@ static int fill_in_place(const struct transfer *t, const struct range *piece)
 	return r;
 }
 
-/* Quickest: no second mapping, no fault. The content is in the memfd meanwhile. */
+/* Quickest: no second mapping, no fault. Meanwhile the content is in the memfd only. */
 static int take_in_place(const struct transfer *t, const struct range *piece)
 {
 	int r = fill_in_place(t, piece);
@@ -174,8 +170,8 @@ static int temporary_new(uint64_t address, uint64_t length, uint64_t *ret_tempor
 	return 0;
 }
 
-static int through_temporary(struct transfer t, const struct holder *holder,
-	const struct range *range, uint64_t *done)
+static int through_temporary(
+	struct transfer t, const struct holder *holder, const struct range *range, uint64_t *done)
 {
 	int r = temporary_new(range->start, range_length(range), &t.temporary);
 
@@ -191,8 +187,8 @@ static int through_temporary(struct transfer t, const struct holder *holder,
 }
 
 /* In pieces that stay in the cache between the kernel's clearing of their pages and the copy. */
-static int in_place(struct transfer t, const struct holder *holder, const struct range *range,
-	uint64_t *done)
+static int in_place(
+	struct transfer t, const struct holder *holder, const struct range *range, uint64_t *done)
 {
 	t.take = take_in_place;
 	t.alone = true;

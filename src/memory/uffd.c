@@ -10,13 +10,6 @@
 #include "base/fd.h"
 #include "memory/sys.h"
 
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
-
 #define UFFD_FLAGS (O_CLOEXEC | O_NONBLOCK)
 
 int uffd_new(int device, enum uffd_kind *ret_kind, int *ret_fd)

@@ -3,9 +3,8 @@
 #define MEMORY_UFFD_H
 
 /*
- * userfaultfd: what a client needs to make one and what a daemon needs to use one that a client gave
- * it (the ioctls act on the address space of its maker). Constants missing from Debian 12's headers
- * are defined in uffd.c.
+ * userfaultfd: what a client needs to make one and what a daemon needs to use one that a client
+ * gave it (the ioctls act on the address space of its maker).
  */
 
 #include <stdbool.h>

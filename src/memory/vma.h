@@ -18,14 +18,14 @@ struct vma {
 	uint64_t inode;	 /* 0: anonymous */
 	dev_t device;
 	bool readable, writable, shared;
-	bool stack;	/* the main thread's stack */
-	bool sysv;	/* a System V segment; inode is its shmid */
+	bool stack; /* the main thread's stack */
+	bool sysv;  /* a System V segment; inode is its shmid */
 	bool hugetlb;
 	bool unlinked_zero; /* shared anonymous memory ("/dev/zero (deleted)") */
 };
 
-/* Calls visit for each mapping that overlaps [start, end), in order, until it returns non-zero, which
- * is then the result. visit must not map, unmap or allocate large blocks. */
+/* Calls visit for each mapping that overlaps [start, end), in order, until it returns non-zero,
+ * which is then the result. visit must not map, unmap or allocate large blocks. */
 int vma_for_each(uint64_t start, uint64_t end, int (*visit)(const struct vma *vma, void *userdata),
 	void *userdata);
 
