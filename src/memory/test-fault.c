@@ -102,7 +102,8 @@ static uint64_t count_pages(void)
 }
 
 struct scene {
-	MemoryAdopter *adopter;
+	MemoryAdopter *tested;
+	MemoryAdopter *quick; /* for all that is not tested */
 	char *memory;
 	size_t size;
 	unsigned int fds; /* before */
@@ -110,110 +111,126 @@ struct scene {
 	bool stopping; /* slow: one kind of failure must do */
 };
 
-static void check_nothing_leaked(struct scene *s)
+/* A memfd to move to. */
+struct place {
+	int fd;
+	struct stat st;
+};
+
+static struct place place_new(const struct scene *s)
+{
+	struct place p;
+
+	p.fd = new_reserved(s->size, &p.st);
+	return p;
+}
+
+static int scene_move(const struct scene *s, MemoryAdopter *adopter, const struct place *from,
+	int fd_from, int fd_to)
+{
+	return memory_move(
+		adopter, s->memory, s->size, from->st.st_dev, from->st.st_ino, fd_from, fd_to);
+}
+
+static void scene_adopt(const struct scene *s, const struct place *to)
+{
+	assert_int_equal(memory_adopt(s->quick, s->memory, s->size, to->fd), 0);
+}
+
+static void scene_undo(const struct scene *s, const struct place *from)
+{
+	assert_int_equal(scene_move(s, s->quick, from, from->fd, -1), 0);
+	assert_true(is_wholly(s->memory, s->size, 0));
+}
+
+static void check_nothing_leaked(const struct scene *s)
 {
 	assert_int_equal(count_descriptors(), s->fds);
 	assert_int_equal(count_mappings("test (deleted)"), 0);
 	assert_in_range(count_pages(), 1, s->pages + SLACK);
 }
 
-/* What found no memory may be a private map of a file. */
-static void make_anonymous(struct scene *s)
+/* One adoption, undo, or move, with one failure. True if it was reached. */
+static bool adopt_once(const struct scene *s, unsigned int call, int error)
 {
-	struct stat st;
-	int fd;
-
-	if (is_wholly(s->memory, s->size, 0))
-		return;
-	fd = new_reserved(s->size, &st);
-	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
-	assert_int_equal(
-		memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, fd, -1), 0);
-	assert_true(is_wholly(s->memory, s->size, 0));
-	close(fd);
-}
-
-/* One adoption and its undo, one move, each with one failure. */
-static bool adopt_once(struct scene *s, unsigned int call, int error)
-{
-	struct stat st;
-	int fd = new_reserved(s->size, &st), r;
+	struct place to = place_new(s);
 	bool fired;
+	int r;
 
 	arm(call, error);
-	r = memory_adopt(s->adopter, s->memory, s->size, fd);
+	r = memory_adopt(s->tested, s->memory, s->size, to.fd);
 	fired = disarm();
 	if (!fired)
 		assert_int_equal(r, 0);
-	assert_true(r == 0 ? !is_private(s->memory, s->size) : is_private(s->memory, s->size));
+	assert_int_equal(is_private(s->memory, s->size), r != 0);
 	if (r == 0)
-		assert_int_equal(
-			memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, -1),
-			0);
-	close(fd);
+		scene_undo(s, &to);
+	close(to.fd);
 	return fired;
 }
 
-static bool undo_with(struct scene *s, unsigned int call, int error, bool source)
+static bool undo_with(const struct scene *s, unsigned int call, int error, bool source)
 {
-	struct stat st;
-	int fd = new_reserved(s->size, &st), r;
+	struct place from = place_new(s), other = place_new(s);
 	bool fired;
+	int r;
 
-	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
+	scene_adopt(s, &from);
 	arm(call, error);
-	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, source ? fd : -1, -1);
+	r = scene_move(s, s->tested, &from, source ? from.fd : -1, -1);
 	fired = disarm();
 	if (r) {
 		assert_int_equal(r, -ENOMEM);
-		assert_true(is_wholly(s->memory, s->size, st.st_ino));
-		assert_int_equal(
-			memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, -1),
-			0);
+		assert_true(is_wholly(s->memory, s->size, from.st.st_ino));
+		scene_undo(s, &from);
 	}
 	assert_true(is_private(s->memory, s->size));
-	make_anonymous(s);
-	close(fd);
+	/* what found no memory is a private map of the memfd */
+	if (!is_wholly(s->memory, s->size, 0)) {
+		assert_true(source);
+		scene_adopt(s, &other);
+		scene_undo(s, &other);
+	}
+	close(from.fd);
+	close(other.fd);
 	return fired;
 }
 
-static bool undo_once(struct scene *s, unsigned int call, int error)
+static bool undo_once(const struct scene *s, unsigned int call, int error)
 {
 	return undo_with(s, call, error, false);
 }
 
-static bool undo_from_source_once(struct scene *s, unsigned int call, int error)
+static bool undo_from_source_once(const struct scene *s, unsigned int call, int error)
 {
 	return undo_with(s, call, error, true);
 }
 
-static bool move_once(struct scene *s, unsigned int call, int error)
+static bool move_once(const struct scene *s, unsigned int call, int error)
 {
-	struct stat st, st2;
-	int fd = new_reserved(s->size, &st), fd2 = new_reserved(s->size, &st2), r;
+	struct place from = place_new(s), to = place_new(s);
 	bool fired;
+	int r;
 
-	assert_int_equal(memory_adopt(s->adopter, s->memory, s->size, fd), 0);
+	scene_adopt(s, &from);
 	arm(call, error);
-	r = memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, fd2);
+	r = scene_move(s, s->tested, &from, -1, to.fd);
 	fired = disarm();
 	if (r) {
 		assert_int_equal(r, -ENOMEM);
-		assert_true(is_wholly(s->memory, s->size, st.st_ino));
-		assert_int_equal(
-			memory_move(s->adopter, s->memory, s->size, st.st_dev, st.st_ino, -1, fd2),
-			0);
+		assert_true(is_wholly(s->memory, s->size, from.st.st_ino));
+		assert_int_equal(scene_move(s, s->quick, &from, -1, to.fd), 0);
 	}
-	assert_true(is_wholly(s->memory, s->size, st2.st_ino));
-	assert_int_equal(
-		memory_move(s->adopter, s->memory, s->size, st2.st_dev, st2.st_ino, -1, -1), 0);
-	close(fd);
-	close(fd2);
+	assert_true(is_wholly(s->memory, s->size, to.st.st_ino));
+	scene_undo(s, &to);
+	close(from.fd);
+	close(to.fd);
 	return fired;
 }
 
-static void fail_each_call(
-	struct scene *s, bool (*once)(struct scene *, unsigned int, int), bool still)
+typedef bool once_fn(const struct scene *s, unsigned int call, int error);
+
+static void fail_each_call(struct scene *s, once_fn *once, bool still)
 {
 	static const int errors[] = {-ENOMEM, -EINVAL, -EINTR};
 
@@ -238,7 +255,7 @@ static char *across_pieces(char *room, size_t size)
 	return (char *)(((uintptr_t)room + PIECE) / PIECE * PIECE + PIECE - size / 2);
 }
 
-static void fail_alone(bool (*once)(struct scene *, unsigned int, int))
+static void fail_alone(once_fn *once)
 {
 	struct scene s = {.size = 2 * MEBIBYTE};
 	char *room = new_anonymous(ROOM);
@@ -246,14 +263,16 @@ static void fail_alone(bool (*once)(struct scene *, unsigned int, int))
 	tested = pthread_self();
 	s.memory = across_pieces(room, s.size);
 	pattern_fill(s.memory, s.size, 1);
-	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
+	assert_int_equal(memory_adopter_new(-1, &s.tested), 0);
+	assert_int_equal(memory_adopter_new(-1, &s.quick), 0);
 	fail_each_call(&s, once, true);
-	memory_adopter_free(s.adopter);
+	memory_adopter_free(s.tested);
+	memory_adopter_free(s.quick);
 	munmap(room, ROOM);
 }
 
 /* stopping: without userfaultfd the writers are stopped instead. */
-static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int), bool stopping)
+static void fail_under_writers(once_fn *once, bool stopping)
 {
 	struct scene s = {.size = 2 * MEBIBYTE, .stopping = stopping};
 	char *room = new_anonymous(ROOM);
@@ -261,14 +280,16 @@ static void fail_under_writers(bool (*once)(struct scene *, unsigned int, int), 
 
 	tested = pthread_self();
 	s.memory = across_pieces(room, s.size);
-	assert_int_equal(memory_adopter_new(-1, &s.adopter), 0);
+	assert_int_equal(memory_adopter_new(-1, &s.tested), 0);
+	assert_int_equal(memory_adopter_new(-1, &s.quick), 0);
 	if (stopping)
-		s.adopter->fd = fd_close(s.adopter->fd);
+		s.tested->fd = fd_close(s.tested->fd);
 	writers_start(&w, s.memory, s.size, 1);
 	fail_each_call(&s, once, false);
 	assert_int_equal(writers_finish(&w), 0);
 	assert_int_equal(w.kernel_failed, 0);
-	memory_adopter_free(s.adopter);
+	memory_adopter_free(s.tested);
+	memory_adopter_free(s.quick);
 	munmap(room, ROOM);
 }
 
