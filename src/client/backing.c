@@ -156,12 +156,14 @@ static int memory_status(int outcome)
 	}
 }
 
-int backing_check(const void *address, uint64_t size)
+int backing_check(const void *address, uint64_t size, bool *ret_shared)
 {
 	enum memory_kind kind;
 	int r = memory_status(memory_classify((void *)address, size, &kind));
 
-	return !r && kind != MEMORY_PRIVATE ? STATUS_NOT_ADOPTABLE : r;
+	if (!r)
+		*ret_shared = kind != MEMORY_PRIVATE;
+	return r;
 }
 
 /* The memory at address is that of fd, which is ours from now on. */

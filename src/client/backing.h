@@ -3,7 +3,8 @@
 #define CLIENT_BACKING_H
 
 /*
- * The memory behind exports: a range of this process that has been moved into the daemon's memfd.
+ * The memory behind exports: a range of this process that has been moved into the daemon's memfd, or,
+ * if it was shared before, that the daemon knows by its address.
  * Exports of the same range with the same rights share one backing; a range that only overlaps a
  * backing is refused. All backings stand in a tree by address. Private to the client library.
  *
@@ -32,6 +33,7 @@ struct cw_backing {
 	struct cw_backing_rights rights;
 	uint32_t refs;	/* under the tree's lock */
 	bool inherited; /* from the parent process */
+	bool shared;	/* by the program with others already: it stays where it is */
 
 	pthread_mutex_t lock; /* of what follows */
 	struct list exports;  /* cw_export; empty: the memory is private */
@@ -58,8 +60,8 @@ int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool
  * may write the old memory from now on. */
 int backing_move(struct cw_backing *backing, struct cw_link *link, int fd, bool wary);
 
-/* 0, or why the range cannot be adopted. */
-int backing_check(const void *address, uint64_t size);
+/* 0, or why the range cannot be exported. *ret_shared: it is no private memory. */
+int backing_check(const void *address, uint64_t size, bool *ret_shared);
 
 void backing_fork_prepare(void);
 void backing_fork_parent(void);

@@ -93,6 +93,8 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	m.segment_create.size = export->backing->size;
 	m.segment_create.flags = (export->flags & ~WIRE_SEGMENT_BIG_ENDIAN) | byte_order();
 	m.segment_create.same = sibling(export->backing);
+	if (export->backing->shared)
+		m.segment_create.address = (uintptr_t)export->backing->address;
 	r = call_for_memory(export->link, &m, reply);
 	if (r)
 		return r;
@@ -123,7 +125,7 @@ static int make_segment(struct cw_export *export)
 	r = request_create(export, &fd);
 	if (r)
 		goto clear;
-	if (list_empty(&backing->exports))
+	if (list_empty(&backing->exports) && !backing->shared)
 		r = backing_adopt(backing, export->link, fd, true);
 	else
 		fd_close(fd);
@@ -144,7 +146,7 @@ clear:
 static void leave_backing(struct cw_export *export)
 {
 	list_unlink(&export->on_backing);
-	if (list_empty(&export->backing->exports))
+	if (list_empty(&export->backing->exports) && !export->backing->shared)
 		(void)backing_move(export->backing, export->link, -1, false);
 }
 
@@ -159,8 +161,10 @@ static void unmake_segment(struct cw_export *export)
 static int create_on_backing(struct cw_export *export)
 {
 	struct cw_backing *backing = export->backing;
-	int r = list_empty(&backing->exports) ? backing_check(backing->address, backing->size) : 0;
+	int r = 0;
 
+	if (list_empty(&backing->exports))
+		r = backing_check(backing->address, backing->size, &backing->shared);
 	if (r)
 		return r;
 	cw_link_watch(export->link);
@@ -475,6 +479,7 @@ static void change_backing(struct cw_export *export, struct cw_backing *to)
 static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
 {
 	struct cw_backing *from = export->backing, *to;
+	bool shared;
 	int r;
 
 	if (size != from->size)
@@ -484,9 +489,11 @@ static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
 	if ((uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE))
 		return STATUS_BAD_ADDRESS;
 	/* others need the memory where it is */
-	if (from->exports.next != from->exports.prev)
+	if (from->shared || from->exports.next != from->exports.prev)
 		return STATUS_NO_RESOURCES;
-	r = backing_check(address, size);
+	r = backing_check(address, size, &shared);
+	if (!r && shared)
+		r = STATUS_NOT_ADOPTABLE;
 	if (!r)
 		r = backing_claim(address, size, &from->rights, true, &to);
 	if (r)

@@ -55,8 +55,8 @@ CW_EXPORT int cw_export_republish(
 CW_EXPORT int cw_export_unpublish(cw_handle handle);
 
 /* Other memory for the segment, of the same size and private: its content becomes the segment's.
- * STATUS_BAD_SIZE, STATUS_BAD_ADDRESS, STATUS_NOT_ADOPTABLE, STATUS_NO_RESOURCES (another export
- * shares the memory), STATUS_NO_MEMORY …: nothing has changed. */
+ * STATUS_BAD_SIZE, STATUS_BAD_ADDRESS, STATUS_NOT_ADOPTABLE, STATUS_NO_RESOURCES (others
+ * share the memory), STATUS_NO_MEMORY …: nothing has changed. */
 CW_EXPORT int cw_export_rebind(cw_handle handle, void *address, uint64_t size);
 
 CW_EXPORT struct cw_export *cw_export_ref(cw_handle handle);

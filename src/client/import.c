@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
@@ -67,6 +68,29 @@ static int map_error(int error)
 	}
 }
 
+/* A part of a System V segment: all of it is attached, and that part mapped once more. */
+static void *attach_sysv(struct cw_import *import, void *address, int flags, int prot,
+	uint64_t offset, uint64_t size)
+{
+	uint8_t *all = shmat(import->shmid, NULL, import->read_only ? SHM_RDONLY : 0);
+	int move = MREMAP_MAYMOVE | (flags & MAP_FIXED ? MREMAP_FIXED : 0);
+	struct shmid_ds ds;
+	void *part = MAP_FAILED;
+
+	if (all == (void *)-1)
+		return MAP_FAILED;
+	if (shmctl(import->shmid, IPC_STAT, &ds) < 0 || !range_within(offset, size, ds.shm_segsz))
+		errno = EINVAL;
+	else
+		part = mremap(all + offset, 0, size, move, address);
+	if (part != MAP_FAILED && mprotect(part, size, prot) < 0) {
+		munmap(part, size);
+		part = MAP_FAILED;
+	}
+	shmdt(all);
+	return part;
+}
+
 /* Maps a part of the segment and enters it in the client page. */
 static int map_memory(struct cw_import *import, int fd, void *address, int flags, int prot,
 	uint64_t offset, uint64_t size, void **ret_address, uint32_t *ret_slot)
@@ -78,8 +102,11 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 	r = cw_link_map_reserve(import->link, &slot);
 	if (r < 0)
 		return STATUS_NO_RESOURCES;
-	p = mmap(address, size, prot, flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED), fd,
-		(off_t)offset);
+	if (import->sysv)
+		p = attach_sysv(import, address, flags, prot, import->memory_offset + offset, size);
+	else
+		p = mmap(address, size, prot, flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED),
+			fd, (off_t)(import->memory_offset + offset));
 	if (p == MAP_FAILED) {
 		r = map_error(errno);
 		cw_link_map_clear(import->link, slot);
@@ -162,6 +189,9 @@ static int request_connect(struct cw_import *import, int *ret_fd)
 	import->instance = got->instance;
 	import->size = got->size;
 	import->read_only = got->flags & WIRE_IMPORT_READONLY;
+	import->sysv = got->flags & WIRE_IMPORT_SYSV;
+	import->shmid = (int)got->shmid;
+	import->memory_offset = got->offset;
 	import->foreign_endian = got->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
 	import->status = &import->link->status_page->imports[got->import];
 	import->connected = WIRE_IMPORT_WORD(got->generation, WIRE_IMPORT_CONNECTED);

@@ -47,6 +47,9 @@ struct cw_import {
 	_Atomic bool forked;	  /* made by the parent: must connect anew */
 	pthread_mutex_t lock;	  /* of what follows */
 	bool read_only;	      /* the memory must be mapped MAP_PRIVATE */
+	bool sysv;	      /* the memory is a System V segment that must be attached */
+	int shmid;
+	uint64_t memory_offset; /* of the segment in the memory */
 	int fd;		      /* -1: not kept */
 	uint32_t index;	      /* at the daemon */
 	uint32_t space, controller, node, id;

@@ -21,6 +21,7 @@ int manager_segment_new(
 	*s = (ManagerSegment){.memory = take_fd(memory),
 		.inode = st.st_ino,
 		.fresh = -1,
+		.shmid = -1,
 		.pipe = -1,
 		.cells = CELLS_NONE,
 		.serial = serial,
@@ -51,7 +52,11 @@ static int save(Manager *m, uint32_t kind, const void *record, size_t size, uint
 int manager_segment_save(Manager *m, EngineSegment *segment)
 {
 	ManagerSegment *s = manager_segment(segment);
-	struct record_segment record = {.serial = s->serial, .moved = s->moved};
+	struct record_segment record = {.serial = s->serial,
+		.moved = s->moved,
+		.foreign = s->foreign,
+		.shmid = s->shmid,
+		.offset = s->offset};
 
 	engine_segment_save(segment, &record.engine);
 	return save(m, RECORD_SEGMENT, &record, sizeof(record), &s->slot);
@@ -145,6 +150,8 @@ bool manager_segment_may_move(const EngineSegment *segment)
 	EngineSegment *sibling;
 	uint32_t i;
 
+	if (manager_segment(segment)->foreign)
+		return false;
 	for_each_sibling (i, sibling, segment)
 		if (sibling->state == WIRE_SEGMENT_PUBLISHED)
 			return false;

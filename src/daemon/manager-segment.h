@@ -19,7 +19,10 @@ typedef struct ManagerSegment {
 	struct cells cells; /* made when first needed */
 	uint64_t serial;    /* record_segment */
 	uint32_t slot;
-	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
+	bool foreign;	 /* the owner shares the memory with others anyway: it never moves */
+	int shmid;	 /* of foreign memory that we cannot open; -1. memory is empty then */
+	uint64_t offset; /* of the segment in memory */
+	bool moved;	 /* the last unpublish gave it fresh memory, or the one that is announced will */
 } ManagerSegment;
 
 typedef struct ManagerImport {

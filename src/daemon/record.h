@@ -51,6 +51,9 @@ struct record_segment {
 	struct engine_segment_record engine;
 	uint64_t serial;
 	uint32_t moved; /* as in ManagerSegment */
+	uint32_t foreign;
+	int32_t shmid;
+	uint64_t offset;
 };
 
 struct record_import {

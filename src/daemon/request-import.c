@@ -17,7 +17,9 @@ static uint32_t memory_flags(const EngineImport *import)
 {
 	uint32_t flags = import->rights & WIRE_WRITE ? 0 : WIRE_IMPORT_READONLY;
 
-	return is_foreign_endian(import->segment) ? flags | WIRE_IMPORT_FOREIGN_ENDIAN : flags;
+	if (is_foreign_endian(import->segment))
+		flags |= WIRE_IMPORT_FOREIGN_ENDIAN;
+	return manager_segment(import->segment)->shmid < 0 ? flags : flags | WIRE_IMPORT_SYSV;
 }
 
 static int reply_memory(const EngineImport *import, struct reply *a)
@@ -115,6 +117,8 @@ int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
 	p->rights = import->rights;
 	p->flags = memory_flags(import);
 	p->cell = import->cell;
+	p->offset = manager_segment(import->segment)->offset;
+	p->shmid = (uint32_t)manager_segment(import->segment)->shmid;
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <time.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/client-memory.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -50,36 +51,61 @@ static int reply_memory(const EngineSegment *segment, struct reply *a)
 	return r;
 }
 
-/* Memory of its own, or that of a segment of the same client. */
-static int segment_memory(
-	ManagerClient *c, const struct wire_segment_create *q, EngineSegment *segment, int *ret_memory)
+/* That of a segment of the same client, wherever that has it. */
+static int same_memory(
+	ManagerClient *c, const struct wire_segment_create *q, struct client_memory *ret_memory)
 {
-	EngineSegment *same;
+	EngineSegment *same = engine_segment_get(c->engine, q->same - 1);
+	ManagerSegment *s;
+	int r;
 
-	if (!q->same)
-		return memfd_new("causeway", segment->size, ret_memory);
-	same = engine_segment_get(c->engine, q->same - 1);
-	if (!same || same == segment || same->size != segment->size)
+	/* the new one has no such object yet */
+	if (!same || !manager_segment(same) || same->size != q->size)
 		return STATUS_BAD_HANDLE;
-	return memfd_reopen(manager_segment(same)->memory, ret_memory);
+	s = manager_segment(same);
+	r = memfd_reopen(s->memory, &ret_memory->fd);
+	ret_memory->offset = s->offset;
+	ret_memory->shmid = s->shmid;
+	ret_memory->foreign = s->foreign;
+	return r;
+}
+
+static int segment_memory(
+	ManagerClient *c, const struct wire_segment_create *q, struct client_memory *ret_memory)
+{
+	int r = 0;
+
+	*ret_memory = (struct client_memory){.fd = -1, .shmid = -1};
+	if (q->same)
+		return same_memory(c, q, ret_memory);
+	if (q->address)
+		r = client_memory_open(c, q->address, q->size, ret_memory);
+	if (r == 0 && ret_memory->fd < 0)
+		r = memfd_new("causeway", q->size, &ret_memory->fd);
+	return r;
 }
 
 /* The memory is stored before there is a record of the segment. */
 static int segment_equip(ManagerClient *c, const struct wire_segment_create *q,
 	EngineSegment *segment, uint64_t serial)
 {
-	_cleanup_close_ int memory = -1;
+	struct client_memory memory;
 	Manager *m = c->manager;
 	ManagerSegment *s;
 	int r;
 
-	r = segment_memory(c, q, segment, &memory);
-	if (r == 0)
-		r = manager_segment_new(segment, &memory, serial, &s);
-	if (r == 0)
-		r = manager_save_counters(m);
+	r = segment_memory(c, q, &memory);
 	if (r)
 		return r;
+	r = manager_segment_new(segment, &memory.fd, serial, &s);
+	fd_close(memory.fd);
+	if (r == 0)
+		r = manager_save_counters(m);
+	if (r < 0)
+		return r;
+	s->foreign = memory.foreign;
+	s->offset = memory.offset;
+	s->shmid = memory.shmid;
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, s->memory);
 	return manager_segment_save(m, segment);
 }

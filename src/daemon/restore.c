@@ -117,6 +117,9 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 	note_serial(segment->owner, record.serial);
 	s->slot = slot;
 	s->moved = record.moved;
+	s->foreign = record.foreign;
+	s->shmid = record.shmid;
+	s->offset = record.offset;
 	s->pipe = keeper_stored_take(stored, KEEP_EXPORT_PIPE, instance);
 	return restore_cells(segment, stored);
 }

@@ -91,6 +91,7 @@ enum wire_check {
 #define WIRE_SEGMENT_BIG_ENDIAN 0x80000000u /* in flags, of the exporter; the rest is the interface's */
 #define WIRE_IMPORT_READONLY 0x1u
 #define WIRE_IMPORT_FOREIGN_ENDIAN 0x2u
+#define WIRE_IMPORT_SYSV 0x4u /* a System V segment that the daemon cannot open */
 #define WIRE_SHOW_ADVISORY 0x1u	 /* rights cannot be enforced: one uid for daemon and users */
 #define WIRE_NODE_EMBEDDED 0x1u	 /* started by a library, ends by itself */
 #define WIRE_NODE_PRIVILEGED 0x2u /* run by root */
