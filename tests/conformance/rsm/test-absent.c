@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* No daemon to be had: rsmapi.md Decision 2. Of this implementation only: run with no daemon in
  * reach. */
-#include "rig.h"
+#include "optional.h"
+
+#include <stdlib.h>
+#include <unistd.h>
 
 /* Decision 2 */
 static void without_a_daemon_there_is_no_controller(void)
@@ -23,6 +26,23 @@ static void without_a_daemon_there_is_no_topology(void)
 	EXPECT(rsm_get_interconnect_topology(NULL), RSMERR_BAD_TOPOLOGY_PTR);
 }
 
+/* Decision 2: segment id ranges are no business of the daemon's */
+static void without_a_daemon_there_are_segment_id_ranges(void)
+{
+	static const char text[] = "reserved app 0x600000 16\n";
+	char path[] = "/tmp/rsm-segmentid-XXXXXX";
+	int fd = mkstemp(path);
+	rsm_memseg_id_t base = 0;
+	uint32_t length = 0;
+
+	NEED_FUNCTION(rsm_get_segmentid_range);
+	NEED_TRUE(fd >= 0 && write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
+	setenv("RSM_SEGMENTID_FILE", path, 1);
+	EXPECT(rsm_get_segmentid_range("app", &base, &length), RSM_SUCCESS);
+	CHECK(base == 0x600000 && length == 16);
+	unlink(path);
+}
+
 /* §4: NULL handles are refused without a daemon too */
 static void null_handles_are_refused_without_a_daemon(void)
 {
@@ -35,6 +55,7 @@ static void null_handles_are_refused_without_a_daemon(void)
 static const rig_test_t tests[] = {
 	TEST(without_a_daemon_there_is_no_controller),
 	TEST(without_a_daemon_there_is_no_topology),
+	TEST(without_a_daemon_there_are_segment_id_ranges),
 	TEST(null_handles_are_refused_without_a_daemon),
 };
 

@@ -321,8 +321,8 @@ static void overlapping_copies_are_safe(void)
 }
 
 /*
- * §4.6, §4.8: the reference maps at the first access, so that a map gives 9 after it and unmap undoes
- * it; the manual knows nothing of that, so a map may as well succeed
+ * §4.6, §4.8: the reference maps at the first access, so that a map gives 9 after it and unmap
+ * undoes it; the manual knows nothing of that, so a map may as well succeed
  */
 static void the_first_access_is_at_most_an_implicit_map(void)
 {
@@ -338,6 +338,28 @@ static void the_first_access_is_at_most_an_implicit_map(void)
 	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, SIZE),
 		RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_get64(import, 0, &value, 1), RSM_SUCCESS);
+}
+
+/* §5.2: unmap leads back to CONNECTED, from where the next access maps again */
+static void an_access_after_unmap_is_an_implicit_map_again(void)
+{
+	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, &barrier);
+	uint64_t value = 0;
+
+	for (int i = 0; i < 2; i++) {
+		void *address = NULL;
+
+		NEED(rsm_memseg_import_map(
+			import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 4096, 4096));
+		if (i)
+			EXPECT(rsm_memseg_import_put64(import, 4096, &value, 1), RSM_SUCCESS);
+		EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+		EXPECT(rsm_memseg_import_get64(import, 0, &value, 1), RSM_SUCCESS);
+		EXPECT(rsm_memseg_import_map(
+			       import, &address, RSM_MAP_NONE, RSM_PERM_RDWR, 0, SIZE),
+			RSMERR_SEG_ALREADY_MAPPED);
+		EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+	}
 }
 
 /* §6.1: put checks the rights of the connection, not those of the map */
@@ -381,6 +403,7 @@ static const rig_test_t tests[] = {
 	TEST(values_keep_their_byte_order),
 	TEST(overlapping_copies_are_safe),
 	TEST(the_first_access_is_at_most_an_implicit_map),
+	TEST(an_access_after_unmap_is_an_implicit_map_again),
 	TEST(put_works_beside_a_read_only_map),
 	TEST(offsets_count_from_the_segments_start),
 };

@@ -299,6 +299,38 @@ static void a_stale_import_is_nothing_to_the_next_segment(void)
 	EXPECT(importer(&pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
 }
 
+/* §5.3, §9.22 beaten: nor by what its exporter posts later, whether published again or not */
+static void a_broken_import_gets_no_more_signals(void)
+{
+	pair_t pair = connected_pair();
+
+	unpublish(&pair.exporter);
+	EXPECT(agent_do(&pair.exporter, AGENT_EXPORT_POST, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
+	EXPECT(agent_do(&pair.exporter, AGENT_PUBLISH, pair.id, AGENT_NO_LIST, 0), RSM_SUCCESS);
+	EXPECT(agent_do(&pair.exporter, AGENT_EXPORT_POST, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(importer(&pair, AGENT_IMPORT_WAIT, 0, 0, 0), RSMERR_CONN_ABORTED);
+}
+
+/* The same within one process */
+static void an_own_broken_import_gets_no_more_signals(void)
+{
+	rsm_memseg_id_t id;
+	rsm_memseg_export_handle_t export = rig_export(rig_memory(1), 1, &id);
+	rsm_memseg_import_handle_t import = rig_import(id, RSM_PERM_RDWR, NULL);
+
+	NEED(rsm_memseg_export_unpublish(export));
+	EXPECT(rsm_intr_signal_post(export, 0), RSM_SUCCESS);
+	EXPECT(rsm_intr_signal_wait(import, 0), RSMERR_CONN_ABORTED);
+	NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
+	EXPECT(rsm_intr_signal_post(export, 0), RSM_SUCCESS);
+	EXPECT(rsm_intr_signal_wait(import, 0), RSMERR_CONN_ABORTED);
+	/* Nor does it signal. */
+	EXPECT_ONE(rsm_intr_signal_post(import, 0), RSMERR_CONN_ABORTED,
+		RSMERR_REMOTE_NODE_UNREACHABLE, RSM_SUCCESS);
+	EXPECT(rsm_intr_signal_wait(export, 0), RSMERR_TIMEOUT);
+}
+
 /* §9.3 beaten: importers that wait for ever are woken with 40 */
 static void waiting_importers_are_woken(void)
 {
@@ -354,6 +386,8 @@ static const rig_test_t tests[] = {
 	TEST(a_new_connection_works_after_publish),
 	TEST(a_new_connection_works_to_another_exporter),
 	TEST(a_stale_import_is_nothing_to_the_next_segment),
+	TEST(a_broken_import_gets_no_more_signals),
+	TEST(an_own_broken_import_gets_no_more_signals),
 	TEST(waiting_importers_are_woken),
 	TEST(a_waiting_exporter_outlives_its_importers),
 	TEST(republish_breaks_nothing),

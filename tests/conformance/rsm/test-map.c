@@ -47,6 +47,47 @@ static void map_checks_its_arguments_in_order(void)
 	EXPECT(rsm_memseg_import_map(import, NULL, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_ADDR);
 }
 
+/* §4.8, §4.6: an implicit map is a map too: 9 before all that could be wrong with the new one */
+static void an_implicit_map_comes_before_the_arguments(void)
+{
+	rsm_memseg_import_handle_t import = begin(2, RSM_PERM_READ);
+	rsmapi_barrier_t barrier;
+	uint64_t value;
+	void *address = NULL;
+
+	NEED(rsm_memseg_import_init_barrier(import, RSM_BAR_DEFAULT, &barrier));
+	NEED(rsm_memseg_import_get64(import, 0, &value, 1));
+	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, 0777, 0, page),
+		RSMERR_SEG_ALREADY_MAPPED);
+	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 1, page),
+		RSMERR_SEG_ALREADY_MAPPED);
+	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_READ, 0, 0),
+		RSMERR_SEG_ALREADY_MAPPED);
+}
+
+/* §4.8 order, with §3 row 26: what the kernel would refuse (EACCES) comes after range and alignment
+ */
+static void the_connections_rights_come_after_the_range(void)
+{
+	rsm_memseg_import_handle_t import = begin(2, RSM_PERM_READ);
+	void *address = NULL;
+	static const struct {
+		off_t offset;
+		size_t pages;
+		int code;
+	} cases[] = {
+		{0, 3, RSMERR_BAD_LENGTH},
+		{4096, 2, RSMERR_BAD_OFFSET},
+		{8, 1, RSMERR_BAD_MEM_ALIGNMENT},
+		{0, 1, RSMERR_BAD_PERMS},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR,
+			       cases[i].offset, cases[i].pages * page),
+			cases[i].code);
+}
+
 /* Decision 1: 20 when the length alone exceeds the segment, else 18 */
 static void map_checks_the_range(void)
 {
@@ -261,6 +302,8 @@ static void a_read_only_connection_stays_read_only(void)
 
 static const rig_test_t tests[] = {
 	TEST(map_checks_its_arguments_in_order),
+	TEST(an_implicit_map_comes_before_the_arguments),
+	TEST(the_connections_rights_come_after_the_range),
 	TEST(map_checks_the_range),
 	TEST(map_does_not_exceed_the_connection),
 	TEST(loads_and_stores_reach_the_other_side),
