@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/test-memory.h"
+#include "memory/uffd.h"
 
 #define SIZE (9 * MEBIBYTE)
 
@@ -114,6 +115,30 @@ static void the_stack_in_use_is_not_adopted(void **state)
 	assert_int_equal(adopt_own_stack(), MEMORY_WRONG_KIND);
 }
 
+static void memory_that_another_userfaultfd_watches_is_busy(void **state)
+{
+	char *p = new_anonymous(2 * PAGE);
+	MemoryAdopter *adopter;
+	enum uffd_kind kind;
+	struct stat st;
+	int fd = new_reserved(2 * PAGE, &st), uffd;
+
+	pattern_fill(p, 2 * PAGE, 1);
+	assert_int_equal(uffd_new(-1, &kind, &uffd), 0);
+	assert_int_equal(uffd_api(uffd, 0), 0);
+	assert_int_equal(uffd_register_wp(uffd, (uintptr_t)p + PAGE, PAGE), 0);
+	assert_int_equal(memory_adopter_new(-1, &adopter), 0);
+	assert_int_equal(memory_adopt(adopter, p, 2 * PAGE, fd), MEMORY_BUSY);
+	assert_true(is_private(p, 2 * PAGE));
+	assert_true(pattern_holds(p, 2 * PAGE, 1));
+	close(uffd);
+	assert_int_equal(memory_adopt(adopter, p, 2 * PAGE, fd), 0);
+	assert_true(pattern_holds(p, 2 * PAGE, 1));
+	memory_adopter_free(adopter);
+	munmap(p, 2 * PAGE);
+	close(fd);
+}
+
 static void nothing_is_left_open_or_mapped(void **state)
 {
 	static const char *const ours[] = {"memfd:test", "---p"};
@@ -134,6 +159,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_open_or_mapped),
 		cmocka_unit_test(every_private_kind_is_adopted_in_a_process_with_more_threads),
 		cmocka_unit_test(memory_without_pages_is_adopted_as_zeros),
+		cmocka_unit_test(memory_that_another_userfaultfd_watches_is_busy),
 		cmocka_unit_test(the_stack_in_use_is_not_adopted),
 	};
 
