@@ -261,6 +261,9 @@ static void apply_vector(import_t *import, const call_request_t *q, const call_r
 		return;
 	import->mapping = import->mapping == UNMAPPED ? PERHAPS_MAPPED : import->mapping;
 	note_access(import, q, reply->code);
+	/* All entries moved, and then the signal failed. */
+	if (import->state == BROKEN && reply->value == 0 && q->flags & RSM_IMPLICIT_SIGPOST)
+		return;
 	if (reply->value > q->n_entries || (reply->code == RSM_SUCCESS) != (reply->value == 0))
 		model_disagree("a wrong residual");
 	n_done = q->n_entries - (uint32_t)reply->value;
