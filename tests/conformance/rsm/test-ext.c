@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* <rsm/rsmapi_ext.h>: what it promises, and what §9.15 misses. Ours alone. */
+/*
+ * What only this implementation has: <rsm/rsmapi_ext.h> (§9.15), an exporter that claims the other
+ * byte order (§6.10), and memory that is not there until it is touched (§9.14).
+ */
 #include "rig.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <rsm/rsmapi_ext.h>
 
 static rsm_memseg_export_handle_t export;
@@ -127,7 +133,68 @@ static void mistakes_are_told_at_once_and_losses_at_completion(void)
 	EXPECT(rsm_ext_test(NULL), RSMERR_BAD_ADDR);
 }
 
+/* §6.10: the sized calls swap, all others move bytes */
+static void sized_accesses_swap_bytes_for_an_exporter_of_the_other_order(void)
+{
+	const uint16_t one = 1;
+	rsmapi_barrier_t barrier;
+	uint64_t words[2] = {0x0102030405060708, 0x1112131415161718};
+	uint32_t half = 0x21222324;
+	uint16_t quarter = 0x3132;
+	uint8_t byte = 0x41;
+
+	NEED(setenv("CAUSEWAY_TEST_BYTE_ORDER", *(const char *)&one ? "big" : "little", 1));
+	begin(RSM_PERM_RDWR);
+	NEED(rsm_memseg_import_init_barrier(import, RSM_BARRIER_NODE, &barrier));
+	EXPECT(rsm_memseg_import_put64(import, 0, words, 2), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_put32(import, 16, &half, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_put16(import, 20, &quarter, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_put8(import, 22, &byte, 1), RSM_SUCCESS);
+	words[0] = words[1] = half = quarter = byte = 0;
+	EXPECT(rsm_memseg_import_get(import, 0, words, 16), RSM_SUCCESS);
+	CHECK(words[0] == 0x0807060504030201 && words[1] == 0x1817161514131211);
+	CHECK(*(uint32_t *)(void *)(memory + 16) == 0x24232221);
+	CHECK(*(uint16_t *)(void *)(memory + 20) == 0x3231 && memory[22] == 0x41);
+	EXPECT(rsm_memseg_import_get64(import, 8, words, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_get32(import, 16, &half, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_get16(import, 20, &quarter, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_get8(import, 22, &byte, 1), RSM_SUCCESS);
+	CHECK(words[0] == 0x1112131415161718 && half == 0x21222324);
+	CHECK(quarter == 0x3132 && byte == 0x41);
+}
+
+static void a_sparse_segment_may_exceed_four_gigabytes(void)
+{
+	const size_t huge = (size_t)5 << 30;
+	const off_t at = ((off_t)4 << 30) + 8;
+	int shmid = shmget(IPC_PRIVATE, huge, IPC_CREAT | SHM_NORESERVE | 0600);
+	rsmapi_barrier_t barrier;
+	void *map = NULL;
+	uint64_t value = 77;
+
+	if (shmid < 0)
+		rig_skip("no System V segments of 5 GiB here");
+	memory = shmat(shmid, NULL, 0);
+	shmctl(shmid, IPC_RMID, NULL);
+	NEED_TRUE(memory != (void *)-1);
+	NEED(rsm_memseg_export_create(rig_controller(), &export, memory, huge, 0));
+	id = rig_id();
+	NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
+	import = rig_import(id, RSM_PERM_RDWR, &barrier);
+	EXPECT(rsm_memseg_import_put64(import, at, &value, 1), RSM_SUCCESS);
+	CHECK_EQUAL(*(uint64_t *)(void *)(memory + at), 77);
+	CHECK_EQUAL(*(uint64_t *)(void *)(memory + (uint32_t)at), 0);
+	EXPECT(rsm_memseg_import_put64(import, (off_t)huge, &value, 1), RSMERR_BAD_OFFSET);
+	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_map(import, &map, RSM_MAP_NONE, RSM_PERM_READ, (off_t)4 << 30,
+		       rig_page()),
+		RSM_SUCCESS);
+	CHECK_EQUAL(((uint64_t *)map)[1], 77);
+}
+
 static const rig_test_t tests[] = {
+	TEST(sized_accesses_swap_bytes_for_an_exporter_of_the_other_order),
+	TEST(a_sparse_segment_may_exceed_four_gigabytes),
 	TEST(every_code_has_a_text_of_its_own),
 	TEST(an_import_tells_its_size_and_state),
 	TEST(published_segments_are_listed),
