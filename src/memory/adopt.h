@@ -58,12 +58,12 @@ int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd);
  * piece, that piece is left alone (with fd_to >= 0 its last content is still carried over, so that
  * the segment keeps its bytes).
  *
- * fd_from: a descriptor of the memory as it is now, or -1. With it the undo is quicker and needs no
- * memory to succeed: what finds none becomes a private map of fd_from. Then whoever has that memory
- * can still change pages that the program has not stored to since.
+ * fd_from: a descriptor of the memory as it is now, or -1. With it the undo is quicker, and has a
+ * last way where memory is short or other threads cannot be held: a private map of fd_from. Then
+ * whoever has that memory can still change pages that the program has not stored to since.
  *
- * -ENOMEM: nothing has changed. Once something has moved it goes on to the end: other threads that
- * can neither be held by userfaultfd nor be stopped are then not waited for.
+ * -ENOMEM: nothing has changed. Once something has moved it goes on to the end. Without a last way
+ * stores of threads that can neither be held by userfaultfd nor be stopped may be lost.
  */
 int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device, ino_t inode,
 	int fd_from, int fd_to);
@@ -72,8 +72,5 @@ int memory_move(MemoryAdopter *adopter, void *address, size_t size, dev_t device
  * copy on write of fd if fd >= 0, else by copying now. Only pieces that still are ours.
  * Async-signal safe but for the copy's mmap. */
 int memory_make_private(void *address, size_t size, dev_t device, ino_t inode, int fd);
-
-/* Threads of this process; where that cannot be known, more than any has. */
-int memory_count_threads(void);
 
 #endif

@@ -23,6 +23,9 @@ struct MemoryAdopter {
 	bool user_only;	  /* system calls that store into protected memory get EFAULT */
 };
 
+/* Threads of this process; where that cannot be known, more than any has. */
+int memory_count_threads(void);
+
 /* How pieces of one range may be held. */
 struct holder {
 	const MemoryAdopter *adopter;

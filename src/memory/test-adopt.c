@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/adopter.h"
 #include "memory/test-memory.h"
 #include "memory/uffd.h"
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include "memory/adopter.h"
 #include "memory/test-memory.h"
 #include "memory/test-writers.h"
 
@@ -100,6 +101,33 @@ static void adopt_as_a_user(void)
 	adopt_and_undo_under_writers();
 }
 
+static void undo_without_any_right(void)
+{
+	size_t size = 4 * MEBIBYTE;
+	char *p = new_anonymous(size);
+	MemoryAdopter *able, *unable;
+	struct writers w;
+	struct stat st;
+	int fd = new_reserved(size, &st);
+
+	child_require(memory_adopter_new(-1, &able) == 0);
+	writers_start(&w, p, size, 2);
+	child_require(memory_adopt(able, p, size, fd) == 0);
+	forbid(SYS_userfaultfd, SYS_ptrace);
+	child_require(memory_adopter_new(-1, &unable) == 0);
+	child_require(memory_move(unable, p, size, st.st_dev, st.st_ino, fd, -1) == 0);
+	child_require(is_private(p, size));
+	child_require(writers_finish(&w) == 0);
+	child_require(w.kernel_failed == 0);
+	memory_adopter_free(unable);
+	memory_adopter_free(able);
+}
+
+static void no_store_is_lost_in_an_undo_without_any_right(void **state)
+{
+	run_in_child(undo_without_any_right);
+}
+
 static void system_calls_of_an_ordinary_user_do_not_fail_meanwhile(void **state)
 {
 	run_in_child(adopt_as_a_user);
@@ -110,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_userfaultfd_and_ptrace_only_one_thread_can_adopt),
 		cmocka_unit_test(no_store_is_lost_without_userfaultfd),
+		cmocka_unit_test(no_store_is_lost_in_an_undo_without_any_right),
 		cmocka_unit_test(system_calls_of_an_ordinary_user_do_not_fail_meanwhile),
 	};
 

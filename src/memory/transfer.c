@@ -213,12 +213,16 @@ int range_to_private(const struct holder *holder, const struct range *range, int
 	int memfd, uint64_t origin, uint64_t *done)
 {
 	struct transfer t = {.protection = protection, .memfd = memfd, .origin = origin};
+	struct holder careful = *holder;
 	int r = -EAGAIN;
 
+	/* The last way loses no store, unlike a copy while others go on. */
+	if (memfd >= 0)
+		careful.regardless = false;
 	if (memfd >= 0 && holder->alone)
-		r = in_place(t, holder, range, done);
+		r = in_place(t, &careful, range, done);
 	if (r)
-		r = through_temporary(t, holder, &(struct range){*done, range->end}, done);
+		r = through_temporary(t, &careful, &(struct range){*done, range->end}, done);
 	if (r && memfd >= 0)
 		r = by_private_map(&t, &(struct range){*done, range->end}, done);
 	return r;
