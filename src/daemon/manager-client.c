@@ -342,6 +342,7 @@ int manager_client_restore(
 	memcpy(c->token, record->token, sizeof(c->token));
 	c->repeats = record->serial;
 	c->hello_again = true;
+	c->missed_from = c->missed_to = UINT64_MAX;
 	c->slot = slot;
 	r = restore_descriptors(c, record->id, stored);
 	if (r == 0)
@@ -378,7 +379,7 @@ static int perform(
 {
 	int r;
 
-	if (q->message.serial <= c->serial && (type->flags & REQUEST_ENDS))
+	if (manager_client_repeats(c, q->message.serial) && (type->flags & REQUEST_ENDS))
 		return 0;
 	c->serial = MAX(c->serial, q->message.serial);
 	c->hello_again = false;
@@ -388,6 +389,26 @@ static int perform(
 		manager_client_save(c);
 	}
 	return r;
+}
+
+/* After a restart a client says again what we may have read from the socket already. Done is what is
+ * new, what was lost with our predecessor, and, for its answer, what he did without answering. */
+static bool to_be_done(ManagerClient *c, uint64_t serial, bool oneway)
+{
+	uint64_t known = MAX(c->serial, c->repeats);
+
+	if (serial > known) {
+		if (c->missed_to == UINT64_MAX) {
+			c->missed_from = known + 1;
+			c->missed_to = serial;
+		}
+		return true;
+	}
+	if (serial >= c->missed_from && serial < c->missed_to) {
+		c->missed_from = serial + 1;
+		return true;
+	}
+	return !oneway && manager_client_repeats(c, serial);
 }
 
 static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
@@ -401,9 +422,7 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 			client_refuse(c, &q->message, STATUS_NOT_SUPPORTED);
 		return;
 	}
-	/* After a restart a client says again what we may have read from the socket already. Only what
-	 * our predecessor did without answering is answered now. */
-	if (q->message.serial <= c->serial && (oneway || !manager_client_repeats(c, q->message.serial)))
+	if (!to_be_done(c, q->message.serial, oneway))
 		return;
 	if (q->n_fds != (type->flags & REQUEST_HAS_FD ? 1 : 0))
 		return client_cut(c, "descriptors came where none belong, or none where one does");

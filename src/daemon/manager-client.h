@@ -31,7 +31,11 @@ typedef struct ManagerClient {
 	struct record_ending ending;
 	uint64_t repeats; /* requests up to this number may be repetitions, after a restart */
 	bool hello_again; /* so may its hello: nothing else has come since the restart */
-	bool cut;      /* to be freed once the packet is dealt with */
+	/* Numbers in [missed_from, missed_to) were sent before a restart and lost with our
+	 * predecessor; they may come after higher ones that were under way already. Both
+	 * are UINT64_MAX until the first new number shows where they end. */
+	uint64_t missed_from, missed_to;
+	bool cut; /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;
 } ManagerClient;
 

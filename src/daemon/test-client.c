@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -53,6 +54,7 @@ void node_start_again(struct node *n, const char *program, bool embedded)
 	if (n->keeper == 0) {
 		char number[16];
 
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* when a test fails */
 		snprintf(number, sizeof(number), "%d", ready[1]);
 		fcntl(ready[1], F_SETFD, 0);
 		execl(program, "causewayd", "--socket", n->socket, "--config", n->dir, "--ready-fd",
@@ -155,22 +157,27 @@ void client_send(struct client *c, struct wire_message *m, const int *fds, unsig
 	fd_send(c->socket, packet, (size_t)n, fds, n_fds, 0);
 }
 
-bool client_receive(struct client *c)
+bool client_receive_any(struct client *c)
 {
 	ssize_t n;
 
 	drop_fds(c);
-	for (;;) {
-		n = fd_recv(c->socket, c->packet, sizeof(c->packet), c->fds, &c->n_fds, 0);
-		assert_true(n != -EAGAIN);
-		if (n <= 0)
-			return false;
-		n = wire_decode(c->packet, (size_t)n, &c->reply);
-		assert_true(n == 0 || n == -EOPNOTSUPP);
+	n = fd_recv(c->socket, c->packet, sizeof(c->packet), c->fds, &c->n_fds, 0);
+	assert_true(n != -EAGAIN);
+	if (n <= 0)
+		return false;
+	n = wire_decode(c->packet, (size_t)n, &c->reply);
+	assert_true(n == 0 || n == -EOPNOTSUPP);
+	c->n_resend += c->reply.type == WIRE_RESEND;
+	return true;
+}
+
+bool client_receive(struct client *c)
+{
+	while (client_receive_any(c))
 		if (c->reply.type != WIRE_RESEND)
 			return true;
-		c->n_resend++;
-	}
+	return false;
 }
 
 uint32_t client_call(struct client *c, struct wire_message *m)

@@ -55,6 +55,8 @@ void client_close(struct client *c);
 void client_send(struct client *c, struct wire_message *m, const int *fds, unsigned int n_fds);
 /* Returns false at the end of the connection. RESEND is counted and skipped. */
 bool client_receive(struct client *c);
+/* The same, but RESEND is not skipped. */
+bool client_receive_any(struct client *c);
 /* Both; returns the reply's status. fds of the reply before are closed. */
 uint32_t client_call(struct client *c, struct wire_message *m);
 /* The daemon has restarted: waits for its RESEND. */
