@@ -5,9 +5,9 @@
  *
  *	message-import [CONTROLLER [NODE]]	waits for the exporter; NODE is by default this one
  *
- * Each message is a span of accesses: if the barrier does not close well, for instance because the
- * exporter was started anew, the whole span is repeated over a new connection. A message can then
- *come twice, but none is lost that closed well.
+ * Each message is a span of accesses: if the barrier does not close well, or the exporter ends before it
+ * has taken the message, the whole span is repeated over a new connection. So a message can come twice,
+ * but none is lost.
  */
 #include "message.h"
 
@@ -52,7 +52,7 @@ static void detach(struct peer *peer)
 	must("disconnect", rsm_memseg_import_disconnect(peer->segment));
 }
 
-/* Waits until the exporter has taken the last message: he signals then. */
+/* Waits until no message is in the segment: the exporter signals when it has taken one. */
 static int wait_taken(const struct peer *peer)
 {
 	while (peer->message->in != peer->message->out) {
@@ -64,7 +64,7 @@ static int wait_taken(const struct peer *peer)
 	return RSM_SUCCESS;
 }
 
-/* Stores the text, then the count that makes it valid; 0 if the exporter has both. */
+/* Stores the text, then the count that makes it valid; 0 if the exporter has taken it. */
 static int send_once(struct peer *peer, const char *text)
 {
 	struct message *m = peer->message;
@@ -80,9 +80,10 @@ static int send_once(struct peer *peer, const char *text)
 		return code;
 	m->in++;
 	code = rsm_memseg_import_close_barrier(&peer->barrier);
-	if (code == RSM_SUCCESS)
-		(void)rsm_intr_signal_post(peer->segment, 0); /* only a hint to look */
-	return code;
+	if (code != RSM_SUCCESS)
+		return code;
+	(void)rsm_intr_signal_post(peer->segment, 0); /* only a hint to look */
+	return wait_taken(peer); /* it may have arrived in the memory of somebody who was dead already */
 }
 
 int main(int argc, char **argv)
