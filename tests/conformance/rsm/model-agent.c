@@ -5,8 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "optional.h"
-
 const char *const call_names[N_CALLS] = {
 	[CALL_CREATE] = "create",
 	[CALL_REBIND] = "rebind",

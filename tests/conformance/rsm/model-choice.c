@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include "optional.h"
-
 static uint64_t state;
 
 void model_random_start(uint64_t seed)
@@ -65,28 +63,12 @@ static const uint8_t weights[N_CALLS] = {
 	[CALL_RELEASE_POLLFD] = 3,
 };
 
-static bool is_there(call_t call)
-{
-	switch (call) {
-	case CALL_REBIND:
-		return rsm_memseg_export_rebind;
-	case CALL_PUTV:
-	case CALL_GETV:
-		return rsm_memseg_import_putv && rsm_memseg_import_getv;
-	case CALL_GET_POLLFD:
-	case CALL_RELEASE_POLLFD:
-		return rsm_memseg_get_pollfd && rsm_memseg_release_pollfd;
-	default:
-		return true;
-	}
-}
-
 static call_t choose_call(void)
 {
 	for (;;) {
 		call_t call = (call_t)model_random(N_CALLS);
 
-		if (model_random(10) < weights[call] && is_there(call))
+		if (model_random(10) < weights[call])
 			return call;
 	}
 }

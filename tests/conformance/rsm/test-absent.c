@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* No daemon to be had: rsmapi.md Decision 2. Of this implementation only: run with no daemon in
  * reach. */
-#include "optional.h"
+#include "rig.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -35,7 +35,6 @@ static void without_a_daemon_there_are_segment_id_ranges(void)
 	rsm_memseg_id_t base = 0;
 	uint32_t length = 0;
 
-	NEED_FUNCTION(rsm_get_segmentid_range);
 	NEED_TRUE(fd >= 0 && write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
 	setenv("RSM_SEGMENTID_FILE", path, 1);
 	EXPECT(rsm_get_segmentid_range("app", &base, &length), RSM_SUCCESS);

@@ -6,6 +6,8 @@
 #include "agent.h"
 
 #include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 typedef void (*ending_t)(agent_t *exporter);
@@ -202,6 +204,109 @@ static void unpublish_breaks_before_it_returns(void)
 	}
 }
 
+/*
+ * §5.1: what an exporter may do to its own pages. The reference sees it and ends the segment; no
+ * document asks for that, so the connection may be broken or not, and the calls may say either. But
+ * what lies at these addresses now is the program's, and stays as it is.
+ */
+static void unmap_pages(char *memory)
+{
+	NEED(munmap(memory + rig_page(), rig_page()));
+}
+
+static bool is_unmapped(char *page)
+{
+	unsigned char resident;
+
+	return mincore(page, rig_page(), &resident) < 0;
+}
+
+static void protect_pages(char *memory)
+{
+	NEED(mprotect(memory, 2 * rig_page(), PROT_READ));
+}
+
+static void replace_pages(char *memory)
+{
+	NEED_TRUE(mmap(memory, 2 * rig_page(), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
+	memset(memory, 'n', 2 * rig_page());
+}
+
+static void check_loss_of_pages(void (*lose)(char *memory), char expected)
+{
+	for (int with_unpublish = 0; with_unpublish < 2; with_unpublish++) {
+		rsm_memseg_id_t id;
+		char *memory = rig_memory(2);
+		rsm_memseg_export_handle_t export;
+		rsm_memseg_import_handle_t import;
+		rsmapi_barrier_t barrier;
+		uint64_t value = 1;
+
+		memset(memory, 'o', 2 * rig_page());
+		export = rig_export(memory, 2, &id);
+		import = rig_import(id, RSM_PERM_RDWR, &barrier);
+		NEED(rsm_memseg_import_put64(import, 8, &value, 1));
+		lose(memory);
+		EXPECT_ONE(rsm_memseg_import_put64(import, (off_t)rig_page(), &value, 1),
+			RSM_SUCCESS, RSMERR_CONN_ABORTED);
+		if (with_unpublish)
+			EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS,
+				RSMERR_SEG_NOT_PUBLISHED);
+		EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
+		EXPECT(rsm_memseg_import_put64(import, 8, &value, 1), RSMERR_CONN_ABORTED);
+		EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
+		CHECK(is_unmapped(memory + rig_page()) == (lose == unmap_pages));
+		for (size_t i = 16; i < rig_page(); i++) {
+			if (memory[i] != expected) {
+				CHECK_EQUAL(memory[i], expected);
+				break;
+			}
+		}
+	}
+}
+
+static void a_segment_survives_that_its_pages_are_unmapped(void)
+{
+	check_loss_of_pages(unmap_pages, 'o');
+}
+
+static void a_segment_survives_that_its_pages_are_protected(void)
+{
+	check_loss_of_pages(protect_pages, 'o');
+}
+
+static void memory_that_was_mapped_there_since_is_left_alone(void)
+{
+	check_loss_of_pages(replace_pages, 'n');
+}
+
+static void child_sees_its_own(void *data)
+{
+	char *memory = data;
+
+	CHECK_EQUAL(memory[100], 'n');
+	memory[100] = 'c';
+}
+
+/* Nor is it shared with anybody, or given to importers */
+static void memory_that_was_mapped_there_since_is_not_exported(void)
+{
+	rsm_memseg_id_t id;
+	char *memory = rig_memory(2);
+	rsmapi_barrier_t barrier;
+	rsm_memseg_import_handle_t import;
+	uint64_t value = 0;
+
+	rig_export(memory, 2, &id);
+	import = rig_import(id, RSM_PERM_RDWR, &barrier);
+	replace_pages(memory);
+	EXPECT_ONE(rsm_memseg_import_put64(import, 0, &value, 1), RSM_SUCCESS, RSMERR_CONN_ABORTED);
+	CHECK_EQUAL(memory[0], 'n');
+	rig_in_child(child_sees_its_own, memory);
+	CHECK_EQUAL(memory[100], 'n');
+}
+
 /* §5.2: what a process does to its own imports */
 static void a_process_breaks_its_own_imports(void)
 {
@@ -381,6 +486,10 @@ static const rig_test_t tests[] = {
 	TEST(crash_of_the_exporter_breaks_imports),
 	TEST(exec_of_the_exporter_breaks_imports),
 	TEST(unpublish_breaks_before_it_returns),
+	TEST(a_segment_survives_that_its_pages_are_unmapped),
+	TEST(a_segment_survives_that_its_pages_are_protected),
+	TEST(memory_that_was_mapped_there_since_is_left_alone),
+	TEST(memory_that_was_mapped_there_since_is_not_exported),
 	TEST(a_process_breaks_its_own_imports),
 	TEST(former_importers_do_not_reach_the_exporter),
 	TEST(a_new_connection_works_after_publish),

@@ -124,7 +124,8 @@ static void mistakes_are_told_at_once_and_losses_at_completion(void)
 	EXPECT(rsm_ext_import_get_start(import, 0, NULL, 1, &request), RSMERR_BAD_ADDR);
 	EXPECT(rsm_ext_import_get_start(import, 0, &byte, 1, NULL), RSMERR_BAD_ADDR);
 	EXPECT(rsm_ext_import_put_start(import, 0, &byte, 1, &request), RSMERR_PERM_DENIED);
-	EXPECT(rsm_ext_import_get_start(import, (off_t)size, &byte, 1, &request), RSMERR_BAD_OFFSET);
+	EXPECT(rsm_ext_import_get_start(import, (off_t)size, &byte, 1, &request),
+		RSMERR_BAD_OFFSET);
 	EXPECT(rsm_ext_import_get_start(import, 0, &byte, size + 1, &request), RSMERR_BAD_LENGTH);
 	NEED(rsm_memseg_export_unpublish(export));
 	EXPECT(rsm_ext_import_get_start(import, 0, &byte, 1, &request), RSM_SUCCESS);
@@ -186,8 +187,8 @@ static void a_sparse_segment_may_exceed_four_gigabytes(void)
 	CHECK_EQUAL(*(uint64_t *)(void *)(memory + (uint32_t)at), 0);
 	EXPECT(rsm_memseg_import_put64(import, (off_t)huge, &value, 1), RSMERR_BAD_OFFSET);
 	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
-	EXPECT(rsm_memseg_import_map(import, &map, RSM_MAP_NONE, RSM_PERM_READ, (off_t)4 << 30,
-		       rig_page()),
+	EXPECT(rsm_memseg_import_map(
+		       import, &map, RSM_MAP_NONE, RSM_PERM_READ, (off_t)4 << 30, rig_page()),
 		RSM_SUCCESS);
 	CHECK_EQUAL(((uint64_t *)map)[1], 77);
 }

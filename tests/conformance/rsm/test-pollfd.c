@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors to poll on, and waiting for many: rsmapi.md §4.10, §5.5, §5.6. */
 #include "agent.h"
-#include "optional.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +18,6 @@ static rsm_memseg_id_t id;
 
 static rsm_memseg_import_handle_t begin(void)
 {
-	NEED_FUNCTION(rsm_memseg_get_pollfd);
-	NEED_FUNCTION(rsm_memseg_release_pollfd);
-	NEED_FUNCTION(rsm_intr_signal_wait_pollfd);
 	export = rig_export(rig_memory(1), 1, &id);
 	return rig_import(id, RSM_PERM_RDWR, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rebind: rsmapi.md §4.3, §5.1, §6.6. */
-#include "optional.h"
+#include "rig.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +19,6 @@ static char *first, *second;
 
 static void begin_with(uint_t flags)
 {
-	NEED_FUNCTION(rsm_memseg_export_rebind);
 	size = PAGES * rig_page();
 	first = rig_memory(PAGES);
 	second = rig_memory(PAGES);

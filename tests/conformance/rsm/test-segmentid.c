@@ -3,7 +3,7 @@
  * Segment ids reserved for applications: rsmapi.md §4.4, §9.13. The file is looked for where
  * RSM_SEGMENTID_FILE says; that variable is this implementation's.
  */
-#include "optional.h"
+#include "rig.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +17,6 @@ static void file_says(const char *text)
 	static char path[64];
 	int fd;
 
-	NEED_FUNCTION(rsm_get_segmentid_range);
 	if (!path[0])
 		snprintf(path, sizeof(path), "/tmp/rsm-segmentid-%d", (int)getpid());
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -201,7 +200,6 @@ static void a_missing_file_is_a_bad_file(void)
 	rsm_memseg_id_t base;
 	uint32_t length;
 
-	NEED_FUNCTION(rsm_get_segmentid_range);
 	setenv("RSM_SEGMENTID_FILE", "/tmp/no-such-directory/rsm.segmentid", 1);
 	EXPECT(rsm_get_segmentid_range("app", &base, &length), RSMERR_BAD_CONF);
 	setenv("RSM_SEGMENTID_FILE", "/tmp", 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scatter/gather and local memory handles: rsmapi.md §4.7, §9.5; row 14 of §3 for bad entries. */
-#include "optional.h"
+#include "rig.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -21,8 +21,6 @@ static rsm_scat_gath_t sg;
 
 static rsm_memseg_import_handle_t begin(rsm_permission_t permission)
 {
-	NEED_FUNCTION(rsm_memseg_import_putv);
-	NEED_FUNCTION(rsm_memseg_import_getv);
 	memory = rig_memory(SIZE / rig_page());
 	export = rig_export(memory, SIZE / rig_page(), &id);
 	return rig_import(id, permission, &barrier);
@@ -455,8 +453,6 @@ static rsm_localmemory_handle_t local_handle(void *address, size_t length)
 {
 	rsm_localmemory_handle_t handle = NULL;
 
-	NEED_FUNCTION(rsm_create_localmemory_handle);
-	NEED_FUNCTION(rsm_free_localmemory_handle);
 	NEED(rsm_create_localmemory_handle(rig_controller(), &handle, address, length));
 	return handle;
 }
@@ -467,7 +463,6 @@ static void local_memory_checks_its_arguments_in_order(void)
 	rsmapi_controller_handle_t controller = rig_controller();
 	rsm_localmemory_handle_t handle;
 
-	NEED_FUNCTION(rsm_create_localmemory_handle);
 	EXPECT(rsm_create_localmemory_handle(NULL, NULL, local + 8, 0), RSMERR_BAD_ADDR);
 	EXPECT(rsm_create_localmemory_handle(controller, &handle, local + 1, SIZE),
 		RSMERR_BAD_ADDR);
