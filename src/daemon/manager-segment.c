@@ -3,23 +3,18 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include "base/cleanup.h"
 #include "memory/memfd.h"
 
 int manager_segment_new(
 	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment)
 {
-	ManagerSegment *s;
-	struct stat st;
+	ManagerSegment *s = malloc(sizeof(*s));
 
-	if (fstat(*memory, &st) < 0)
-		return negative_errno();
-	s = malloc(sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	*s = (ManagerSegment){.memory = take_fd(memory),
-		.inode = st.st_ino,
+		.family = segment->instance,
 		.fresh = -1,
 		.shmid = -1,
 		.pipe = -1,
@@ -56,7 +51,8 @@ int manager_segment_save(Manager *m, EngineSegment *segment)
 		.moved = s->moved,
 		.foreign = s->foreign,
 		.shmid = s->shmid,
-		.offset = s->offset};
+		.offset = s->offset,
+		.family = s->family};
 
 	engine_segment_save(segment, &record.engine);
 	return save(m, RECORD_SEGMENT, &record, sizeof(record), &s->slot);
@@ -71,18 +67,36 @@ int manager_import_save(Manager *m, EngineImport *import)
 	return save(m, RECORD_IMPORT, &record, sizeof(record), &i->slot);
 }
 
+/* Nobody posts to the imports that lost their connection before there were cells. */
+static void close_lost_cells(EngineSegment *segment, struct cells *cells)
+{
+	EngineImport *import;
+	uint32_t i;
+
+	idtable_for_each (&segment->cells, i, import)
+		if (i > 0 && import->state != WIRE_IMPORT_CONNECTED)
+			cells_look(cells, i, -1);
+}
+
 int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 {
-	struct cells *cells = &manager_segment(segment)->cells;
+	struct cells *cells = &manager_segment(segment)->cells, made;
 	int r;
 
-	if (!cells->map) {
-		r = cells_new(cells);
-		if (r < 0)
-			return r;
-		keeper_link_store(m->link, KEEP_CELLS, segment->instance, cells->fd);
+	if (cells->map)
+		return cells_reserve(cells, segment->n_cells - 1);
+	r = cells_new(&made);
+	if (r < 0)
+		return r;
+	r = cells_reserve(&made, segment->n_cells - 1);
+	if (r < 0) {
+		cells_deinit(&made);
+		return r;
 	}
-	return cells_reserve(cells, segment->n_cells - 1);
+	close_lost_cells(segment, &made);
+	*cells = made;
+	keeper_link_store(m->link, KEEP_CELLS, segment->instance, cells->fd);
+	return 0;
 }
 
 void manager_segment_store(Manager *m, EngineSegment *segment)
@@ -133,12 +147,13 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 	return 0;
 }
 
-/* Siblings: segments of one owner with the same memory. */
+/* Siblings: segments of one owner with the same memory. What they have in common is recorded, not found
+ * in the memory: that of some may have moved already when a daemon dies. */
 
 static bool is_sibling(const EngineSegment *a, const EngineSegment *b)
 {
 	return a != b && manager_segment(a) && manager_segment(b) &&
-	       manager_segment(a)->inode == manager_segment(b)->inode;
+	       manager_segment(a)->family == manager_segment(b)->family;
 }
 
 #define for_each_sibling(i, sibling, segment)                                                      \
@@ -202,12 +217,10 @@ static int siblings_prepare(EngineSegment *segment, int fresh)
 static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
 {
 	ManagerSegment *s = manager_segment(segment);
-	struct stat st;
 
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, *fresh);
 	fd_close(s->memory);
 	s->memory = take_fd(fresh);
-	s->inode = fstat(s->memory, &st) == 0 ? st.st_ino : 0;
 }
 
 static void siblings_move(Manager *m, EngineSegment *segment)

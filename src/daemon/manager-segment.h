@@ -13,7 +13,7 @@
 
 typedef struct ManagerSegment {
 	int memory;	    /* memfd */
-	ino_t inode;	    /* of memory: segments of one owner with the same one are siblings */
+	uint64_t family;    /* segments of one owner with the same one are siblings; record_segment */
 	int fresh;	    /* what a sibling that moves brings; -1: nothing */
 	int pipe;	    /* writing end of the exporter's; -1: none */
 	struct cells cells; /* made when first needed */

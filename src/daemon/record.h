@@ -54,6 +54,7 @@ struct record_segment {
 	uint32_t foreign;
 	int32_t shmid;
 	uint64_t offset;
+	uint64_t family;
 };
 
 struct record_import {

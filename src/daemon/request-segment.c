@@ -106,6 +106,8 @@ static int segment_equip(ManagerClient *c, const struct wire_segment_create *q,
 	s->foreign = memory.foreign;
 	s->offset = memory.offset;
 	s->shmid = memory.shmid;
+	if (q->same)
+		s->family = manager_segment(engine_segment_get(c->engine, q->same - 1))->family;
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, s->memory);
 	return manager_segment_save(m, segment);
 }

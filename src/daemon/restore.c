@@ -120,6 +120,7 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 	s->foreign = record.foreign;
 	s->shmid = record.shmid;
 	s->offset = record.offset;
+	s->family = record.family;
 	s->pipe = keeper_stored_take(stored, KEEP_EXPORT_PIPE, instance);
 	return restore_cells(segment, stored);
 }

@@ -43,7 +43,7 @@ struct scene {
 	pid_t daemon;
 	struct client a, b, c; /* a exports, b imports; c has not said hello */
 	bool b_open, c_open;
-	uint32_t segment, id, import;
+	uint32_t segment, sibling, id, import;
 	int pipe; /* of the import; -1: none */
 	struct wire_cell *cells;
 	Journal *journal; /* only read */
@@ -550,6 +550,38 @@ static void verify_unpublish(struct scene *s)
 	assert_string_equal(got, "new");
 }
 
+/* Another segment with the same memory, which must move along. */
+static void prepare_unpublish_sibling(struct scene *s)
+{
+	struct wire_message create = {.type = WIRE_SEGMENT_CREATE};
+
+	prepare_everything(s);
+	create.segment_create.space = WIRE_SPACE_RSM;
+	create.segment_create.mode = 0600;
+	create.segment_create.size = 8192;
+	create.segment_create.same = 1 + s->segment;
+	assert_int_equal(client_call(&s->a, &create), STATUS_OK);
+	s->sibling = s->a.reply.segment_create_reply.segment;
+	ask(s, &s->a, WIRE_SEGMENT_UNPUBLISH);
+	s->request.segment_unpublish.segment = s->segment;
+}
+
+static void verify_unpublish_sibling(struct scene *s)
+{
+	int memory = client_take_fd(&s->a, 0);
+	struct stat moved, other;
+	uint32_t id;
+
+	assert_int_equal(fstat(memory, &moved), 0);
+	close(memory);
+	assert_lost(s, WIRE_IMPORT_REVOKED);
+	assert_int_equal(client_publish(&s->a, s->sibling, 0, &id), STATUS_OK);
+	assert_int_equal(client_connect(&s->b, id, WIRE_READ, NULL), STATUS_OK);
+	assert_int_equal(fstat(s->b.fds[0], &other), 0);
+	assert_int_equal(other.st_ino, moved.st_ino);
+	assert_counts(s, 2, 2, 2);
+}
+
 static void prepare_destroy(struct scene *s)
 {
 	prepare_everything(s);
@@ -722,6 +754,7 @@ static const struct kill_case cases[] = {
 	{"publish", prepare_publish, verify_publish},
 	{"republish", prepare_republish, verify_republish},
 	{"unpublish", prepare_unpublish, verify_unpublish},
+	{"unpublish_sibling", prepare_unpublish_sibling, verify_unpublish_sibling},
 	{"destroy", prepare_destroy, verify_destroy},
 	{"destroy_oneway", prepare_destroy_oneway, verify_destroy},
 	{"connect", prepare_connect, verify_connect},

@@ -218,7 +218,7 @@ static uint32_t repeat(struct client *c, struct wire_message *m)
 static void requests_that_were_carried_out_are_answered_again_without_effect(void **state)
 {
 	struct wire_message create = {.type = WIRE_SEGMENT_CREATE,
-		.segment_create = {WIRE_SPACE_RSM, 0600, 4096, 0}};
+		.segment_create = {.space = WIRE_SPACE_RSM, .mode = 0600, .size = 4096}};
 	struct wire_message publish = {.type = WIRE_SEGMENT_PUBLISH};
 	struct wire_message connect = {.type = WIRE_IMPORT_CONNECT,
 		.import_connect = {WIRE_SPACE_RSM, WIRE_CONTROLLER_LOOPBACK, 0, 0, WIRE_WRITE}};
