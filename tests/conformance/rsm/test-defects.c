@@ -9,8 +9,6 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -170,54 +168,6 @@ static void lack_of_descriptors_is_a_documented_code(void)
 		RSM_SUCCESS);
 	EXPECT(rsm_memseg_import_connect(controller, node, id, RSM_PERM_RDWR, &import),
 		RSM_SUCCESS);
-}
-
-/*
- * §9.14: above 4 GiB. The memory is never touched but in a few places, which is no help where pages
- * are locked (§4.3): so it runs on request only.
- */
-static void a_segment_may_exceed_four_gigabytes(void)
-{
-	enum { N_TOUCHED = 5 };
-	const size_t gigabyte = (size_t)1 << 30, size = 5 * gigabyte;
-	const size_t places[N_TOUCHED] = {
-		0, 2 * gigabyte - 8, 2 * gigabyte, 4 * gigabyte + 16, size - 8};
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	rsm_memseg_export_handle_t export = NULL;
-	rsm_memseg_import_handle_t import;
-	rsmapi_barrier_t barrier;
-	rsm_memseg_id_t id = rig_id();
-	void *address = NULL;
-	uint64_t value;
-
-	if (!getenv("RSM_CONFORMANCE_LARGE"))
-		rig_skip("may take 10 GiB of memory; RSM_CONFORMANCE_LARGE=1 asks for it");
-	NEED_TRUE(memory != MAP_FAILED);
-	for (uint64_t i = 0; i < N_TOUCHED; i++)
-		*(uint64_t *)(void *)(memory + places[i]) = i + 1;
-	EXPECT(rsm_memseg_export_create(rig_controller(), &export, memory, size, 0), RSM_SUCCESS);
-	NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
-	import = rig_import(id, RSM_PERM_RDWR, &barrier);
-	for (uint64_t i = 0; i < N_TOUCHED; i++) {
-		EXPECT(rsm_memseg_import_get64(import, (off_t)places[i], &value, 1), RSM_SUCCESS);
-		CHECK_EQUAL(value, i + 1);
-		value = i + 100;
-		EXPECT(rsm_memseg_import_put64(import, (off_t)places[i], &value, 1), RSM_SUCCESS);
-		CHECK_EQUAL(*(uint64_t *)(void *)(memory + places[i]), i + 100);
-	}
-	EXPECT(rsm_memseg_import_get64(import, (off_t)size, &value, 1), RSMERR_BAD_OFFSET);
-	EXPECT(rsm_memseg_import_get64(import, 0, &value, size / 8 + 1), RSMERR_BAD_LENGTH);
-	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
-	EXPECT(rsm_memseg_import_map(import, &address, RSM_MAP_NONE, RSM_PERM_RDWR,
-		       (off_t)(4 * gigabyte), gigabyte),
-		RSM_SUCCESS);
-	CHECK_EQUAL(*(uint64_t *)(void *)((char *)address + 16), 103);
-	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
-	EXPECT(rsm_memseg_import_disconnect(import), RSM_SUCCESS);
-	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
-	for (uint64_t i = 0; i < N_TOUCHED; i++)
-		CHECK_EQUAL(*(uint64_t *)(void *)(memory + places[i]), i + 100);
 }
 
 /* §9.16: the library keeps no pointer to the caller's structure */
@@ -451,7 +401,6 @@ static const rig_test_t tests[] = {
 	TEST(refused_connects_leak_nothing),
 	TEST(released_handles_are_bad_for_ever),
 	TEST(lack_of_descriptors_is_a_documented_code),
-	TEST(a_segment_may_exceed_four_gigabytes),
 	TEST(a_barrier_structure_may_go_away),
 	TEST(stopped_importers_hold_up_nobody),
 	TEST(a_stopped_exporter_holds_up_nobody),

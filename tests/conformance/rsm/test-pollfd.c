@@ -2,7 +2,6 @@
 /* Descriptors to poll on, and waiting for many: rsmapi.md §4.10, §5.5, §5.6. */
 #include "agent.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
