@@ -62,12 +62,9 @@ static int call_for_memory(struct cw_link *link, struct wire_message *m, struct 
 	return r;
 }
 
-/* Another segment of this backing, for the daemon: its index + 1, or 0. */
-static uint32_t sibling(const struct cw_backing *backing)
+static struct cw_export *sibling(const struct cw_backing *backing)
 {
-	struct cw_export *other = list_first(&backing->exports, struct cw_export, on_backing);
-
-	return other ? other->index + 1 : 0;
+	return list_first(&backing->exports, struct cw_export, on_backing);
 }
 
 /* Ours, or what a test makes us claim. */
@@ -92,7 +89,8 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	m.segment_create.mode = export->backing->rights.mode;
 	m.segment_create.size = export->backing->size;
 	m.segment_create.flags = (export->flags & ~WIRE_SEGMENT_BIG_ENDIAN) | byte_order();
-	m.segment_create.same = sibling(export->backing);
+	if (sibling(export->backing))
+		m.segment_create.same = sibling(export->backing)->index + 1;
 	if (export->backing->shared)
 		m.segment_create.address = (uintptr_t)export->backing->address;
 	r = call_for_memory(export->link, &m, reply);
@@ -165,6 +163,8 @@ static int create_on_backing(struct cw_export *export)
 
 	if (list_empty(&backing->exports))
 		r = backing_check(backing->address, backing->size, &backing->shared);
+	else if (sibling(backing)->link != export->link)
+		r = STATUS_BAD_ADDRESS; /* its node was lost, and the memory with it */
 	if (r)
 		return r;
 	cw_link_watch(export->link);

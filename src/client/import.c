@@ -297,9 +297,10 @@ int cw_import_disconnect(cw_handle handle)
 		return r;
 	cw_handle_retire(handle);
 	pthread_mutex_lock(&import->lock);
-	cw_cells_look(&import->cells);
-	if (!import->forked)
+	if (!import->forked) {
+		cw_cells_look(&import->cells);
 		request_disconnect(import);
+	}
 	pthread_mutex_unlock(&import->lock);
 	cw_import_put(import); /* the handle's */
 	return 0;

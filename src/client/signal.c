@@ -30,7 +30,8 @@ static bool post_cell(const struct side *s, uint32_t index, bool accumulate)
 	do {
 		uint32_t count = w & WIRE_CELL_COUNT;
 
-		if (count == WIRE_CELL_COUNT || (count && !accumulate))
+		/* LOOK: its owner's connection is over, and stays so */
+		if (w & WIRE_CELL_LOOK || count == WIRE_CELL_COUNT || (count && !accumulate))
 			return false;
 	} while (!atomic_compare_exchange_weak(&c->word, &w, w + 1));
 	if (atomic_load(&c->sleepers))

@@ -91,9 +91,10 @@ struct wire_client_page {
 static_assert(offsetof(struct wire_client_page, maps) == 64, "part of the protocol");
 
 /*
- * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK asks
- * the sleeper to look at its status page. A poster adds 1 to the count, then wakes (futex on word) if
- * sleepers is not 0, and asks the daemon to fill the pipe if has_pipe is set and the count was 0.
+ * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK says
+ * that the owner's connection is over; a sleeper looks at its status page, nobody posts any more. A
+ * poster adds 1 to the count, then wakes (futex on word) if sleepers is not 0, and asks the daemon to
+ * fill the pipe if has_pipe is set and the count was 0.
  * All of it is a hint from strangers: the worst they can do is a wrong count.
  */
 #define WIRE_CELL_LOOK 0x80000000u

@@ -59,7 +59,7 @@ static int check_map(struct cw_import *import, void *address, rsm_attribute_t at
 
 	if (cw_import_is_mapped(import->handle))
 		return RSMERR_SEG_ALREADY_MAPPED;
-	if (perm & ~(rsm_permission_t)RSM_PERM_RDWR || rights_of(perm) & ~import->rights)
+	if (perm & ~(rsm_permission_t)RSM_PERM_RDWR)
 		return RSMERR_BAD_PERMS;
 	if (!length)
 		return RSMERR_BAD_LENGTH;
@@ -68,7 +68,7 @@ static int check_map(struct cw_import *import, void *address, rsm_attribute_t at
 		return rsm_code(r, ABOUT_IMPORT);
 	if ((uint64_t)offset % page || (attr & RSM_MAP_FIXED && (uintptr_t)address % page))
 		return RSMERR_BAD_MEM_ALIGNMENT;
-	return RSM_SUCCESS;
+	return rights_of(perm) & ~import->rights ? RSMERR_BAD_PERMS : RSM_SUCCESS;
 }
 
 static int map_code(int r)
