@@ -210,8 +210,8 @@ int client_take_fd(struct client *c, unsigned int n)
 
 uint32_t client_create(struct client *c, uint64_t size, uint32_t *ret_segment, int *ret_fd)
 {
-	struct wire_message m = {
-		.type = WIRE_SEGMENT_CREATE, .segment_create = {WIRE_SPACE_RSM, 0600, size, 0}};
+	struct wire_message m = {.type = WIRE_SEGMENT_CREATE,
+		.segment_create = {.space = WIRE_SPACE_RSM, .mode = 0600, .size = size}};
 	uint32_t status = client_call(c, &m);
 
 	if (status)

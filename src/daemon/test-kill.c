@@ -27,10 +27,11 @@
 #include "daemon/test-client.h"
 
 /*
- * A daemon killed inside a request, at every step that its successor can tell from the one before: after
- * each of its system calls, and, between them, after each change of the journal or of the memory that
- * clients see. Each time in a new node. The client then says again what was not answered, and the effect
- * must be there exactly once; what keeper, daemon and journal hold must be the same whatever the step.
+ * A daemon killed inside a request, at every step that its successor can tell from the one before:
+ * after each of its system calls, and, between them, after each change of the journal or of the
+ * memory that clients see. Each time in a new node. The client then says again what was not
+ * answered, and the effect must be there exactly once; what keeper, daemon and journal hold must be
+ * the same whatever the step.
  *
  * argv[1]: causewayd. KILL_CASE=name runs one request, KILL_AT=calls:n or changes:n one step of it.
  */
@@ -316,8 +317,8 @@ static void connect_again(struct scene *s)
 	say(s);
 }
 
-/* As a library does it: what has not been answered is said again when the daemon asks. A one-way request
- * is answered by the answer to the next. */
+/* As a library does it: what has not been answered is said again when the daemon asks. A one-way
+ * request is answered by the answer to the next. */
 static void hear(struct scene *s)
 {
 	struct wire_message ping = {.type = WIRE_PING}, *last = &s->request;
@@ -366,8 +367,7 @@ static uint32_t call_cells(struct client *c, uint32_t side, uint32_t index)
 
 static void map_cells(struct scene *s)
 {
-	s->cells = mmap(
-		NULL, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, s->b.fds[0], 0);
+	s->cells = mmap(NULL, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, s->b.fds[0], 0);
 	assert_true(s->cells != MAP_FAILED);
 }
 
@@ -640,7 +640,8 @@ static void prepare_disconnect_oneway(struct scene *s)
 
 static void verify_disconnect(struct scene *s)
 {
-	assert_int_equal(client_import_word(&s->b, s->import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_FREE));
+	assert_int_equal(
+		client_import_word(&s->b, s->import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_FREE));
 	assert_int_equal(atomic_load(&s->a.status->exports[s->segment].n_cells), 1);
 	assert_counts(s, 2, 1, 0);
 	assert_int_equal(client_connect(&s->b, s->id, WIRE_READ, &s->import), STATUS_OK);
@@ -836,10 +837,10 @@ static struct remains settle(struct scene *s)
 
 typedef bool (*disturb_fn)(struct scene *s, unsigned int n);
 
-/* with[0]: what remains afterwards, with[1]: once the clients are gone; found out if disturb is NULL.
- * Returns false if the request was over before its nth step. */
-static bool run(const struct kill_case *which, disturb_fn disturb, unsigned int n,
-	struct remains with[2])
+/* with[0]: what remains afterwards, with[1]: once the clients are gone; found out if disturb is
+ * NULL. Returns false if the request was over before its nth step. */
+static bool run(
+	const struct kill_case *which, disturb_fn disturb, unsigned int n, struct remains with[2])
 {
 	struct scene s;
 	bool reached = true;
@@ -911,7 +912,8 @@ static void killed_anywhere_it_happens_exactly_once(void **state)
 	run(which, NULL, 0, with);
 	calls = run_all(which, "calls", kill_after_calls, with);
 	changes = run_all(which, "changes", kill_after_changes, with);
-	print_message("%s: killed after %u system calls, %u changes\n", which->name, calls, changes);
+	print_message(
+		"%s: killed after %u system calls, %u changes\n", which->name, calls, changes);
 }
 
 int main(int argc, char **argv)
