@@ -108,7 +108,7 @@ static codes_t codes_of_map(const import_t *import, const call_request_t *q)
 
 	if (!model_import_lives(import))
 		return C(RSMERR_BAD_SEG_HNDL);
-	if (import->mapping == MAPPED || import->mapping == MAPPED_BY_ACCESS)
+	if (import->mapping == MAPPED)
 		return C(RSMERR_SEG_ALREADY_MAPPED);
 	if (q->mode > RSM_PERM_RDWR)
 		codes = C(RSMERR_BAD_PERMS);
@@ -124,7 +124,8 @@ static codes_t codes_of_map(const import_t *import, const call_request_t *q)
 		codes = OK;
 	if (import->state == BROKEN)
 		codes = (codes & ~OK) | C(RSMERR_CONN_ABORTED);
-	if (import->mapping == PERHAPS_MAPPED)
+	/* test-map and test-access say exactly what an implicit map does to a map. */
+	if (import->mapping != UNMAPPED)
 		codes |= C(RSMERR_SEG_ALREADY_MAPPED);
 	return codes;
 }
@@ -299,9 +300,6 @@ static void apply_map(import_t *import, const call_request_t *q, int code)
 {
 	if (code == RSMERR_SEG_ALREADY_MAPPED && import->mapping == PERHAPS_MAPPED)
 		import->mapping = MAPPED_BY_ACCESS;
-	else if (code != RSMERR_SEG_ALREADY_MAPPED && import->mapping == PERHAPS_MAPPED &&
-		 import->state == CONNECTED)
-		import->mapping = UNMAPPED;
 	if (code != RSM_SUCCESS)
 		return;
 	import->mapping = MAPPED;

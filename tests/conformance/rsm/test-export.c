@@ -303,7 +303,8 @@ static void an_import_handle_is_no_export(void)
 		RSM_SUCCESS);
 }
 
-/* §4.3: the same memory in several segments, for instance for several controllers */
+/* §4.3: the same memory in several segments, for instance for several controllers; test-overlap.c
+ * has the rest */
 static void the_same_memory_may_be_exported_twice(void)
 {
 	char *memory = rig_memory(2);
@@ -322,20 +323,6 @@ static void the_same_memory_may_be_exported_twice(void)
 	CHECK_EQUAL(*(uint64_t *)(void *)memory, 0x1122334455667788);
 	EXPECT(rsm_memseg_export_destroy(second), RSM_SUCCESS);
 	CHECK_EQUAL(*(uint64_t *)(void *)memory, 0x1122334455667788);
-}
-
-/* §4.3 allows other overlaps; an implementation may refuse them as a bad address */
-static void partly_overlapping_exports_work_or_are_refused(void)
-{
-	rsm_memseg_export_handle_t second = NULL;
-	char *memory = rig_memory(3);
-	int code;
-
-	rig_create(memory, 2);
-	code = rsm_memseg_export_create(
-		rig_controller(), &second, memory + rig_page(), 2 * rig_page(), 0);
-	EXPECT_ONE(code, RSM_SUCCESS, RSMERR_BAD_ADDR);
-	CHECK((code == RSM_SUCCESS) == (second != NULL));
 }
 
 static const rig_test_t tests[] = {
@@ -359,7 +346,6 @@ static const rig_test_t tests[] = {
 	TEST(a_freed_handle_is_never_another_segment),
 	TEST(an_import_handle_is_no_export),
 	TEST(the_same_memory_may_be_exported_twice),
-	TEST(partly_overlapping_exports_work_or_are_refused),
 };
 
 RIG_MAIN(tests)

@@ -25,6 +25,22 @@ static void begin(void)
 		memory[i] = (char)(i >> 8);
 }
 
+/* §4.3 allows all overlaps; an implementation may know identical ranges only. */
+static void need_overlaps(void)
+{
+	rsm_memseg_export_handle_t first, second;
+	char *pages = rig_memory(2);
+	int code;
+
+	first = rig_create(pages, 2);
+	code = rsm_memseg_export_create(rig_controller(), &second, pages, rig_page(), 0);
+	if (code == RSMERR_BAD_ADDR)
+		rig_skip("overlaps of other than identical ranges are refused as bad addresses");
+	NEED(code);
+	NEED(rsm_memseg_export_destroy(second));
+	NEED(rsm_memseg_export_destroy(first));
+}
+
 /* A segment over some pages of the memory, with an import of it. */
 typedef struct {
 	size_t first_page, n_pages;
@@ -115,21 +131,25 @@ static void identical_ranges_share_their_bytes(void)
 
 static void a_range_within_another_shares_its_bytes(void)
 {
+	need_overlaps();
 	CHECK_VIEWS(view_of(0, 4), view_of(1, 2), view_of(2, 1));
 }
 
 static void a_range_around_another_shares_its_bytes(void)
 {
+	need_overlaps();
 	CHECK_VIEWS(view_of(1, 1), view_of(0, 3), view_of(0, 4));
 }
 
 static void ranges_that_overlap_in_part_share_their_bytes(void)
 {
+	need_overlaps();
 	CHECK_VIEWS(view_of(0, 2), view_of(1, 2), view_of(2, 2));
 }
 
 static void a_range_that_bridges_two_shares_their_bytes(void)
 {
+	need_overlaps();
 	CHECK_VIEWS(view_of(0, 2), view_of(2, 2), view_of(1, 2), view_of(0, 4));
 }
 
@@ -142,7 +162,7 @@ static void child_stores(void *data)
 
 static void memory_is_private_after_the_last_destroy(void)
 {
-	view_t first = view_of(0, 2), second = view_of(1, 2);
+	view_t first = view_of(1, 2), second = view_of(1, 2);
 
 	begin();
 	open_view(&first);
@@ -173,8 +193,9 @@ static void segments_over_one_memory_are_separate(void)
 }
 
 /*
- * Decision 6 with two segments: the former importer of one reaches nothing more, the importer of
- * the other reaches everything as before.
+ * Decision 6 with two segments: the importer of the one that stays reaches everything as before;
+ * the former importer of the other reaches nothing by calls at once, and nothing by his map when
+ * the last of the segments has gone. Whether he does until then is not written.
  */
 static void unpublish_of_one_leaves_the_other_connected(void)
 {
@@ -196,8 +217,7 @@ static void unpublish_of_one_leaves_the_other_connected(void)
 	CHECK_EQUAL(agent_ask(&present, AGENT_MAP_LOAD, 0), 1);
 	EXPECT(rsm_memseg_export_unpublish(first), RSM_SUCCESS);
 	EXPECT(agent_do(&former, AGENT_PUT, 8, 66, 0), RSMERR_CONN_ABORTED);
-	EXPECT(agent_do(&former, AGENT_MAP_STORE, 16, 66, 0), RSM_SUCCESS);
-	CHECK(words[1] != 66 && words[2] != 66);
+	CHECK_EQUAL(words[1], 0);
 	words[3] = 3;
 	CHECK_EQUAL(agent_ask(&present, AGENT_MAP_LOAD, 24), 3);
 	CHECK_EQUAL(agent_ask(&present, AGENT_GET, 24), 3);
@@ -208,7 +228,10 @@ static void unpublish_of_one_leaves_the_other_connected(void)
 	CHECK_EQUAL(agent_ask(&present, AGENT_GET, 24), 3);
 	EXPECT(rsm_memseg_export_destroy(second), RSM_SUCCESS);
 	EXPECT(agent_do(&present, AGENT_PUT, 40, 6, 0), RSMERR_CONN_ABORTED);
+	EXPECT(agent_do(&former, AGENT_MAP_STORE, 16, 66, 0), RSM_SUCCESS);
+	EXPECT(agent_do(&present, AGENT_MAP_STORE, 48, 66, 0), RSM_SUCCESS);
 	CHECK(words[0] == 1 && words[3] == 3 && words[4] == 4 && words[5] == 5);
+	CHECK(words[2] == 0 && words[6] == 0);
 }
 
 static char *attach(int shmid)
