@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What only this implementation has: <rsm/rsmapi_ext.h> (§9.15), an exporter that claims the other
- * byte order (§6.10), and memory that is not there until it is touched (§9.14).
+ * byte order (§6.10), memory that is not there until it is touched (§9.14), and what becomes of the
+ * importers of one export when another one shares its memory (Decision 6).
  */
-#include "rig.h"
+#include "agent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +194,53 @@ static void a_sparse_segment_may_exceed_four_gigabytes(void)
 	CHECK_EQUAL(((uint64_t *)map)[1], 77);
 }
 
+static void expect_shared(rsm_memseg_export_handle_t segment, uint64_t *words)
+{
+	rsm_memseg_id_t any = 0;
+	rsmapi_barrier_t barrier;
+	rsm_memseg_import_handle_t own;
+	uint64_t value = 0;
+
+	NEED(rsm_memseg_export_publish(segment, &any, NULL, 0));
+	own = rig_import(any, RSM_PERM_RDWR, &barrier);
+	words[5]++;
+	EXPECT(rsm_memseg_import_get64(own, 40, &value, 1), RSM_SUCCESS);
+	CHECK_EQUAL(value, words[5]);
+	value++;
+	EXPECT(rsm_memseg_import_put64(own, 40, &value, 1), RSM_SUCCESS);
+	CHECK_EQUAL(words[5], value);
+}
+
+static void shared_memory_moves_with_the_last_unpublish(void)
+{
+	agent_t former = agent_start();
+	rsm_memseg_export_handle_t second;
+	rsm_memseg_id_t second_id;
+	uint64_t *words;
+
+	begin(RSM_PERM_RDWR);
+	words = (uint64_t *)(void *)memory;
+	second = rig_export(memory, 2, &second_id);
+	agent_import(&former, id);
+	NEED(agent_do(&former, AGENT_MAP, 0, rig_page(), RSM_PERM_RDWR));
+	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
+	EXPECT(agent_do(&former, AGENT_PUT, 8, 66, 0), RSMERR_CONN_ABORTED);
+	words[3] = 33;
+	EXPECT(rsm_memseg_export_unpublish(second), RSM_SUCCESS);
+	CHECK_EQUAL(words[3], 33);
+	EXPECT(agent_do(&former, AGENT_MAP_STORE, 24, 66, 0), RSM_SUCCESS);
+	CHECK_EQUAL(words[3], 33);
+	words[4] = 44;
+	CHECK(agent_ask(&former, AGENT_MAP_LOAD, 32) != 44);
+	expect_shared(export, words);
+	expect_shared(second, words);
+	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
+	EXPECT(rsm_memseg_export_destroy(second), RSM_SUCCESS);
+	CHECK(words[3] == 33 && words[4] == 44);
+}
+
 static const rig_test_t tests[] = {
+	TEST(shared_memory_moves_with_the_last_unpublish),
 	TEST(sized_accesses_swap_bytes_for_an_exporter_of_the_other_order),
 	TEST(a_sparse_segment_may_exceed_four_gigabytes),
 	TEST(every_code_has_a_text_of_its_own),
