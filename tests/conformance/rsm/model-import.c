@@ -47,7 +47,7 @@ static codes_t codes_within_map(const import_t *import, uint64_t offset, uint64_
 	return OK | C(RSMERR_BAD_OFFSET);
 }
 
-/* What a sound connection says to one access; 0 bits never. */
+/* What a sound connection says to one access */
 static codes_t codes_of_sound_access(
 	const import_t *import, const call_request_t *q, uint64_t offset, uint64_t length)
 {
