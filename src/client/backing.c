@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "client/budget.h"
 #include "memory/memfd.h"
+#include "memory/vma.h"
 #include "wire/status.h"
 
 /* All backings, from before their memory is touched; and the adopter that works for all of them. */
@@ -223,6 +224,38 @@ int backing_move(struct cw_backing *b, struct cw_link *link, int fd, bool wary)
 	if (fd >= 0)
 		settle_on(b, fd);
 	return 0;
+}
+
+struct look {
+	const struct cw_backing *backing;
+	uint64_t next; /* whole up to there */
+};
+
+static int look_at(const struct vma *v, void *userdata)
+{
+	struct look *look = userdata;
+	const struct cw_backing *b = look->backing;
+	uint64_t start = (uintptr_t)b->address;
+
+	if (v->start > look->next || !v->shared || v->inode != b->inode || v->device != b->device ||
+		v->start - v->offset != start)
+		return STATUS_BAD_ADDRESS;
+	look->next = v->end;
+	return 0;
+}
+
+int backing_look(const struct cw_backing *b)
+{
+	uint64_t start = (uintptr_t)b->address;
+	struct look look = {b, start};
+	int r;
+
+	if (b->shared)
+		return 0;
+	r = vma_for_each(start, start + b->size, look_at, &look);
+	if (!r && look.next < start + b->size)
+		r = STATUS_BAD_ADDRESS;
+	return r;
 }
 
 /* --- fork --------------------------------------------------------------------------------------------- */

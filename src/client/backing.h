@@ -63,6 +63,10 @@ int backing_move(struct cw_backing *backing, struct cw_link *link, int fd, bool 
 /* 0, or why the range cannot be exported. *ret_shared: it is no private memory. */
 int backing_check(const void *address, uint64_t size, bool *ret_shared);
 
+/* Before another export shares it: 0, or STATUS_BAD_ADDRESS: the program has mapped something else
+ * there, in part or whole, since it was adopted. */
+int backing_look(const struct cw_backing *backing);
+
 void backing_fork_prepare(void);
 void backing_fork_parent(void);
 /* All of it becomes private. */

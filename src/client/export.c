@@ -89,10 +89,10 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	m.segment_create.mode = export->backing->rights.mode;
 	m.segment_create.size = export->backing->size;
 	m.segment_create.flags = (export->flags & ~WIRE_SEGMENT_BIG_ENDIAN) | byte_order();
-	if (sibling(export->backing))
-		m.segment_create.same = sibling(export->backing)->index + 1;
 	if (export->backing->shared)
 		m.segment_create.address = (uintptr_t)export->backing->address;
+	else if (sibling(export->backing))
+		m.segment_create.same = sibling(export->backing)->index + 1;
 	r = call_for_memory(export->link, &m, reply);
 	if (r)
 		return r;
@@ -165,6 +165,8 @@ static int create_on_backing(struct cw_export *export)
 		r = backing_check(backing->address, backing->size, &backing->shared);
 	else if (sibling(backing)->link != export->link)
 		r = STATUS_BAD_ADDRESS; /* its node was lost, and the memory with it */
+	else
+		r = backing_look(backing);
 	if (r)
 		return r;
 	cw_link_watch(export->link);
