@@ -38,6 +38,18 @@ const struct command commands[] = {
 		"ID is the segment's number, in decimal or, after 0x, in hexadecimal. If several "
 		"spaces have a segment of this number, all of them are shown.",
 		show_run},
+	{"stat", "[SECONDS [COUNT]]", 0, 2, false,
+		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
+		"Show what goes through the segments: puts, gets, bytes and signals a second.",
+		"Counts for SECONDS (default 1; 500ms and 1min are understood, too) and prints what "
+		"that makes a second, rounded up, COUNT times (default 1), each time with the sum of "
+		"all segments. Shown are the segments that list shows.\n"
+		"Programs count their own calls that succeed, an entry of a vector like a call of its "
+		"own; calls of several threads of a process to one import at the same instant may "
+		"count as one. Loads and stores through maps are not calls and are not counted, nor is "
+		"what the exporter does in its own memory. With --json each time is a document of its "
+		"own.",
+		stat_run},
 	{"ping", "", 0, 0, false, BIT(JSON) | BIT(COUNT),
 		"Measure the time to the daemon and back.",
 		"Starts a daemon where a program would start one.", ping_run},

@@ -84,6 +84,7 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 
 int list_run(const struct invocation *in);
 int show_run(const struct invocation *in);
+int stat_run(const struct invocation *in);
 int ping_run(const struct invocation *in);
 int run_run(const struct invocation *in);
 int doctor_run(const struct invocation *in);

@@ -26,6 +26,8 @@ static struct {
 	uint32_t n_rows;
 	uint32_t rows_a_packet;
 	uint32_t claim; /* rows that an answer claims beyond those it has */
+	uint64_t puts;	/* of each segment, in all */
+	uint64_t puts_a_call;
 } fake;
 
 int cw_connect(struct cw_node *ret_node)
@@ -83,6 +85,29 @@ static int fake_show(const struct wire_show *q, struct cw_reply *a)
 	return STATUS_NOT_FOUND;
 }
 
+/* Each segment in two parts, a part a packet; time goes by with each list. */
+static void fake_stat(const struct wire_stat *q, struct cw_reply *a)
+{
+	struct wire_stat_reply *l = &a->message.stat_reply;
+	uint32_t i = q->cell ? (uint32_t)q->cursor - 1 : (uint32_t)q->cursor;
+	struct wire_stat_row row = {.instance = i + 1, .space = WIRE_SPACE_RSM, .id = 0x10 + i,
+		.state = WIRE_SEGMENT_PUBLISHED, .n_imports = 2, .command = "worker"};
+
+	if (!q->cursor)
+		fake.puts += fake.puts_a_call;
+	if (i >= fake.n_rows)
+		return;
+	row.puts = fake.puts / 2;
+	row.put_bytes = row.puts * 1024;
+	row.export_posts = q->cell ? 0 : fake.puts;
+	l->next_cell = q->cell ? 0 : 1;
+	l->next = q->cell && i + 1 == fake.n_rows ? 0 : i + 1;
+	l->n = 1 + fake.claim;
+	a->message.tail = a->packet;
+	a->message.tail_size = (size_t)(
+		wire_put_stat_row(a->packet, a->packet + sizeof(a->packet), &row) - a->packet);
+}
+
 int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct cw_reply *a)
 {
 	memset(a, 0, sizeof(*a));
@@ -95,6 +120,9 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 		return 0;
 	case WIRE_LIST:
 		fake_list(&q->list, a);
+		return 0;
+	case WIRE_STAT:
+		fake_stat(&q->stat, a);
 		return 0;
 	case WIRE_SHOW:
 		return fake_show(&q->show, a);
@@ -243,6 +271,12 @@ static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
 		{"show", "needs ID"},
 		{"show 0xg", "'0xg' is not the number"},
 		{"show 4294967296", "not the number"},
+		{"stat 0", "from 1ms"},
+		{"stat -- -1", "from 1ms"},
+		{"stat 1e9", "from 1ms"},
+		{"stat 1 0", "from 1 to"},
+		{"stat 1 1 1", "does not take"},
+		{"stat --columns=PUT", "did you mean PUTS?"},
 		{"ping -c 0", "from 1 to"},
 		{"ping -c 1000001", "from 1 to"},
 		{"run", "needs [--] COMMAND"},
@@ -391,6 +425,63 @@ static void show_takes_decimal_and_hexadecimal_and_all_spaces(void **state)
 	assert_non_null(strstr(r->err, "no segment 0x99"));
 }
 
+static int64_t number(struct json_object *o, const char *key)
+{
+	return json_object_get_int64(member(o, key));
+}
+
+static void stat_shows_what_was_added_a_second(void **state)
+{
+	struct json_object *root, *segments, *row, *total;
+	double seconds;
+
+	fake.puts = 1000000;
+	fake.puts_a_call = 100;
+	root = parse(cli("stat 20ms --json --columns=+TO_IMPORTERS")->out);
+	segments = member(root, "segments");
+	total = member(root, "total");
+	seconds = json_object_get_double(member(root, "seconds"));
+	assert_true(seconds >= 0.02);
+	assert_int_equal(json_object_array_length(segments), 3);
+	row = json_object_array_get_idx(segments, 1);
+	assert_int_equal(number(row, "id"), 0x11);
+	assert_true((double)number(row, "puts") >= 100 / seconds);
+	assert_true((double)number(row, "puts") < 100 / seconds + 1);
+	assert_int_equal(number(row, "gets"), 0);
+	assert_int_equal(number(row, "signals"), number(row, "puts"));
+	assert_int_equal(number(row, "to_importers"), number(row, "puts"));
+	assert_int_equal(number(total, "puts"), 3 * number(row, "puts"));
+	assert_int_equal(number(total, "imports"), 6);
+	json_object_put(root);
+}
+
+static void stat_repeats_as_often_as_told_with_a_sum_each_time(void **state)
+{
+	const char *at = cli("stat 1ms 3 --columns=ID,PUTS")->out;
+	unsigned int n = 0;
+
+	for (; (at = strstr(at, " all ")); at++)
+		n++;
+	assert_int_equal(n, 3);
+	assert_string_equal(cli("stat 1ms 2 -n -o ID,PUTS")->out,
+		"0x10    0\n0x11    0\n0x12    0\n0x10    0\n0x11    0\n0x12    0\n");
+}
+
+static void counts_that_go_back_are_nothing(void **state)
+{
+	fake.puts = 1000;
+	fake.puts_a_call = (uint64_t)-100;
+	assert_string_equal(cli("stat 1ms -n -o PUTS")->out, "   0\n   0\n   0\n");
+}
+
+static void stat_refuses_answers_that_lie_about_their_length(void **state)
+{
+	fake.claim = 1;
+	assert_non_null(strstr(cli("stat 1ms")->err, "malformed"));
+	fake.claim = 1u << 30;
+	assert_int_equal(cli("stat 1ms")->status, EXIT_FAILED);
+}
+
 static void ping_counts(void **state)
 {
 	struct json_object *root = parse(cli("ping -c 7 --json")->out), *t = member(root, "round_trips");
@@ -403,7 +494,7 @@ static void ping_counts(void **state)
 
 static void without_a_daemon_every_command_says_what_was_tried(void **state)
 {
-	static const char *const all[] = {"list", "show 1", "ping", "status", "list --json"};
+	static const char *const all[] = {"list", "show 1", "stat", "ping", "status", "list --json"};
 
 	fake.absent = true;
 	for (unsigned int i = 0; i < ELEMENTS(all); i++) {
@@ -476,6 +567,10 @@ int main(void)
 		TEST(a_segment_without_id_has_none),
 		TEST(a_list_that_lies_about_its_length_is_refused),
 		TEST(show_takes_decimal_and_hexadecimal_and_all_spaces),
+		TEST(stat_shows_what_was_added_a_second),
+		TEST(stat_repeats_as_often_as_told_with_a_sum_each_time),
+		TEST(counts_that_go_back_are_nothing),
+		TEST(stat_refuses_answers_that_lie_about_their_length),
 		TEST(ping_counts),
 		TEST(without_a_daemon_every_command_says_what_was_tried),
 		TEST(doctor_goes_on_without_a_daemon_and_fails),

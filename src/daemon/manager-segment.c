@@ -311,6 +311,9 @@ static void on_import_free(void *userdata, EngineImport *import)
 
 	if (!i)
 		return;
+	if (import->holding)
+		client_page_add_import(
+			client->maps, import->index, &manager_segment(import->holding)->ended);
 	atomic_store_explicit(&client->status.map->imports[import->index],
 		WIRE_IMPORT_WORD(import->generation, WIRE_IMPORT_FREE), memory_order_release);
 	journal_remove(m->journal, i->slot);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/pages.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -214,6 +215,59 @@ int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map)
 		return negative_errno();
 	*ret_map = map;
 	return 0;
+}
+
+/* A page from before there were counts ends before them and cannot grow. */
+static int client_page_clear(int fd, uint64_t at, size_t size)
+{
+	static const uint8_t zeros[sizeof(struct wire_traffic)];
+
+	assert(size <= sizeof(zeros));
+	if (pwrite(fd, zeros, size, (off_t)at) == (ssize_t)size || errno == EPERM)
+		return 0;
+	return errno == ENOSPC ? -ENOMEM : negative_errno();
+}
+
+static uint64_t import_at(uint32_t import)
+{
+	return offsetof(struct wire_client_page, imports) +
+	       (uint64_t)import * sizeof(struct wire_traffic);
+}
+
+static uint64_t export_at(uint32_t export)
+{
+	return offsetof(struct wire_client_page, export_posts) + (uint64_t)export * sizeof(uint64_t);
+}
+
+int client_page_begin_import(int fd, uint32_t import)
+{
+	return client_page_clear(fd, import_at(import), sizeof(struct wire_traffic));
+}
+
+int client_page_begin_export(int fd, uint32_t export)
+{
+	return client_page_clear(fd, export_at(export), sizeof(uint64_t));
+}
+
+void client_page_add_import(int fd, uint32_t import, struct traffic *sum)
+{
+	struct traffic t;
+
+	static_assert(offsetof(struct wire_traffic, posts) == offsetof(struct traffic, posts), "");
+	if (pread(fd, &t, sizeof(t), (off_t)import_at(import)) != sizeof(t))
+		return;
+	sum->puts += t.puts;
+	sum->gets += t.gets;
+	sum->put_bytes += t.put_bytes;
+	sum->get_bytes += t.get_bytes;
+	sum->posts += t.posts;
+}
+
+uint64_t client_page_export_posts(int fd, uint32_t export)
+{
+	uint64_t n;
+
+	return pread(fd, &n, sizeof(n), (off_t)export_at(export)) == sizeof(n) ? n : 0;
 }
 
 /* Cells */

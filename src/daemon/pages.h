@@ -43,6 +43,18 @@ int client_page_new(uint64_t incarnation, int *ret_fd);
 /* One look at a slot; -ERANGE if there is none of that number. */
 int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map);
 
+/* What a client counted; whatever numbers it likes. */
+struct traffic {
+	uint64_t puts, gets, put_bytes, get_bytes, posts;
+};
+
+/* Zero, with memory, for a new import or export. */
+int client_page_begin_import(int fd, uint32_t import);
+int client_page_begin_export(int fd, uint32_t export);
+/* Adds what is there to sum. */
+void client_page_add_import(int fd, uint32_t import, struct traffic *sum);
+uint64_t client_page_export_posts(int fd, uint32_t export);
+
 /* Cells of a segment */
 
 struct cells {

@@ -58,6 +58,8 @@ static int import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
 	/* Segments that nobody waits for have none. */
 	r = cells->map ? cells_reserve(cells, import->cell) : 0;
 	if (r == 0)
+		r = client_page_begin_import(c->maps, import->index);
+	if (r == 0)
 		r = manager_import_new(import, serial, &i);
 	if (r < 0)
 		return r;

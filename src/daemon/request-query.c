@@ -85,18 +85,6 @@ static void fill_row(const EngineSegment *s, struct wire_list_row *row)
 	memcpy(row->command, s->owner->identity.command, sizeof(row->command));
 }
 
-/* Where the tail must end so that the packet still fits. */
-static const uint8_t *tail_end(const struct reply *a)
-{
-	return a->tail + sizeof(a->tail) - WIRE_HEADER_SIZE - sizeof(a->message);
-}
-
-static void set_tail(struct reply *a, const uint8_t *at)
-{
-	a->message.tail = a->tail;
-	a->message.tail_size = (size_t)(at - a->tail);
-}
-
 int request_list(ManagerClient *c, struct request *q, struct reply *a)
 {
 	const struct wire_list *p = &q->message.list;
@@ -111,7 +99,7 @@ int request_list(ManagerClient *c, struct request *q, struct reply *a)
 			struct wire_list_row row;
 
 			fill_row(s, &row);
-			next = wire_put_list_row(at, tail_end(a), &row);
+			next = wire_put_list_row(at, reply_tail_end(a), &row);
 			if (!next)
 				break;
 			at = next;
@@ -120,7 +108,7 @@ int request_list(ManagerClient *c, struct request *q, struct reply *a)
 		last = s->instance;
 	}
 	answer->next = s ? last : 0;
-	set_tail(a, at);
+	reply_set_tail(a, at);
 	return 0;
 }
 
@@ -167,13 +155,13 @@ int request_show(ManagerClient *c, struct request *q, struct reply *a)
 	if (r)
 		return r;
 	fill_row(s, &row);
-	at = wire_put_list_row(a->tail, tail_end(a), &row);
+	at = wire_put_list_row(a->tail, reply_tail_end(a), &row);
 	for (uint32_t i = 0; i < s->n_access; i++)
-		at = wire_put_access(at, tail_end(a), &s->access[i]);
+		at = wire_put_access(at, reply_tail_end(a), &s->access[i]);
 	answer->n_access = s->n_access;
 	/* As many as fit; how many there are is in the row. */
 	list_for_each (import, &s->imports, link) {
-		next = put_import(at, tail_end(a), import);
+		next = put_import(at, reply_tail_end(a), import);
 		if (!next)
 			break;
 		at = next;
@@ -181,7 +169,7 @@ int request_show(ManagerClient *c, struct request *q, struct reply *a)
 	}
 	if (geteuid() != 0)
 		answer->flags |= WIRE_SHOW_ADVISORY;
-	set_tail(a, at);
+	reply_set_tail(a, at);
 	return 0;
 }
 

@@ -94,7 +94,9 @@ static int segment_equip(ManagerClient *c, const struct wire_segment_create *q,
 	ManagerSegment *s;
 	int r;
 
-	r = segment_memory(c, q, &memory);
+	r = client_page_begin_export(c->maps, segment->index);
+	if (r == 0)
+		r = segment_memory(c, q, &memory);
 	if (r)
 		return r;
 	r = manager_segment_new(segment, &memory.fd, serial, &s);

@@ -21,6 +21,7 @@ static const struct request_type types[] = {
 	[WIRE_LIST] = {request_list, REQUEST_QUERY},
 	[WIRE_SHOW] = {request_show, REQUEST_QUERY},
 	[WIRE_CHECK_MAP] = {request_check_map, REQUEST_QUERY},
+	[WIRE_STAT] = {request_stat, REQUEST_QUERY},
 	[WIRE_NODE_STATUS] = {request_node_status, REQUEST_QUERY},
 };
 

@@ -41,6 +41,18 @@ const struct request_type *request_type(uint32_t type);
 /* What the client is told of a handler's result. */
 uint32_t request_status(int r);
 
+/* Where the tail must end so that the packet still fits. */
+static inline const uint8_t *reply_tail_end(const struct reply *reply)
+{
+	return reply->tail + sizeof(reply->tail) - WIRE_HEADER_SIZE - sizeof(reply->message);
+}
+
+static inline void reply_set_tail(struct reply *reply, const uint8_t *end)
+{
+	reply->message.tail = reply->tail;
+	reply->message.tail_size = (size_t)(end - reply->tail);
+}
+
 static inline void reply_add_fd(struct reply *reply, int fd)
 {
 	reply->fds[reply->n_fds++] = fd;
@@ -79,6 +91,9 @@ int request_topology(ManagerClient *c, struct request *q, struct reply *a);
 int request_list(ManagerClient *c, struct request *q, struct reply *a);
 int request_show(ManagerClient *c, struct request *q, struct reply *a);
 int request_node_status(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-stat.c */
+int request_stat(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-map.c */
 int request_watch(ManagerClient *c, struct request *q, struct reply *a);

@@ -271,6 +271,141 @@ static uint32_t controller(struct client *c, const char *name)
 	return client_call(c, &m);
 }
 
+/* The counts of all segments: how many rows there were, and their sum. */
+static uint32_t stat_all(struct client *c, struct wire_stat_row *ret_sum)
+{
+	struct wire_message q = {.type = WIRE_STAT};
+	struct wire_stat_row row;
+	uint32_t n = 0;
+
+	*ret_sum = (struct wire_stat_row){0};
+	do {
+		const uint8_t *at, *end;
+
+		q.serial = 0;
+		assert_int_equal(client_call(c, &q), STATUS_OK);
+		at = c->reply.tail;
+		end = at + c->reply.tail_size;
+		for (uint32_t i = 0; i < c->reply.stat_reply.n; i++, n++) {
+			at = wire_get_stat_row(at, end, &row);
+			assert_non_null(at);
+			ret_sum->n_imports = row.n_imports;
+			ret_sum->puts += row.puts;
+			ret_sum->get_bytes += row.get_bytes;
+			ret_sum->import_posts += row.import_posts;
+			ret_sum->export_posts += row.export_posts;
+		}
+		assert_ptr_equal(at, end);
+		q.stat.cursor = c->reply.stat_reply.next;
+		q.stat.cell = c->reply.stat_reply.next_cell;
+	} while (q.stat.cursor);
+	return n;
+}
+
+static void disconnect(struct client *c, uint32_t import)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_DISCONNECT};
+
+	m.import_disconnect.import = import;
+	assert_int_equal(client_call(c, &m), STATUS_OK);
+}
+
+static void what_importers_counted_stays_with_the_segment(void **state)
+{
+	uint32_t segment, id, import, other;
+	struct wire_stat_row sum;
+	struct client a, b;
+
+	client_new(&a, &node);
+	client_new(&b, &node);
+	id = export_one(&a, &segment);
+	assert_int_equal(client_connect(&b, id, WIRE_WRITE, &import), STATUS_OK);
+	assert_int_equal(client_connect(&a, id, WIRE_WRITE, &other), STATUS_OK);
+	wire_count(&b.page->imports[import].puts, 5);
+	wire_count(&b.page->imports[import].get_bytes, 1000);
+	wire_count(&a.page->imports[other].puts, 7);
+	wire_count(&a.page->imports[other].posts, 2);
+	wire_count(&a.page->export_posts[segment], 3);
+	assert_int_equal(stat_all(&a, &sum), 1);
+	assert_int_equal(sum.n_imports, 2);
+	assert_int_equal(sum.puts, 12);
+	assert_int_equal(sum.get_bytes, 1000);
+	assert_int_equal(sum.import_posts, 2);
+	assert_int_equal(sum.export_posts, 3);
+
+	disconnect(&a, other);
+	assert_int_equal(client_connect(&a, id, WIRE_WRITE, &other), STATUS_OK);
+	client_close(&b);
+	client_wait_import(&a, other, WIRE_IMPORT_CONNECTED);
+	for (int i = 0; i < 1000 && sum.n_imports != 1; i++) {
+		usleep(1000);
+		stat_all(&a, &sum);
+	}
+	assert_int_equal(sum.puts, 12);
+	assert_int_equal(sum.import_posts, 2);
+	client_close(&a);
+}
+
+static void a_new_export_does_not_begin_with_an_old_ones_counts(void **state)
+{
+	struct wire_message destroy = {.type = WIRE_SEGMENT_DESTROY};
+	struct wire_stat_row sum;
+	uint32_t segment, again;
+	struct client c;
+
+	client_new(&c, &node);
+	export_one(&c, &segment);
+	wire_count(&c.page->export_posts[segment], 3);
+	destroy.segment_destroy.segment = segment;
+	assert_int_equal(client_call(&c, &destroy), STATUS_OK);
+	export_one(&c, &again);
+	assert_int_equal(again, segment);
+	assert_int_equal(stat_all(&c, &sum), 1);
+	assert_int_equal(sum.export_posts, 0);
+	client_close(&c);
+}
+
+static void counts_of_many_imports_come_in_rows_that_add_up(void **state)
+{
+	const uint32_t n = 3000;
+	struct wire_stat_row sum;
+	uint32_t segment, id, import;
+	struct client c;
+
+	client_new(&c, &node);
+	id = export_one(&c, &segment);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(client_connect(&c, id, WIRE_WRITE, &import), STATUS_OK);
+		wire_count(&c.page->imports[import].puts, i);
+	}
+	assert_true(stat_all(&c, &sum) > 1);
+	assert_int_equal(sum.puts, n * (n - 1) / 2);
+	client_close(&c);
+}
+
+static void counts_are_shown_as_they_are_claimed_and_nothing_worse(void **state)
+{
+	struct wire_message q = {.type = WIRE_STAT, .stat = {.cell = UINT32_MAX, .cursor = UINT64_MAX}};
+	uint32_t segment, id, import;
+	struct wire_stat_row sum;
+	struct client c;
+
+	client_new(&c, &node);
+	id = export_one(&c, &segment);
+	assert_int_equal(client_connect(&c, id, WIRE_WRITE, &import), STATUS_OK);
+	atomic_store(&c.page->imports[import].puts, UINT64_MAX);
+	atomic_store(&c.page->export_posts[segment], UINT64_MAX);
+	stat_all(&c, &sum);
+	assert_true(sum.puts == UINT64_MAX && sum.export_posts == UINT64_MAX);
+	assert_int_equal(client_call(&c, &q), STATUS_OK);
+	assert_int_equal(c.reply.stat_reply.n, 0);
+	q.serial = 0;
+	q.stat.cursor = 0;
+	assert_int_equal(client_call(&c, &q), STATUS_OK);
+	assert_int_equal(c.reply.stat_reply.n, 1);
+	client_close(&c);
+}
+
 static void controllers_go_by_their_names_and_aliases(void **state)
 {
 	struct client c;
@@ -582,6 +717,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_new_import_does_not_get_the_cell_of_a_revoked_one),
 		cmocka_unit_test(a_poster_that_dies_leaves_no_sleeper_behind),
 		cmocka_unit_test(list_and_show_tell_of_segments),
+		cmocka_unit_test(what_importers_counted_stays_with_the_segment),
+		cmocka_unit_test(a_new_export_does_not_begin_with_an_old_ones_counts),
+		cmocka_unit_test(counts_of_many_imports_come_in_rows_that_add_up),
+		cmocka_unit_test(counts_are_shown_as_they_are_claimed_and_nothing_worse),
 		cmocka_unit_test(controllers_go_by_their_names_and_aliases),
 		cmocka_unit_test(a_map_is_checked_through_the_clients_userfaultfd),
 		cmocka_unit_test(a_client_comes_back_with_its_token_on_a_new_socket),

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #define WIRE_MAJOR 1u
-#define WIRE_MINOR 0u
+#define WIRE_MINOR 1u
 
 #define WIRE_HEADER_SIZE 24u
 #define WIRE_PACKET_MAX 16384u /* whole packet, bytes */

@@ -8,12 +8,13 @@
  *
  *   node page    one a node; the daemon writes, clients have a read-only description
  *   status page  one a client; the daemon writes, the client has a read-only description
- *   client page  one a client; the client writes, the daemon reads: the client's maps
+ *   client page  one a client; the client writes, the daemon reads: the client's maps and counts
  *   cells        one a segment, made with its first import or wait; all who have the segment write
  */
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,14 +82,39 @@ struct wire_map {
 
 static_assert(sizeof(struct wire_map) == 32, "part of the protocol");
 
+/*
+ * And it counts what the client does with each import and export, for people who watch. Written with
+ * plain loads and stores: calls of several threads at the same instant may count as one. The daemon
+ * sets them to zero for a new import or export, shows them, and believes nothing.
+ */
+struct wire_traffic {
+	_Atomic uint64_t puts, gets; /* calls, or entries of vectors, that succeeded */
+	_Atomic uint64_t put_bytes, get_bytes;
+	_Atomic uint64_t posts; /* signals to the exporter */
+	uint64_t reserved[3];
+};
+
+static_assert(sizeof(struct wire_traffic) == 64, "part of the protocol");
+
 struct wire_client_page {
 	struct wire_page_head head;
 	_Atomic uint32_t n_maps; /* slots that may be in use: 1 + highest index */
 	uint8_t reserved[36];
 	struct wire_map maps[WIRE_CLIENT_MAPS];
+	/* since minor version 1 */
+	struct wire_traffic imports[WIRE_CLIENT_IMPORTS];
+	_Atomic uint64_t export_posts[WIRE_CLIENT_EXPORTS]; /* signals to all importers */
 };
 
 static_assert(offsetof(struct wire_client_page, maps) == 64, "part of the protocol");
+static_assert(offsetof(struct wire_client_page, imports) % 64 == 0, "a cache line each");
+
+/* Adds to a count that only this process writes. */
+static inline void wire_count(_Atomic uint64_t *count, uint64_t n)
+{
+	atomic_store_explicit(
+		count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
+}
 
 /*
  * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK says
