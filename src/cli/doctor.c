@@ -11,6 +11,7 @@ const struct check doctor_checks[] = {
 	{"rights", check_rights},
 	{"sharing", check_sharing},
 	{"watching", check_watching},
+	{"runtime directory", check_runtime_directory},
 	{"configuration", check_configuration},
 	{"kernel", check_kernel},
 	{"memfd", check_memfd},
@@ -19,10 +20,14 @@ const struct check doctor_checks[] = {
 	{"pidfd", check_pidfd},
 	{"userfaultfd", check_userfaultfd},
 	{"userfaultfd rights", check_userfaultfd_rights},
+	{"tracing", check_tracing},
+	{"sandbox", check_sandbox},
 	{"descriptors", check_descriptors},
 	{"locked memory", check_locked_memory},
 	{"maps", check_maps},
 	{"memory", check_memory},
+	{"shared memory", check_shared_memory},
+	{"sizes", check_sizes},
 	{"huge pages", check_huge_pages},
 };
 const unsigned int n_doctor_checks = ELEMENTS(doctor_checks);

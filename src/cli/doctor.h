@@ -61,5 +61,12 @@ void check_locked_memory(struct doctor *d, struct finding *f);
 void check_maps(struct doctor *d, struct finding *f);
 void check_memory(struct doctor *d, struct finding *f);
 void check_huge_pages(struct doctor *d, struct finding *f);
+void check_shared_memory(struct doctor *d, struct finding *f);
+void check_sizes(struct doctor *d, struct finding *f);
+
+/* doctor-place.c */
+void check_tracing(struct doctor *d, struct finding *f);
+void check_sandbox(struct doctor *d, struct finding *f);
+void check_runtime_directory(struct doctor *d, struct finding *f);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -22,6 +24,7 @@
 
 static struct {
 	bool absent; /* no daemon */
+	char socket[108];
 	struct wire_list_row rows[8];
 	uint32_t n_rows;
 	uint32_t rows_a_packet;
@@ -34,7 +37,8 @@ int cw_connect(struct cw_node *ret_node)
 {
 	if (fake.absent)
 		return STATUS_NO_DAEMON;
-	*ret_node = (struct cw_node){.socket = "/run/fake/socket"};
+	*ret_node = (struct cw_node){0};
+	strcpy(ret_node->socket, fake.socket);
 	return 0;
 }
 
@@ -225,6 +229,7 @@ static struct result *cli(const char *words)
 static int setup(void **state)
 {
 	memset(&fake, 0, sizeof(fake));
+	strcpy(fake.socket, "/run/fake/socket");
 	fake.n_rows = 3;
 	fake.rows_a_packet = 2;
 	for (uint32_t i = 0; i < fake.n_rows; i++)
@@ -529,6 +534,32 @@ static void doctor_names_the_step_that_failed(void **state)
 	assert_non_null(strstr(r->out, "failed to export it: the user's quota"));
 }
 
+static void doctor_warns_of_a_directory_where_others_may_replace_the_socket(void **state)
+{
+	char dir[] = "/tmp/causeway-cli-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(fake.socket, sizeof(fake.socket), "%s/socket", dir);
+	assert_null(strstr(cli("doctor")->out, "replace the socket"));
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_non_null(strstr(cli("doctor")->out, "others may replace the socket"));
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void doctor_warns_of_limits_that_hold_for_memory_files(void **state)
+{
+	struct rlimit old, tight;
+	const char *out;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	tight = old;
+	tight.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	out = cli("doctor")->out;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_non_null(strstr(out, "warning  sizes               file size 1048576"));
+}
+
 static void sizes_are_short_or_exact(void **state)
 {
 	static const struct column columns[] = {{"SIZE", "", 0}};
@@ -575,6 +606,8 @@ int main(void)
 		TEST(without_a_daemon_every_command_says_what_was_tried),
 		TEST(doctor_goes_on_without_a_daemon_and_fails),
 		TEST(doctor_names_the_step_that_failed),
+		TEST(doctor_warns_of_a_directory_where_others_may_replace_the_socket),
+		TEST(doctor_warns_of_limits_that_hold_for_memory_files),
 		TEST(sizes_are_short_or_exact),
 	};
 
