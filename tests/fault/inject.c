@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands before the C library (LD_PRELOAD) and lets the call fail that control.h names. A call from a
- * program's own code or from the C library itself is let through; the libraries' are told by their
- * return address. What memory/syscall.c does without the C library is out of reach, and has its own
- * test, memory-fault. Allocations go to the C library's second names, which need no looking up.
+ * Stands before the C library (LD_PRELOAD) and lets the call fail that control.h names. A call from
+ * a program's own code or from the C library itself is let through; the libraries' are told by
+ * their return address. What memory/syscall.c does without the C library is out of reach, and has
+ * its own test, memory-fault. Allocations go to the C library's second names, which need no looking
+ * up.
  */
 #include "control.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <search.h>
@@ -106,15 +108,22 @@ static bool is_meant(void *caller)
 	return false;
 }
 
+/* The first frames are this library's. */
 static void note(const char *call, void *caller)
 {
-	Dl_info info;
+	void *frames[FAULT_FRAMES + 4];
+	Dl_info info, frame;
+	int n = backtrace(frames, FAULT_FRAMES + 4), at = 0;
 
 	snprintf(control->call, sizeof(control->call), "%s", call);
+	memset(control->offsets, 0, sizeof(control->offsets));
 	if (!dladdr(caller, &info) || !info.dli_fname)
 		return;
 	snprintf(control->object, sizeof(control->object), "%s", info.dli_fname);
-	control->offset = (uint64_t)((char *)caller - (char *)info.dli_fbase);
+	for (int i = 0; i < n && at < FAULT_FRAMES; i++)
+		if (dladdr(frames[i], &frame) && frame.dli_fbase == info.dli_fbase)
+			control->offsets[at++] =
+				(uint64_t)((char *)frames[i] - (char *)info.dli_fbase) - 1;
 }
 
 /* Must this call fail? Then errno is set. errors: 0 where the kind does not apply. */
@@ -136,16 +145,17 @@ static bool fails(const char *call, void *caller, int resources, int interruptio
 
 #define FAILS(name, resources, interruption)                                                       \
 	fails(name, __builtin_return_address(0), resources, interruption)
+/* Every thread that comes first finds the same. */
 #define REAL(symbol)                                                                               \
 	({                                                                                         \
-		static void *_Atomic real;                                                         \
-		if (!real)                                                                         \
-			real = dlsym(RTLD_NEXT, symbol);                                           \
+		static void *real;                                                                 \
+		if (!__atomic_load_n(&real, __ATOMIC_RELAXED))                                     \
+			__atomic_store_n(&real, dlsym(RTLD_NEXT, symbol), __ATOMIC_RELAXED);       \
 		real;                                                                              \
 	})
 
-/* name with its arguments, which fails with an error; symbol: what it is called where offsets are of
- * 64 bits */
+/* name with its arguments, which fails with an error; symbol: what it is called where offsets are
+ * of 64 bits */
 #define WRAP(type, name, symbol, failed, resources, interruption, parameters, arguments)           \
 	EXPORT type name parameters                                                                \
 	{                                                                                          \
@@ -199,7 +209,8 @@ EXPORT void *tsearch(const void *key, void **root, int (*compare)(const void *, 
 {
 	typedef void *function(const void *, void **, int (*)(const void *, const void *));
 
-	return FAILS("tsearch", ENOMEM, 0) ? NULL : ((function *)REAL("tsearch"))(key, root, compare);
+	return FAILS("tsearch", ENOMEM, 0) ? NULL
+					   : ((function *)REAL("tsearch"))(key, root, compare);
 }
 
 WRAP(void *, mmap, "mmap64", MAP_FAILED, ENOMEM, 0,
@@ -268,7 +279,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	argument = va_arg(args, void *);
 	va_end(args);
-	if (FAILS("ioctl", ENOMEM, 0))
+	if (request != FIONREAD && FAILS("ioctl", ENOMEM, 0)) /* a pipe always knows */
 		return -1;
 	return ((int (*)(int, unsigned long, ...))REAL("ioctl"))(fd, request, argument);
 }
@@ -297,8 +308,8 @@ WRAP(int, fallocate, "fallocate64", -1, ENOSPC, EINTR, (int fd, int mode, off_t 
 WRAP(int, pipe2, "pipe2", -1, EMFILE, 0, (int fds[2], int flags), (fds, flags))
 WRAP(ssize_t, pread, "pread64", -1, EIO, EINTR, (int fd, void *p, size_t n, off_t off),
 	(fd, p, n, off))
-WRAP(ssize_t, pwrite, "pwrite64", -1, ENOSPC, EINTR,
-	(int fd, const void *p, size_t n, off_t off), (fd, p, n, off))
+WRAP(ssize_t, pwrite, "pwrite64", -1, ENOSPC, EINTR, (int fd, const void *p, size_t n, off_t off),
+	(fd, p, n, off))
 WRAP(int, posix_spawn, "posix_spawn", (errno = 0, ENOMEM), ENOMEM, 0,
 	(pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]),

@@ -21,6 +21,15 @@ static void path_of(const node_t *node, const char *name, char path[128])
 	snprintf(path, 128, "%s/%s", node->directory, name);
 }
 
+void directory_new(char path[DIRECTORY_MAX])
+{
+	const char *parent = getenv("TMPDIR");
+	int n = snprintf(path, DIRECTORY_MAX, "%s/fault-XXXXXX", parent ? parent : "/tmp");
+
+	if (n >= DIRECTORY_MAX || !mkdtemp(path))
+		abort();
+}
+
 struct fault_control *control_new(const char *directory)
 {
 	char path[128];
@@ -44,9 +53,7 @@ void node_init(node_t *node, const char *causewayd)
 	char path[128];
 
 	*node = (node_t){.causewayd = causewayd};
-	strcpy(node->directory, "/tmp/fault-XXXXXX");
-	if (!mkdtemp(node->directory))
-		abort();
+	directory_new(node->directory);
 	path_of(node, "config", path);
 	mkdir(path, 0700);
 	path_of(node, "socket", path);
@@ -73,8 +80,8 @@ static _Noreturn void node_exec(const node_t *node, const char *inject, int read
 	}
 	if (inject)
 		setenv("LD_PRELOAD", inject, 1);
-	execl(node->causewayd, "causewayd", "--socket", getenv("CAUSEWAY_SOCKET"), "--config", config,
-		"--ready-fd", "3", NULL);
+	execl(node->causewayd, "causewayd", "--socket", getenv("CAUSEWAY_SOCKET"), "--config",
+		config, "--ready-fd", "3", NULL);
 	_exit(127);
 }
 

@@ -21,7 +21,8 @@ static struct kept kept_by(const trial_t *trial, const node_t *node)
 {
 	pid_t pid = atomic_load(&trial->control->daemon_pid);
 
-	return (struct kept){count_descriptors(pid), count_descriptors(node->pid), count_memfd_maps(pid)};
+	return (struct kept){
+		count_descriptors(pid), count_descriptors(node->pid), count_memfd_maps(pid)};
 }
 
 /* The client's end is noticed a moment later. */
@@ -31,12 +32,13 @@ static bool nothing_kept(const trial_t *trial, const node_t *node, struct kept b
 
 	for (int i = 0; i < 500; i++) {
 		now = kept_by(trial, node);
-		if (now.daemon <= before.daemon && now.keeper <= before.keeper && now.maps <= before.maps)
+		if (now.daemon <= before.daemon && now.keeper <= before.keeper &&
+			now.maps <= before.maps)
 			return true;
 		usleep(2000);
 	}
-	printf("# descriptors: daemon %u, was %u; keeper %u, was %u; maps %u, were %u\n", now.daemon,
-		before.daemon, now.keeper, before.keeper, now.maps, before.maps);
+	printf("# descriptors: daemon %u, was %u; keeper %u, was %u; maps %u, were %u\n",
+		now.daemon, before.daemon, now.keeper, before.keeper, now.maps, before.maps);
 	return false;
 }
 
@@ -50,7 +52,7 @@ static void fail_each(trial_t *trial, node_t *node, enum fault_kind kind, const 
 
 		before = kept_by(trial, node);
 		good = trial_run(trial, FAULT_DAEMON, kind, n);
-		if (atomic_load(&trial->control->count) < n && good)
+		if (good && atomic_load(&trial->control->count) < n)
 			return;
 		good &= trial_clean(trial);
 		good &= nothing_kept(trial, node, before);
@@ -60,6 +62,8 @@ static void fail_each(trial_t *trial, node_t *node, enum fault_kind kind, const 
 			good = false;
 		}
 		trial_tell(trial, good, what, n);
+		if (atomic_load(&trial->control->count) < n)
+			return;
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test-library CAUSEWAYD INJECT: each call of the libraries out of this program fails in turn, every
- * one with the lack of something and, where there is such a thing, every one with EINTR.
+ * test-library CAUSEWAYD INJECT: each call of the libraries out of this program fails in turn,
+ * every one with the lack of something and, where there is such a thing, every one with EINTR.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +17,11 @@ static void fail_each(trial_t *trial, enum fault_kind kind, const char *what)
 	for (unsigned int n = 1; n < LIMIT; n++) {
 		bool good = trial_run(trial, FAULT_PROCESS, kind, n);
 
-		if (atomic_load(&trial->control->count) < n && good)
+		if (good && atomic_load(&trial->control->count) < n)
 			return;
 		trial_tell(trial, good, what, n);
+		if (atomic_load(&trial->control->count) < n)
+			return;
 	}
 }
 
@@ -33,13 +35,11 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	if (!getenv("LD_PRELOAD")) { /* from here on with inject before the C library */
-		char directory[] = "/tmp/fault-library-XXXXXX", path[64];
+		char directory[DIRECTORY_MAX];
 
-		if (!mkdtemp(directory))
-			return 1;
+		directory_new(directory);
 		control_new(directory);
 		setenv("LD_PRELOAD", argv[2], 1);
-		snprintf(path, sizeof(path), "%s", getenv("FAULT_CONTROL"));
 		setenv("FAULT_DIRECTORY", directory, 1);
 		execv("/proc/self/exe", argv);
 		return 1;

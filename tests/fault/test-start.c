@@ -18,7 +18,7 @@ static bool serves(trial_t *trial)
 	bool good;
 
 	trial->partner = story_partner_start();
-	good = trial_clean(trial);
+	good = trial->partner.id && trial_clean(trial);
 	story_partner_end(&trial->partner);
 	return good;
 }
@@ -65,9 +65,11 @@ int main(int argc, char **argv)
 	for (unsigned int n = 1; n < LIMIT; n += stride) {
 		bool good = start(&trial, &node, argv[2], n);
 
-		if (atomic_load(&trial.control->count) < n && good)
+		if (good && atomic_load(&trial.control->count) < n)
 			break;
 		trial_tell(&trial, good, "start", n);
+		if (atomic_load(&trial.control->count) < n)
+			break;
 	}
 	status = trial_end(&trial);
 	node_deinit(&node);

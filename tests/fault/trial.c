@@ -30,7 +30,8 @@ static bool in_child(trial_t *trial, int (*part)(trial_t *trial))
 	}
 	waitpid(pid, &status, 0);
 	if (WIFSIGNALED(status))
-		printf("# the program %s\n", WTERMSIG(status) == SIGALRM ? "hangs" : strsignal(WTERMSIG(status)));
+		printf("# the program %s\n",
+			WTERMSIG(status) == SIGALRM ? "hangs" : strsignal(WTERMSIG(status)));
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -54,7 +55,7 @@ void trial_init(trial_t *trial, struct fault_control *control)
 	*trial = (trial_t){.control = control};
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	trial->partner = story_partner_start();
-	if (!in_child(trial, measure)) {
+	if (!trial->partner.id || !in_child(trial, measure)) {
 		printf("Bail out! the story does not work without faults\n");
 		exit(1);
 	}
@@ -120,10 +121,14 @@ void trial_tell(trial_t *trial, bool good, const char *what, unsigned int n)
 	const struct fault_control *c = trial->control;
 
 	if (!good) {
-		printf("# %s at %s+0x%llx\n", c->call, c->object, (unsigned long long)c->offset);
+		printf("# %s in %s at", c->call, c->object);
+		for (unsigned int i = 0; i < FAULT_FRAMES && c->offsets[i]; i++)
+			printf(" 0x%llx", (unsigned long long)c->offsets[i]);
+		printf("\n");
 		n_bad++;
 	}
-	printf("%sok %u - %s: call %u, %s, fails\n", good ? "" : "not ", ++trial->n_lines, what, n, c->call);
+	printf("%sok %u - %s: call %u, %s, fails\n", good ? "" : "not ", ++trial->n_lines, what, n,
+		c->call);
 }
 
 int trial_end(const trial_t *trial)

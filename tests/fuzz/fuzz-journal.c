@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The records of a journal, given to the engine in a restarted daemon's order. The input is records
- * one after the other: a byte for the kind, then the record, as long as its kind is. What the engine
- * takes it saves as it was, its invariants hold whatever it took, and all of it can be ended.
+ * one after the other: a byte for the kind, then the record, as long as its kind is. What the
+ * engine takes it saves as it was, its invariants hold whatever it took, and all of it can be
+ * ended.
  */
 #include "fuzz.h"
 

@@ -51,8 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r)
 		return 0;
 	MUST(wire_type_name(m.type));
-	MUST(m.tail_size <= size && (!m.tail_size || ((const uint8_t *)m.tail >= data &&
-		(const uint8_t *)m.tail + m.tail_size <= data + size)));
+	MUST(m.tail_size <= size &&
+		(!m.tail_size || ((const uint8_t *)m.tail >= data &&
+					 (const uint8_t *)m.tail + m.tail_size <= data + size)));
 	read_tail(&m);
 	n = wire_encode(&m, once, sizeof(once));
 	if (n == -EMSGSIZE) /* a sender that knows fewer fields may have had a longer tail */

@@ -3,8 +3,8 @@
 #define TESTS_FUZZ_FUZZ_H
 
 /*
- * A target is one LLVMFuzzerTestOneInput(): any bytes for one decoder, and what must hold of what it
- * makes of them. libFuzzer calls it, or regress.c with the inputs in the tree.
+ * A target is one LLVMFuzzerTestOneInput(): any bytes for one decoder, and what must hold of what
+ * it makes of them. libFuzzer calls it, or regress.c with the inputs in the tree.
  */
 
 #include <stddef.h>

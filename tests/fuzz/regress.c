@@ -16,7 +16,8 @@ static int is_input(const struct dirent *e)
 	return dot && !strcmp(dot, ".hex");
 }
 
-/* The file's bytes in a block of their exact size, so that a sanitizer sees the first one beyond. */
+/* The file's bytes in a block of their exact size, so that a sanitizer sees the first one beyond.
+ */
 static uint8_t *load(const char *path, size_t *ret_size)
 {
 	FILE *f = fopen(path, "r");

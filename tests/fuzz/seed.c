@@ -38,8 +38,13 @@ static uint8_t *tail_of(uint32_t type)
 	uint8_t *at = tail, *end = tail + sizeof(tail);
 	struct wire_access access = {.node = 0, .mode = 0644};
 	struct wire_topology_link link = {.controller = "loopback", .node = 1, .state = 1};
-	struct wire_list_row row = {.instance = 5, .space = WIRE_SPACE_RSM, .id = 0x600001,
-		.state = WIRE_SEGMENT_PUBLISHED, .size = 4096, .n_imports = 1, .n_access = 1,
+	struct wire_list_row row = {.instance = 5,
+		.space = WIRE_SPACE_RSM,
+		.id = 0x600001,
+		.state = WIRE_SEGMENT_PUBLISHED,
+		.size = 4096,
+		.n_imports = 1,
+		.n_access = 1,
 		.command = "program"};
 	struct wire_show_import import = {.pid = 7, .rights = 6, .state = 1, .command = "other"};
 
@@ -100,15 +105,33 @@ static void journal(void)
 	struct record_client exporter = {.id = 1, .pid = 100, .n_groups = 1, .command = "exporter"};
 	struct record_client importer = {.id = 2, .pid = 101, .uid = 5, .command = "importer"};
 	struct record_groups groups = {.client = 1};
-	struct record_segment segment = {.engine = {.client = 1, .instance = 9, .size = 8192,
-		.space = WIRE_SPACE_RSM, .mode = 0666, .state = WIRE_SEGMENT_PUBLISHED,
-		.id = 0x600001, .n_access = 1, .access = {{.node = 3, .mode = 0666}}}};
-	struct record_segment bound = {.engine = {.client = 1, .instance = 8, .index = 1,
-		.size = 4096, .space = WIRE_SPACE_RSM, .state = WIRE_SEGMENT_BOUND}};
-	struct record_import import = {.engine = {.client = 2, .instance = 9, .generation = 1,
-		.rights = 6, .cell = 1, .state = WIRE_IMPORT_CONNECTED}};
-	struct record_import revoked = {.engine = {.client = 2, .instance = 7, .index = 1,
-		.generation = 3, .cell = 2, .state = WIRE_IMPORT_REVOKED}};
+	struct record_segment segment = {.engine = {.client = 1,
+						 .instance = 9,
+						 .size = 8192,
+						 .space = WIRE_SPACE_RSM,
+						 .mode = 0666,
+						 .state = WIRE_SEGMENT_PUBLISHED,
+						 .id = 0x600001,
+						 .n_access = 1,
+						 .access = {{.node = 3, .mode = 0666}}}};
+	struct record_segment bound = {.engine = {.client = 1,
+					       .instance = 8,
+					       .index = 1,
+					       .size = 4096,
+					       .space = WIRE_SPACE_RSM,
+					       .state = WIRE_SEGMENT_BOUND}};
+	struct record_import import = {.engine = {.client = 2,
+					       .instance = 9,
+					       .generation = 1,
+					       .rights = 6,
+					       .cell = 1,
+					       .state = WIRE_IMPORT_CONNECTED}};
+	struct record_import revoked = {.engine = {.client = 2,
+						.instance = 7,
+						.index = 1,
+						.generation = 3,
+						.cell = 2,
+						.state = WIRE_IMPORT_REVOKED}};
 	uint8_t buf[4096];
 	size_t n = 0;
 
@@ -134,12 +157,14 @@ static void text(const char *target, const char *name, const char *s)
 
 static void texts(void)
 {
-	text("segmentid", "range", "app\n# ids\nreserve app 600000 16\nreserved other 0x700000 1 x\n");
+	text("segmentid", "range",
+		"app\n# ids\nreserve app 600000 16\nreserved other 0x700000 1 x\n");
 	text("segmentid", "malformed", "app\nreserve other zz 1\nreserve app 600000 16\n");
 	text("segmentid", "none", "app\n\n");
-	text("config", "all", "[Node]\nNodeId=7\n[Daemon]\nHandshakeTimeout = 3s\nIdleExit=1min\n"
-			      "LogLevel=debug\n\n[Limits]\nMaxSegmentBytes=16M\n# c\n; c\n"
-			      "MaxImportsPerUser=17\n[Rsm]\nControllerAlias=sci wcfl\n");
+	text("config", "all",
+		"[Node]\nNodeId=7\n[Daemon]\nHandshakeTimeout = 3s\nIdleExit=1min\n"
+		"LogLevel=debug\n\n[Limits]\nMaxSegmentBytes=16M\n# c\n; c\n"
+		"MaxImportsPerUser=17\n[Rsm]\nControllerAlias=sci wcfl\n");
 	text("config", "empty", "");
 	text("config", "flaws", "[Nod]\nNodeld=7\n");
 }
