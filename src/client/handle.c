@@ -19,7 +19,7 @@ __thread struct cw_slot *cw_slot_self;
 static struct {
 	pthread_mutex_t lock;
 	uint32_t n_entries; /* ever used */
-	uint32_t generation;
+	uint64_t generation;
 	uint32_t *free; /* stack of indices to use again */
 	uint32_t n_free, max_free;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -27,7 +27,8 @@ static struct {
 static struct cw_slot *_Atomic slots;
 static pthread_key_t slot_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static void *dummy_page; /* for processor barriers where there is no membarrier */
+static bool have_slot_key;
+bool cw_enter_fences;
 
 /* At the end of a thread: its slot is free for another one. */
 static void slot_release(void *p)
@@ -41,26 +42,29 @@ static void slot_release(void *p)
 
 static void init(void)
 {
-	pthread_key_create(&slot_key, slot_release);
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
-		return;
-	dummy_page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (dummy_page == MAP_FAILED)
-		dummy_page = NULL;
+	have_slot_key = pthread_key_create(&slot_key, slot_release) == 0;
+	cw_enter_fences = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0;
 }
 
-/* Runs a full barrier on every processor that runs a thread of this process. Without membarrier:
- * taking rights from a page that is in use makes the kernel interrupt those processors. */
+/*
+ * Runs a full barrier on every processor that runs a thread of this process. A sandbox that was put up
+ * after init() may forbid it: then taking rights from a page that was just written makes the kernel
+ * interrupt those processors.
+ */
 static void barrier_everywhere(void)
 {
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	atomic_thread_fence(memory_order_seq_cst);
+	if (cw_enter_fences || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
 		return;
-	if (dummy_page) {
-		*(volatile char *)dummy_page = 1;
-		mprotect(dummy_page, 1, PROT_READ);
-		mprotect(dummy_page, 1, PROT_READ | PROT_WRITE);
-	}
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return;
+	*(volatile char *)p = 1;
+	mprotect(p, page, PROT_READ);
+	munmap(p, page);
 }
 
 struct cw_slot *cw_slot_get(void)
@@ -85,7 +89,7 @@ struct cw_slot *cw_slot_get(void)
 			atomic_store(&s->next, first);
 		while (!atomic_compare_exchange_weak(&slots, &first, s));
 	}
-	if (pthread_setspecific(slot_key, s)) {
+	if (!have_slot_key || pthread_setspecific(slot_key, s)) {
 		atomic_store(&s->used, 0);
 		return NULL;
 	}
@@ -142,9 +146,7 @@ static int handle_new_locked(enum cw_kind kind, void *object, cw_handle *ret_han
 		table.n_free--;
 	else
 		table.n_entries++;
-	if (!++table.generation)
-		table.generation = 1;
-	h = (cw_handle)table.generation << 24 | (cw_handle)index << 3 | kind;
+	h = (cw_handle)++table.generation << 24 | (cw_handle)index << 3 | kind;
 	e->object = object;
 	atomic_store_explicit(&e->handle, h, memory_order_release);
 	*ret_handle = h;

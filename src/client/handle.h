@@ -30,7 +30,7 @@ enum cw_kind {
 	CW_LOCAL_MEMORY = 4,
 };
 
-/* bits: kind 0 … 2, index 3 … 23, generation 24 … 55; never 0 */
+/* bits: kind 0 … 2, index 3 … 23, generation 24 … 63; never 0 */
 typedef uint64_t cw_handle;
 
 #define CW_HANDLE_CHUNK 1024u
@@ -61,6 +61,9 @@ struct cw_slot {
 };
 
 CW_EXPORT extern __thread struct cw_slot *cw_slot_self __attribute__((tls_model("initial-exec")));
+
+/* True where the kernel offers no membarrier: then every cw_enter() has a fence of its own. */
+CW_EXPORT extern bool cw_enter_fences;
 
 /* Gives the calling thread a slot. NULL: out of memory. */
 CW_EXPORT struct cw_slot *cw_slot_get(void);
@@ -102,6 +105,8 @@ static inline void *cw_enter(cw_handle h, enum cw_kind kind)
 	atomic_store_explicit(&slot->busy, h, memory_order_release);
 	/* the processor's part of this fence is the membarrier of cw_handle_retire() */
 	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(cw_enter_fences))
+		atomic_thread_fence(memory_order_seq_cst);
 	object = cw_handle_peek(h, kind);
 	if (unlikely(!object))
 		cw_leave();

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
 
@@ -29,12 +30,25 @@ static void release_memory(struct cw_import *import)
 	cw_cells_unmap(&import->cells);
 }
 
+static void request_disconnect(struct cw_link *link, uint32_t index)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_DISCONNECT};
+
+	m.import_disconnect.import = index;
+	(void)cw_link_post(link, &m);
+}
+
+/* The daemon hears of the end last: until then nobody else gets the cell that a thread of ours may
+ * still be waiting on. */
 void cw_import_put(struct cw_import *import)
 {
 	if (!import || atomic_fetch_sub(&import->refs, 1) != 1)
 		return;
 	release_memory(import);
+	if (import->known)
+		request_disconnect(import->link, import->index);
 	cw_link_put(import->link);
+	cw_link_put(import->parents_link);
 	pthread_mutex_destroy(&import->lock);
 	free(import);
 }
@@ -162,12 +176,12 @@ static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 
 /* --- connecting ---------------------------------------------------------------------------------------- */
 
-/* Asks the daemon; fills everything but the memory. */
-static int request_connect(struct cw_import *import, int *ret_fd)
+/* Asks the daemon at the other end of link. */
+static int request_connect(const struct cw_import *import, struct cw_link *link,
+	struct wire_import_connect_reply *ret, int *ret_fd)
 {
 	struct wire_message m = {.type = WIRE_IMPORT_CONNECT};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
-	const struct wire_import_connect_reply *got;
 	int r;
 
 	if (!reply)
@@ -177,14 +191,21 @@ static int request_connect(struct cw_import *import, int *ret_fd)
 	m.import_connect.node = import->node;
 	m.import_connect.id = import->id;
 	m.import_connect.rights = import->rights;
-	r = cw_link_call(import->link, &m, NULL, 0, reply);
+	r = cw_link_call(link, &m, NULL, 0, reply);
 	if (r)
 		return r;
-	got = &reply->message.import_connect_reply;
-	if (reply->n_fds != 1 || got->import >= WIRE_CLIENT_IMPORTS) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
+	if (reply->n_fds != 1 || reply->message.import_connect_reply.import >= WIRE_CLIENT_IMPORTS) {
+		fd_close_many(reply->fds, reply->n_fds);
 		return STATUS_VERSION;
 	}
+	*ret = reply->message.import_connect_reply;
+	*ret_fd = reply->fds[0];
+	return 0;
+}
+
+/* The connection that the daemon has made over import->link becomes the import's. */
+static void enter_connection(struct cw_import *import, const struct wire_import_connect_reply *got)
+{
 	import->index = got->import;
 	import->instance = got->instance;
 	import->size = got->size;
@@ -193,19 +214,12 @@ static int request_connect(struct cw_import *import, int *ret_fd)
 	import->shmid = (int)got->shmid;
 	import->memory_offset = got->offset;
 	import->foreign_endian = got->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
-	import->status = &import->link->status_page->imports[got->import];
-	import->connected = WIRE_IMPORT_WORD(got->generation, WIRE_IMPORT_CONNECTED);
 	import->cells.own = got->cell;
-	*ret_fd = reply->fds[0];
-	return 0;
-}
-
-static void request_disconnect(struct cw_import *import)
-{
-	struct wire_message m = {.type = WIRE_IMPORT_DISCONNECT};
-
-	m.import_disconnect.import = import->index;
-	(void)cw_link_post(import->link, &m);
+	import->known = true;
+	import->status = &import->link->status_page->imports[got->import];
+	/* other threads of a child that connects anew believe in it from here on */
+	__atomic_store_n(&import->connected,
+		WIRE_IMPORT_WORD(got->generation, WIRE_IMPORT_CONNECTED), __ATOMIC_RELEASE);
 }
 
 /* Keeps the descriptor for later, or maps the segment now where the process has few of them. */
@@ -240,6 +254,7 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	uint32_t rights, cw_handle *ret_handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = import_new();
+	struct wire_import_connect_reply got;
 	cw_handle handle;
 	int fd, r;
 
@@ -254,16 +269,15 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	if (r)
 		return r;
 	cw_link_watch(import->link);
-	r = request_connect(import, &fd);
+	r = request_connect(import, import->link, &got, &fd);
 	if (r)
 		return r;
+	enter_connection(import, &got);
 	r = keep_memory(import, fd);
 	if (!r)
 		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &handle);
-	if (r) {
-		request_disconnect(import);
+	if (r)
 		return r;
-	}
 	import->handle = handle;
 	*ret_handle = handle;
 	take_ptr(import);
@@ -297,10 +311,8 @@ int cw_import_disconnect(cw_handle handle)
 		return r;
 	cw_handle_retire(handle);
 	pthread_mutex_lock(&import->lock);
-	if (!import->forked) {
+	if (!import->forked)
 		cw_cells_look(&import->cells);
-		request_disconnect(import);
-	}
 	pthread_mutex_unlock(&import->lock);
 	cw_import_put(import); /* the handle's */
 	return 0;
@@ -308,41 +320,44 @@ int cw_import_disconnect(cw_handle handle)
 
 /* --- trouble, and first use ------------------------------------------------------------------------- */
 
+/* Instances begin anew with a node's next life. */
+static bool is_same_segment(const struct cw_import *import, const struct cw_link *link,
+	const struct wire_import_connect_reply *got)
+{
+	return got->instance == import->instance &&
+	       link->node.hello.incarnation == import->link->node.hello.incarnation;
+}
+
 /* In a child: connects over the child's own link, with the child's rights, to the very same segment.
  * The parent's mapping of it, inherited, stays in use. */
 static int reconnect(struct cw_import *import)
 {
-	struct cw_link *old = import->link, *link;
-	uint64_t instance = import->instance;
+	struct wire_import_connect_reply got;
+	struct cw_link *link;
 	int fd, r;
 
 	r = cw_link_get(&link);
 	if (r)
 		return r;
-	import->link = link;
-	r = request_connect(import, &fd);
+	r = request_connect(import, link, &got, &fd);
 	if (!r) {
 		fd_close(fd);
-		if (import->instance != instance) {
-			request_disconnect(import);
-			r = STATUS_NOT_FOUND;
-		}
-	}
-	if (!r) {
-		r = cw_pollfd_renew(import);
+		r = is_same_segment(import, link, &got) ?
+			    cw_pollfd_renew(link, got.import, import->cells.pipe) :
+			    STATUS_NOT_FOUND;
 		if (r)
-			request_disconnect(import);
+			request_disconnect(link, got.import);
 	}
-	import->instance = instance;
 	if (r) {
-		import->link = old;
-		import->connected = CW_IMPORT_NEVER;
 		cw_link_put(link);
 		return r < 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
 	}
 	cw_cells_unmap(&import->cells);
-	cw_link_put(old);
 	import->whole_slot = import->map_slot = NO_SLOT;
+	/* another thread of this child may still be looking at the parent's status page */
+	import->parents_link = import->link;
+	import->link = link;
+	enter_connection(import, &got);
 	import->forked = false;
 	return 0;
 }
@@ -406,6 +421,7 @@ void cw_import_fork_child(void *object)
 
 	pthread_mutex_init(&import->lock, NULL);
 	import->forked = true;
+	import->known = false;
 	import->connected = CW_IMPORT_NEVER;
 	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
 }

@@ -46,6 +46,8 @@ struct cw_import {
 	_Atomic cw_handle handle; /* 0: disconnected */
 	_Atomic bool forked;	  /* made by the parent: must connect anew */
 	pthread_mutex_t lock;	  /* of what follows */
+	bool known;		  /* to the daemon, who is told of the end */
+	struct cw_link *parents_link; /* in a child that has connected anew, else NULL */
 	bool read_only;	      /* the memory must be mapped MAP_PRIVATE */
 	bool sysv;	      /* the memory is a System V segment that must be attached */
 	int shmid;
@@ -123,14 +125,15 @@ static inline int cw_import_range(const struct cw_import *import, uint64_t offse
 	return len > import->size ? STATUS_BAD_SIZE : STATUS_BAD_OFFSET;
 }
 
-/* The same memory by its address behind base where p points into the program's own map of this
+/* The same n bytes by their address behind base where they lie in the program's own map of this
  * segment, so that memmove(3) can see an overlap. */
-static inline void *cw_import_unalias(const struct cw_import *import, uint8_t *base, void *p)
+static inline void *cw_import_unalias(
+	const struct cw_import *import, uint8_t *base, void *p, uint64_t n)
 {
 	uint8_t *map = atomic_load_explicit(&import->map, memory_order_acquire);
 	uintptr_t at = (uintptr_t)p - (uintptr_t)map;
 
-	if (likely(!map || at >= import->map_size))
+	if (likely(!map || !range_within(at, n, import->map_size)))
 		return p;
 	return base + import->map_offset + at;
 }

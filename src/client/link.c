@@ -25,6 +25,12 @@ static struct {
 	struct cw_link *link;
 } current = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Every link of the process, for fork: objects may hold one that is not current any more. */
+static struct {
+	pthread_mutex_t lock;
+	struct list links;
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .links = {&all.links, &all.links}};
+
 /* A setting in seconds from the environment. */
 static uint64_t setting_ns(const char *name, uint64_t seconds)
 {
@@ -58,6 +64,9 @@ void cw_link_put(struct cw_link *link)
 {
 	if (!link || atomic_fetch_sub(&link->refs, 1) != 1)
 		return;
+	pthread_mutex_lock(&all.lock);
+	list_unlink(&link->all);
+	pthread_mutex_unlock(&all.lock);
 	fd_close(link->sock);
 	fd_close(link->uffd);
 	fd_close(link->uffd_device);
@@ -82,6 +91,9 @@ static struct cw_link *link_new(void)
 	link->sock = link->uffd = link->uffd_device = -1;
 	pthread_mutex_init(&link->lock, NULL);
 	pthread_mutex_init(&link->map_lock, NULL);
+	pthread_mutex_lock(&all.lock);
+	list_append(&all.links, &link->all);
+	pthread_mutex_unlock(&all.lock);
 	return link;
 }
 
@@ -141,11 +153,19 @@ static int decode_cut(struct cw_reply *reply)
  * descriptors that belong to it. */
 static int receive(int sock, struct cw_reply *reply)
 {
+	uint64_t end = 0;
 	ssize_t n;
 
-	do
-		n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds, 0);
-	while (n == -EINTR);
+	/* each signal begins the socket's timeout anew: from the first one on we count ourselves */
+	while ((n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds, 0)) ==
+		-EINTR) {
+		uint64_t now = clock_now();
+
+		if (!end)
+			end = now + request_timeout();
+		else if (now > end)
+			return STATUS_TIMED_OUT;
+	}
 	if (n == -EAGAIN)
 		return STATUS_TIMED_OUT;
 	if (n == -EMSGSIZE)
@@ -261,7 +281,8 @@ int cw_link_get(struct cw_link **ret_link)
 	int r = 0;
 
 	pthread_mutex_lock(&current.lock);
-	if (current.link && cw_link_suspect(current.link) && cw_link_is_lost(current.link)) {
+	if (current.link && (atomic_load(&current.link->lost) ||
+				    (cw_link_suspect(current.link) && cw_link_is_lost(current.link)))) {
 		cw_link_put(current.link);
 		current.link = NULL;
 	}
@@ -407,7 +428,8 @@ static int reintroduce(struct cw_link *link)
 	link->sock = (fd_close(link->sock), take_fd(&sock));
 	link->uid = geteuid();
 	link->gid = getegid();
-	return 0;
+	/* what the daemon had not read yet went with the old socket */
+	return resend_oneway(link);
 }
 
 static int ready_locked(struct cw_link *link)
@@ -472,9 +494,9 @@ static int post_locked(struct cw_link *link, struct wire_message *request)
 		return r;
 	if (link->n_oneway == LINK_ONEWAY_MAX) {
 		struct wire_message ping = {.type = WIRE_PING};
-		struct cw_reply reply;
+		_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
 
-		r = call_locked(link, &ping, NULL, 0, &reply);
+		r = reply ? call_locked(link, &ping, NULL, 0, reply) : -ENOMEM;
 		if (r)
 			return r;
 	}
@@ -582,37 +604,49 @@ void cw_link_map_clear(struct cw_link *link, uint32_t slot)
 
 void cw_link_fork_prepare(void)
 {
+	struct cw_link *link;
+
 	pthread_mutex_lock(&current.lock);
-	if (current.link) {
-		pthread_mutex_lock(&current.link->lock);
-		pthread_mutex_lock(&current.link->map_lock);
+	pthread_mutex_lock(&all.lock);
+	list_for_each(link, &all.links, all)
+	{
+		pthread_mutex_lock(&link->lock);
+		pthread_mutex_lock(&link->map_lock);
 	}
+}
+
+static void unlock_all(void)
+{
+	struct cw_link *link;
+
+	list_for_each(link, &all.links, all)
+	{
+		pthread_mutex_unlock(&link->map_lock);
+		pthread_mutex_unlock(&link->lock);
+	}
+	pthread_mutex_unlock(&all.lock);
+	pthread_mutex_unlock(&current.lock);
 }
 
 void cw_link_fork_parent(void)
 {
-	if (current.link) {
-		pthread_mutex_unlock(&current.link->map_lock);
-		pthread_mutex_unlock(&current.link->lock);
-	}
-	pthread_mutex_unlock(&current.lock);
+	unlock_all();
 }
 
 void cw_link_fork_child(void)
 {
-	struct cw_link *link = current.link;
+	struct cw_link *link, *mine = current.link;
 
-	if (link) {
+	list_for_each(link, &all.links, all)
+	{
 		atomic_store(&link->inherited, true);
 		link->sock = fd_close(link->sock);
 		link->uffd = fd_close(link->uffd);
 		link->uffd_device = fd_close(link->uffd_device);
-		pthread_mutex_unlock(&link->map_lock);
-		pthread_mutex_unlock(&link->lock);
-		current.link = NULL;
-		cw_link_put(link);
 	}
-	pthread_mutex_unlock(&current.lock);
+	current.link = NULL;
+	unlock_all();
+	cw_link_put(mine);
 }
 
 /* --- the interface for requests without an object -------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/list.h"
 #include "client/connection.h"
 #include "wire/shared.h"
 
@@ -22,6 +23,7 @@
 
 struct cw_link {
 	_Atomic uint32_t refs;
+	struct list all; /* every link of the process */
 	_Atomic bool lost;	/* keeper and daemon are gone */
 	_Atomic bool inherited; /* made by the parent process: its socket is closed here */
 	int sock;

@@ -297,16 +297,16 @@ int cw_pollfd_wait(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, int *ret_r
 
 /* --- fork --------------------------------------------------------------------------------------------- */
 
-int cw_pollfd_renew(struct cw_import *import)
+int cw_pollfd_renew(struct cw_link *link, uint32_t index, int pipe)
 {
 	int fd, r;
 
-	if (import->cells.pipe == CW_NO_PIPE)
+	if (pipe == CW_NO_PIPE)
 		return 0;
-	r = request_pipe(import->link, WIRE_SIDE_IMPORT, import->index, &fd);
+	r = request_pipe(link, WIRE_SIDE_IMPORT, index, &fd);
 	if (r)
 		return r;
-	if (dup3(fd, import->cells.pipe, O_CLOEXEC) < 0)
+	if (dup3(fd, pipe, O_CLOEXEC) < 0)
 		r = negative_errno();
 	fd_close(fd);
 	return r;

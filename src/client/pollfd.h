@@ -14,7 +14,7 @@
 #include "client/handle.h"
 
 struct cw_cells;
-struct cw_import;
+struct cw_link;
 struct side;
 
 /* One more reference. STATUS_BAD_HANDLE, STATUS_FORKED, STATUS_REVOKED, STATUS_NO_RESOURCES … */
@@ -34,8 +34,9 @@ CW_EXPORT int cw_pollfd_wait(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, 
 void cw_pollfd_settle(const struct side *s);
 /* The owner ends. */
 void cw_pollfd_close(struct cw_cells *cells);
-/* An import that has connected anew after fork: a pipe of the child's own under the old number. */
-int cw_pollfd_renew(struct cw_import *import);
+/* For an import that connects anew after fork: a pipe of the child's own under the old number, if there
+ * was one (CW_NO_PIPE: no). */
+int cw_pollfd_renew(struct cw_link *link, uint32_t index, int pipe);
 
 void cw_pollfd_fork_prepare(void);
 void cw_pollfd_fork_parent(void);

@@ -97,7 +97,7 @@ TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, voi
 	if (unlikely(r))
 		return transfer_failure(r, explicit_mode);
 	if (!width)
-		local = cw_import_unalias(import, base, local);
+		local = cw_import_unalias(import, base, local, n);
 	if (width > 1 && unlikely(import->foreign_endian))
 		transfer_swap(base + off, local, n, width, d);
 	else
