@@ -126,19 +126,32 @@ static void note(const char *call, void *caller)
 				(uint64_t)((char *)frames[i] - (char *)info.dli_fbase) - 1;
 }
 
-/* Must this call fail? Then errno is set. errors: 0 where the kind does not apply. */
+/* Is it this call's turn? */
+static bool is_due(const char *call, void *caller)
+{
+	if (!is_meant(caller) || atomic_fetch_add(&control->count, 1) + 1 != control->n)
+		return false;
+	note(call, caller);
+	return true;
+}
+
+static bool is_armed(void)
+{
+	return control && atomic_load(&control->target) != FAULT_NOBODY;
+}
+
+/* Must this call fail? Then errno is set. Errors: 0 where the kind does not apply. */
 static bool fails(const char *call, void *caller, int resources, int interruption)
 {
 	int error, saved = errno;
 
-	if (!control || atomic_load(&control->target) == FAULT_NOBODY)
+	if (!is_armed() || control->kind == FAULT_CUT)
 		return false;
 	error = control->kind == FAULT_RESOURCES ? resources : interruption;
-	if (!error || !is_meant(caller) || atomic_fetch_add(&control->count, 1) + 1 != control->n) {
+	if (!error || !is_due(call, caller)) {
 		errno = saved;
 		return false;
 	}
-	note(call, caller);
 	errno = error;
 	return true;
 }
@@ -329,8 +342,35 @@ WRAP(int, accept4, "accept4", -1, EMFILE, EINTR,
 	(int fd, __SOCKADDR_ARG a, socklen_t *restrict n, int flags), (fd, a, n, flags))
 WRAP(ssize_t, sendmsg, "sendmsg", -1, ENOMEM, EINTR, (int fd, const struct msghdr *m, int flags),
 	(fd, m, flags))
-WRAP(ssize_t, recvmsg, "recvmsg", -1, ENOMEM, EINTR, (int fd, struct msghdr *m, int flags),
-	(fd, m, flags))
+/* As the kernel does it to a process that can have no more descriptors. */
+static void cut(struct msghdr *m)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	const int *fds = (const int *)CMSG_DATA(c);
+
+	for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
+		close(fds[i]);
+	m->msg_controllen = 0;
+	m->msg_flags |= MSG_CTRUNC;
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	struct cmsghdr *c;
+	ssize_t n;
+
+	if (FAILS("recvmsg", ENOMEM, EINTR))
+		return -1;
+	n = ((ssize_t(*)(int, struct msghdr *, int))REAL("recvmsg"))(fd, m, flags);
+	if (n < 0 || !is_armed() || control->kind != FAULT_CUT)
+		return n;
+	c = CMSG_FIRSTHDR(m);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		is_due("recvmsg (cut)", __builtin_return_address(0)))
+		cut(m);
+	return n;
+}
+
 WRAP(int, poll, "poll", -1, ENOMEM, EINTR, (struct pollfd * fds, nfds_t n, int timeout),
 	(fds, n, timeout))
 WRAP(int, ppoll, "ppoll", -1, ENOMEM, EINTR,

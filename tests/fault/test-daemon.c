@@ -85,6 +85,7 @@ int main(int argc, char **argv)
 	trial_init(&trial, control);
 	fail_each(&trial, &node, FAULT_RESOURCES, "daemon, resources");
 	fail_each(&trial, &node, FAULT_INTERRUPTION, "daemon, interruption");
+	fail_each(&trial, &node, FAULT_CUT, "daemon, descriptors");
 	status = trial_end(&trial);
 	trial_deinit(&trial);
 	node_deinit(&node);
