@@ -12,6 +12,9 @@
 
 #define NO_SLOT UINT32_MAX
 
+/* Where imports count that a forked child has not connected anew: nobody looks. */
+static struct wire_traffic uncounted;
+
 static void release_memory(struct cw_import *import)
 {
 	if (import->whole_slot != NO_SLOT)
@@ -116,7 +119,9 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 	r = cw_link_map_reserve(import->link, &slot);
 	if (r < 0)
 		return STATUS_NO_RESOURCES;
-	if (import->sysv)
+	if (!import->rights)
+		p = mmap(address, size, PROT_NONE, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	else if (import->sysv)
 		p = attach_sysv(import, address, flags, prot, import->memory_offset + offset, size);
 	else
 		p = mmap(address, size, prot, flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED),
@@ -146,14 +151,15 @@ static int map_whole(struct cw_import *import, int fd)
 	return 0;
 }
 
-/* The memory's descriptor: the one kept at connect, or the daemon's once more. *ret_own: to close. */
+/* The memory's descriptor: the one kept at connect, or the daemon's once more (*ret_own: to close); -1
+ * for a connection without rights, which has none. */
 static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 {
 	struct wire_message m = {.type = WIRE_IMPORT_MEMORY};
 	_cleanup_free_ struct cw_reply *reply = NULL;
 	int r;
 
-	if (import->fd >= 0) {
+	if (import->fd >= 0 || !import->rights) {
 		*ret_fd = import->fd;
 		*ret_own = false;
 		return 0;
@@ -194,12 +200,13 @@ static int request_connect(const struct cw_import *import, struct cw_link *link,
 	r = cw_link_call(link, &m, NULL, 0, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1 || reply->message.import_connect_reply.import >= WIRE_CLIENT_IMPORTS) {
+	if (reply->n_fds != (import->rights ? 1 : 0) ||
+		reply->message.import_connect_reply.import >= WIRE_CLIENT_IMPORTS) {
 		fd_close_many(reply->fds, reply->n_fds);
 		return STATUS_VERSION;
 	}
 	*ret = reply->message.import_connect_reply;
-	*ret_fd = reply->fds[0];
+	*ret_fd = import->rights ? reply->fds[0] : -1;
 	return 0;
 }
 
@@ -216,6 +223,7 @@ static void enter_connection(struct cw_import *import, const struct wire_import_
 	import->foreign_endian = got->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
 	import->cells.own = got->cell;
 	import->known = true;
+	import->traffic = &import->link->client_page->imports[got->import];
 	import->status = &import->link->status_page->imports[got->import];
 	/* other threads of a child that connects anew believe in it from here on */
 	__atomic_store_n(&import->connected,
@@ -227,6 +235,8 @@ static int keep_memory(struct cw_import *import, int fd)
 {
 	int r;
 
+	if (fd < 0)
+		return 0;
 	if (budget_take()) {
 		import->fd = fd;
 		return 0;
@@ -423,6 +433,8 @@ void cw_import_fork_child(void *object)
 	import->forked = true;
 	import->known = false;
 	import->connected = CW_IMPORT_NEVER;
+	cw_cells_unmap(&import->cells); /* what is written there is the parent's business */
+	import->traffic = &uncounted;
 	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
 }
 

@@ -34,6 +34,7 @@ struct cw_import {
 	uint64_t connected;		/* its value while all is well */
 	uint8_t *_Atomic base;		/* the whole segment; NULL until first used by put or get */
 	uint64_t size;
+	struct wire_traffic *_Atomic traffic; /* our counts in the client page */
 	uint32_t rights;
 	bool foreign_endian; /* the exporter has the other byte order */
 	struct cw_link *link;
@@ -123,6 +124,15 @@ static inline int cw_import_range(const struct cw_import *import, uint64_t offse
 	if (likely(range_within(offset, len, import->size)))
 		return 0;
 	return len > import->size ? STATUS_BAD_SIZE : STATUS_BAD_OFFSET;
+}
+
+/* Counts a transfer, for people who watch. */
+static inline void cw_import_count(const struct cw_import *import, bool put, uint64_t bytes)
+{
+	struct wire_traffic *t = atomic_load_explicit(&import->traffic, memory_order_relaxed);
+
+	wire_count(put ? &t->puts : &t->gets, 1);
+	wire_count(put ? &t->put_bytes : &t->get_bytes, bytes);
 }
 
 /* The same n bytes by their address behind base where they lie in the program's own map of this

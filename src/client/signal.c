@@ -51,6 +51,14 @@ static uint32_t n_cells(const struct cw_export *export)
 	return MIN(n, WIRE_CELLS_MAX);
 }
 
+static void count_post(const struct side *s)
+{
+	if (s->import)
+		wire_count(&atomic_load(&s->import->traffic)->posts, 1);
+	else
+		wire_count(&s->link->client_page->export_posts[s->export->index], 1);
+}
+
 int cw_signal_post(cw_handle handle, bool accumulate)
 {
 	struct side s;
@@ -67,6 +75,8 @@ int cw_signal_post(cw_handle handle, bool accumulate)
 			poked |= post_cell(&s, i, accumulate);
 	if (unlikely(poked))
 		side_flush(&s);
+	if (!r)
+		count_post(&s);
 	side_close(&s);
 	return r;
 }

@@ -102,7 +102,8 @@ static int judge(EngineClient *client, uint32_t space, uint32_t controller, uint
 	r = engine_access_rights(segment, engine->node, &client->identity, &allowed);
 	if (r)
 		return r;
-	if (rights & ~allowed)
+	/* asking for nothing opens nothing to those who may nothing: a connection can also signal */
+	if (rights & ~allowed || !allowed)
 		return STATUS_DENIED;
 	*ret_segment = segment;
 	return 0;

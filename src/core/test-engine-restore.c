@@ -81,7 +81,7 @@ static void what_is_made_after_a_restore_is_new(void **state)
 	assert_int_equal(engine_counters_restore(t.w.engine, &counters), 0);
 	c = client_of(&t.w, 1000, 100);
 	assert_int_equal(c->id, 8);
-	s = published_of(c, 0600, 0);
+	s = published_of(c, 0666, 0);
 	assert_int_equal(s->instance, 51);
 	assert_int_equal(s->id, 0x80000011);
 	engine_counters_save(t.w.engine, &now);

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "wire/status.h"
 
@@ -83,8 +86,48 @@ static int mapping_open(int process, const struct mapping *m, int *ret_fd)
 	return 0;
 }
 
-/* Memory of the kernel's own, as memfds are, large enough; from now on a description that can only
- * read cannot be opened anew for writing. */
+/* What the kernel itself calls the file: the mapping that was opened may be another one than was read
+ * of before, put there by another thread of the client, and a segment that he may only read besides. */
+static bool is_of_kind(int fd, const struct mapping *m)
+{
+	char path[32], name[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	if (n < 0)
+		return false;
+	name[n] = 0;
+	return m->sysv ? !strncmp(name, "/SYSV", strlen("/SYSV")) : !strcmp(name, "/dev/zero (deleted)");
+}
+
+/*
+ * The kernel judges a System V segment by its own rights; map_files would not. Ids are per namespace,
+ * so only ours can be asked about.
+ */
+static bool may_use_sysv(const ManagerClient *c, int process, int shmid)
+{
+	struct stat theirs, ours;
+	struct shmid_ds ds;
+	mode_t mode;
+
+	if (fstatat(process, "ns/ipc", &theirs, 0) < 0 || stat("/proc/self/ns/ipc", &ours) < 0 ||
+		theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
+		return false;
+	if (shmctl(shmid, IPC_STAT, &ds) < 0)
+		return false;
+	mode = ds.shm_perm.mode;
+	if (c->identity.uid == 0)
+		return true;
+	if (c->identity.uid == ds.shm_perm.uid || c->identity.uid == ds.shm_perm.cuid)
+		return (mode & 0600) == 0600;
+	if (c->identity.gid == ds.shm_perm.gid || c->identity.gid == ds.shm_perm.cgid)
+		return (mode & 060) == 060;
+	return (mode & 06) == 06;
+}
+
+/* Memory of the kernel's own, of the kind that was seen, never one of our sealed memfds, large enough;
+ * from now on a description that can only read cannot be opened anew for writing. */
 static int check_and_harden(const ManagerClient *c, int fd, const struct mapping *m, uint64_t end)
 {
 	struct stat memory, own;
@@ -92,6 +135,8 @@ static int check_and_harden(const ManagerClient *c, int fd, const struct mapping
 	if (fstat(fd, &memory) < 0 || fstat(c->status.fd, &own) < 0)
 		return negative_errno();
 	if (memory.st_dev != own.st_dev || memory.st_ino != m->inode || !S_ISREG(memory.st_mode))
+		return STATUS_NOT_ADOPTABLE;
+	if (!is_of_kind(fd, m) || fcntl(fd, F_GET_SEALS) != F_SEAL_SEAL)
 		return STATUS_NOT_ADOPTABLE;
 	if (end > (uint64_t)memory.st_size)
 		return STATUS_BAD_ADDRESS;
@@ -104,7 +149,10 @@ static int memory_open(const ManagerClient *c, int process, const struct mapping
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = mapping_open(process, m, &fd);
+	if (m->sysv && !may_use_sysv(c, process, (int)m->inode))
+		r = STATUS_NOT_ADOPTABLE;
+	else
+		r = mapping_open(process, m, &fd);
 	if (r == 0)
 		r = check_and_harden(c, fd, m, end);
 	if (!is_still_the_client(c, process))

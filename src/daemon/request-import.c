@@ -22,10 +22,14 @@ static uint32_t memory_flags(const EngineImport *import)
 	return manager_segment(import->segment)->shmid < 0 ? flags : flags | WIRE_IMPORT_SYSV;
 }
 
+/* A connection without rights gets no memory. The kernel knows no memory that can only be written:
+ * who may only write gets what can be read as well. */
 static int reply_memory(const EngineImport *import, struct reply *a)
 {
 	int memory = manager_segment(import->segment)->memory, fd, r;
 
+	if (!(import->rights & (WIRE_READ | WIRE_WRITE)))
+		return 0;
 	if (memory_flags(import) & WIRE_IMPORT_READONLY)
 		r = memfd_reopen_readonly(memory, &fd);
 	else

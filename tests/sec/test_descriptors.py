@@ -10,6 +10,7 @@ import os
 import pytest
 
 import wire
+from wire import STATUS
 from world import LIBC, ORDINARY, fill, needs_root, run_as
 
 pytestmark = needs_root
@@ -188,3 +189,18 @@ def c_cell(client):
     reply = client.must("CELLS", side=2, index=1)
     reply.close()
     return reply.cell
+
+
+def probe_nothing_asked(path, secret_id, readable_id):
+    with wire.Client(path) as c:
+        space = {"space": 1, "controller": 1, "node": 0, "rights": 0}
+        assert c.call("IMPORT_CONNECT", id=secret_id, **space).status == STATUS["DENIED"], "no right at all: no connection, so no cells"
+        nothing = c.must("IMPORT_CONNECT", id=readable_id, **space)
+        assert nothing.fds == []
+        assert c.must("IMPORT_MEMORY", **{"import": nothing.fields["import"]}).fds == []
+
+
+def test_asking_for_no_rights_gives_no_memory(world, node, attack):
+    """Nothing asked was nothing refused, once; and what came was readable."""
+    exporter = world.agent(node)
+    attack(probe_nothing_asked, exporter.export(0, mode=0o600), exporter.export(1, mode=0o604))

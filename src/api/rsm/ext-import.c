@@ -61,6 +61,7 @@ static int run(struct cw_import *import, uint64_t offset, void *local, size_t le
 	int r = cw_import_base(import, &base);
 
 	if (!r) {
+		cw_import_count(import, d == PUT, length);
 		local = cw_import_unalias(import, base, local, length);
 		copy(base + offset, local, length, 0, d);
 		atomic_thread_fence(memory_order_seq_cst);

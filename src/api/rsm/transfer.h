@@ -96,6 +96,8 @@ TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, voi
 	r = cw_import_base(import, &base);
 	if (unlikely(r))
 		return transfer_failure(r, explicit_mode);
+	/* here and not at the end: what it takes is at hand */
+	cw_import_count(import, d == PUT, n * (width ? width : 1));
 	if (!width)
 		local = cw_import_unalias(import, base, local, n);
 	if (width > 1 && unlikely(import->foreign_endian))

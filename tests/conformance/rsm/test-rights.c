@@ -58,7 +58,12 @@ static void check_claims(uint64_t mode, uint64_t mask, const claim_t *claims, si
 		check_right(&agent, id, RSM_PERM_READ, claims[i].may_read);
 		check_right(&agent, id, RSM_PERM_WRITE, claims[i].may_write);
 		check_right(&agent, id, RSM_PERM_RDWR, claims[i].may_read && claims[i].may_write);
-		EXPECT(agent_do(&agent, AGENT_CONNECT, id, RSM_PERM_NONE, 0), RSM_SUCCESS);
+		/* who may nothing may also be refused to connect for nothing */
+		if (claims[i].may_read || claims[i].may_write)
+			EXPECT(agent_do(&agent, AGENT_CONNECT, id, RSM_PERM_NONE, 0), RSM_SUCCESS);
+		else
+			EXPECT_ONE(agent_do(&agent, AGENT_CONNECT, id, RSM_PERM_NONE, 0),
+				RSMERR_PERM_DENIED, RSM_SUCCESS);
 		agent_kill(&agent, 9);
 	}
 }
