@@ -2,7 +2,7 @@
 /*
  * Reads the files line by line. Not with libeconf: version 0.5.1 crashes on a section without its
  * closing bracket, takes the vendor's file without a word when /etc's cannot be read, and says neither
- * which lines it dropped nor where a value stood (docs/design/0003-configuration.md).
+ * which lines it dropped nor where a value stood (docs/design/0004-configuration.md).
  */
 #include "config/config.h"
 
