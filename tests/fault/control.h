@@ -21,7 +21,9 @@ enum fault_target {
 };
 
 enum fault_kind {
-	FAULT_RESOURCES,    /* no memory, no descriptors, no space */
+	FAULT_SHORTAGE,	 /* from the n-th on all fail that need the process's memory or descriptors
+			  */
+	FAULT_RESOURCES, /* no memory, no descriptors, no space */
 	FAULT_INTERRUPTION, /* EINTR; only calls that can give it are counted */
 	FAULT_CUT,	    /* a packet comes without its descriptors; only such are counted */
 };

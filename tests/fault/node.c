@@ -59,7 +59,7 @@ void node_init(node_t *node, const char *causewayd)
 	path_of(node, "socket", path);
 	setenv("CAUSEWAY_SOCKET", path, 1);
 	setenv("CAUSEWAY_CONNECT_TIMEOUT", "1", 1);
-	setenv("CAUSEWAY_TIMEOUT", "3", 1);
+	setenv("CAUSEWAY_TIMEOUT", "1", 1);
 }
 
 static _Noreturn void node_exec(const node_t *node, const char *inject, int ready)

@@ -13,8 +13,9 @@
 #include <stdbool.h>
 #include <rsmapi.h>
 
-/* One run. clean: no code but RSM_SUCCESS is right. True if all was as it should be. */
-bool story_run(bool clean, rsm_memseg_id_t partner);
+/* One run. clean: no code but RSM_SUCCESS is right. relieve ends the fault; called before anything
+ * is tried a second time, may be NULL. True if all was as it should be. */
+bool story_run(bool clean, rsm_memseg_id_t partner, void (*relieve)(void));
 
 /* Another process that has published a segment until the caller ends it; id 0: it could not. */
 typedef struct {

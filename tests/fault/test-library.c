@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test-library CAUSEWAYD INJECT: each call of the libraries out of this program fails in turn,
- * every one with the lack of something and, where there is such a thing, every one with EINTR; and
- * each packet that brings descriptors comes without them.
+ * test-library CAUSEWAYD INJECT: each call of the libraries out of this program fails in turn: for
+ * lack of something, alone or with all that follow, and, where there is such a thing, with EINTR.
+ * Each packet that brings descriptors comes without them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 	}
 	trial_init(&trial, control);
 	fail_each(&trial, FAULT_RESOURCES, "library, resources");
+	fail_each(&trial, FAULT_SHORTAGE, "library, shortage");
 	fail_each(&trial, FAULT_INTERRUPTION, "library, interruption");
 	fail_each(&trial, FAULT_CUT, "library, descriptors");
 	status = trial_end(&trial);

@@ -37,13 +37,13 @@ static bool in_child(trial_t *trial, int (*part)(trial_t *trial))
 
 static int clean_story(trial_t *trial)
 {
-	return !(story_run(true, trial->partner.id) && story_alone());
+	return !(story_run(true, trial->partner.id, NULL) && story_alone());
 }
 
 static int measure(trial_t *trial)
 {
 	/* through the control file, which is shared */
-	if (!story_run(true, trial->partner.id) || clean_story(trial))
+	if (!story_run(true, trial->partner.id, NULL) || clean_story(trial))
 		return 1;
 	trial->control->n = count_descriptors(getpid());
 	trial->control->count = count_memfd_maps(getpid());
@@ -79,17 +79,25 @@ static bool nothing_kept(const trial_t *trial)
 	return descriptors <= trial->descriptors && maps <= trial->maps;
 }
 
+static struct fault_control *armed;
+
+static void relieve(void)
+{
+	atomic_store(&armed->target, FAULT_NOBODY);
+}
+
 static int faulty_story(trial_t *trial)
 {
 	struct fault_control *c = trial->control;
 	uint32_t target = c->pid; /* where trial_run put it */
 	bool good;
 
+	armed = c;
 	c->pid = getpid();
 	atomic_store(&c->target, target);
-	good = story_run(false, trial->partner.id);
+	good = story_run(false, trial->partner.id, relieve);
 	atomic_store(&c->target, FAULT_NOBODY);
-	if (!story_run(true, trial->partner.id) || !story_alone()) {
+	if (!story_run(true, trial->partner.id, NULL) || !story_alone()) {
 		printf("# … in the story after the fault\n");
 		good = false;
 	}
