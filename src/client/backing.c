@@ -54,7 +54,7 @@ static struct cw_backing *backing_new(
 	b->size = size;
 	b->rights = *rights;
 	b->refs = 1;
-	b->fd = -1;
+	b->fd = b->next.fd = -1;
 	list_init(&b->exports);
 	pthread_mutex_init(&b->lock, NULL);
 	return b;
@@ -203,6 +203,33 @@ int backing_adopt(struct cw_backing *b, struct cw_link *link, int fd, bool reser
 	return 0;
 }
 
+/* What is mapped at address is this file from here on. */
+static void change_file(struct cw_backing *b, int fd, const struct stat *st)
+{
+	b->device = st->st_dev;
+	b->inode = st->st_ino;
+	if (fd >= 0)
+		settle_on(b, fd);
+	b->next.fd = -1;
+	b->next.inode = 0;
+}
+
+static int move_to(struct cw_backing *b, MemoryAdopter *adopter, int fd, const struct stat *st, bool wary)
+{
+	int r = fd < 0 ? 0 : memfd_reserve(fd, 0, b->size);
+
+	if (r)
+		return r;
+	/* before the first piece moves, for the sake of a fork */
+	b->next.fd = fd;
+	b->next.device = st->st_dev;
+	b->next.inode = st->st_ino;
+	r = memory_move(adopter, b->address, b->size, b->device, b->inode, wary ? -1 : b->fd, fd);
+	if (r)
+		b->next.fd = -1;
+	return r;
+}
+
 int backing_move(struct cw_backing *b, struct cw_link *link, int fd, bool wary)
 {
 	MemoryAdopter *adopter;
@@ -210,19 +237,15 @@ int backing_move(struct cw_backing *b, struct cw_link *link, int fd, bool wary)
 	int r;
 
 	r = adopter_get(link, &adopter);
-	if (!r && fd >= 0)
-		r = fstat(fd, &st) < 0 ? negative_errno() : memfd_reserve(fd, 0, b->size);
+	if (!r && fd >= 0 && fstat(fd, &st) < 0)
+		r = negative_errno();
 	if (!r)
-		r = memory_move(
-			adopter, b->address, b->size, b->device, b->inode, wary ? -1 : b->fd, fd);
+		r = move_to(b, adopter, fd, &st, wary);
 	if (r) {
 		fd_close(fd);
 		return memory_status(r);
 	}
-	b->device = st.st_dev;
-	b->inode = st.st_ino;
-	if (fd >= 0)
-		settle_on(b, fd);
+	change_file(b, fd, &st);
 	return 0;
 }
 
@@ -280,6 +303,9 @@ static void inherit(const void *node, VISIT visit, void *unused)
 	b->inherited = true;
 	if (b->inode)
 		(void)memory_make_private(b->address, b->size, b->device, b->inode, b->fd);
+	if (b->next.inode)
+		(void)memory_make_private(
+			b->address, b->size, b->next.device, b->next.inode, b->next.fd);
 }
 
 void backing_fork_child(void)

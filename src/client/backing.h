@@ -40,6 +40,11 @@ struct cw_backing {
 	int fd;		      /* of the memory; -1: not kept */
 	dev_t device;	      /* which file is mapped at address */
 	ino_t inode;
+	struct {
+		int fd;
+		dev_t device;
+		ino_t inode;
+	} next; /* where pieces may be mapped already while backing_move() is at work */
 };
 
 /* The backing of this very range, locked and with a reference; it may have exports already, unless
