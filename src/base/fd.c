@@ -11,6 +11,12 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#define KERNEL_FDS_MAX 253 /* SCM_MAX_FD */
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 union fd_control {
 	struct cmsghdr align;
 	char buf[CMSG_SPACE(sizeof(int) * FD_PACKET_MAX)];
@@ -42,11 +48,19 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int
 	return n < 0 ? negative_errno() : 0;
 }
 
-ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
-	int flags)
+/*
+ * There is room for as many descriptors as a packet can have: the kernel closes what does not fit
+ * itself, before it returns to us, and that may take as long as the sender likes.
+ */
+ssize_t fd_recv_from_stranger(int sock, void *data, size_t size, int fds[FD_PACKET_MAX],
+	unsigned int *ret_n_fds, int flags, int (*close_fd)(int fd))
 {
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int) * KERNEL_FDS_MAX)];
+	} control;
+	int all[KERNEL_FDS_MAX];
 	struct iovec iov = {data, size};
-	union fd_control control;
 	struct msghdr m = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
@@ -61,14 +75,29 @@ ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsig
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(c), sizeof(int) * n_fds);
+		memcpy(all, CMSG_DATA(c), sizeof(int) * n_fds);
 	}
-	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		fd_close_many(fds, n_fds);
-		return -EMSGSIZE;
+	if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || n_fds > FD_PACKET_MAX) {
+		for (unsigned int i = 0; i < n_fds; i++)
+			close_fd(all[i]);
+		return m.msg_flags & MSG_CTRUNC ? -EMFILE : -EMSGSIZE;
 	}
+	memcpy(fds, all, sizeof(int) * n_fds);
 	*ret_n_fds = n_fds;
 	return n;
+}
+
+ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
+	int flags)
+{
+	return fd_recv_from_stranger(sock, data, size, fds, ret_n_fds, flags, fd_close);
+}
+
+void fd_let_pass(int sock, bool allowed)
+{
+	int value = allowed;
+
+	(void)setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(value));
 }
 
 void fd_close_many(const int *fds, unsigned int n)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include "base/closer.h"
 #include "base/fd.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
@@ -105,8 +106,9 @@ static int client_resume(ManagerClient *old, ManagerClient *c)
 	}
 	c->readable = sd_event_source_disable_unref(c->readable);
 	old->readable = sd_event_source_disable_unref(old->readable);
-	fd_close(old->socket);
+	closer_hang_up(old->socket);
 	old->socket = take_fd(&c->socket);
+	fd_let_pass(old->socket, true);
 	c->cut = true;
 	keeper_link_store(m->link, KEEP_SOCKET, old->engine->id, old->socket);
 	manager_client_save(old);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/keeper.h"
 
@@ -46,7 +47,7 @@ int keeper_link_receive(int link, struct keeper_stored *ret_stored)
 	ssize_t n;
 
 	for (;;) {
-		n = fd_recv(link, &p, sizeof(p), fds, &n_fds, 0);
+		n = fd_recv_from_stranger(link, &p, sizeof(p), fds, &n_fds, 0, closer_close);
 		if (n == -EINTR)
 			continue;
 		r = n < 0 ? (int)n : n == 0 ? -EPIPE : -EBADMSG;
@@ -56,7 +57,7 @@ int keeper_link_receive(int link, struct keeper_stored *ret_stored)
 			break;
 		r = p.op == KEEPER_STORE ? stored_add(&s, &p, fds[0]) : -EBADMSG;
 		if (r < 0) {
-			fd_close_many(fds, n_fds);
+			closer_close_many(fds, n_fds);
 			goto fail;
 		}
 	}
@@ -66,7 +67,7 @@ int keeper_link_receive(int link, struct keeper_stored *ret_stored)
 	return 0;
 fail:
 	for (uint32_t i = 0; i < s.n_items; i++)
-		fd_close(s.items[i].fd);
+		closer_close(s.items[i].fd);
 	free(s.items);
 	return r;
 }
@@ -90,7 +91,7 @@ uint32_t keeper_stored_deinit(struct keeper_stored *s, int link)
 		if (item->fd < 0)
 			continue;
 		keeper_link_drop(link, item->kind, item->key);
-		fd_close(item->fd);
+		closer_close(item->fd);
 		n_left++;
 	}
 	free(s->items);

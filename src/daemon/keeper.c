@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/closer.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "daemon/log.h"
@@ -101,13 +102,13 @@ int keeper_store(Keeper *k, uint32_t kind, uint64_t key, int fd)
 	struct entry **p = entry_find(k, kind, key), *e = *p;
 
 	if (e) {
-		fd_close(e->fd);
+		closer_close(e->fd);
 		e->fd = fd;
 		return 0;
 	}
 	e = malloc(sizeof(*e));
 	if (!e) {
-		fd_close(fd);
+		closer_close(fd);
 		return -ENOMEM;
 	}
 	*e = (struct entry){.key = key, .kind = kind, .fd = fd};
@@ -124,7 +125,7 @@ static void keeper_drop(Keeper *k, uint32_t kind, uint64_t key)
 	if (!e)
 		return;
 	*p = e->next;
-	fd_close(e->fd);
+	closer_close(e->fd);
 	free(e);
 	k->n_entries--;
 }
@@ -207,12 +208,12 @@ static bool receive_packet(Keeper *k)
 	unsigned int n_fds = 0;
 	ssize_t n;
 
-	n = fd_recv(k->link, &p, sizeof(p), fds, &n_fds, MSG_DONTWAIT);
+	n = fd_recv_from_stranger(k->link, &p, sizeof(p), fds, &n_fds, MSG_DONTWAIT, closer_close);
 	if (n == -EAGAIN)
 		return false;
 	if (n == -EINTR)
 		return true;
-	if (n == -EMSGSIZE) {
+	if (n == -EMFILE || n == -EMSGSIZE) {
 		log_limited("keeper: a packet did not fit (out of descriptors?); a restart would "
 			    "lose something");
 		return true;
@@ -227,7 +228,7 @@ static bool receive_packet(Keeper *k)
 		handle_packet(k, &p, &fd);
 		fds[0] = fd;
 	}
-	fd_close_many(fds, n_fds);
+	closer_close_many(fds, n_fds);
 	return true;
 }
 
@@ -469,7 +470,7 @@ void keeper_free(Keeper *k)
 			struct entry *e = k->buckets[i];
 
 			k->buckets[i] = e->next;
-			fd_close(e->fd);
+			closer_close(e->fd);
 			free(e);
 		}
 	}

@@ -8,8 +8,8 @@
  * everything back. It ends when the daemon says that it ends.
  *
  * Packets on the socketpair are struct keeper_packet, with one descriptor for a STORE. The daemon
- * sends nothing between its start and DONE. libc only; one thread; the keeper never waits for the
- * daemon to read.
+ * sends nothing between its start and DONE. libc only; one thread besides base/closer.h's; the keeper
+ * never waits for the daemon to read.
  */
 
 #include <stdint.h>

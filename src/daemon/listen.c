@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "daemon/log.h"
 
 #define LOCK_PATH_MAX (LISTEN_PATH_MAX + sizeof(".lock"))
@@ -148,6 +149,8 @@ static int socket_open(const char *path, int *ret_listen)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return negative_errno();
+	/* Whoever has not said hello has nothing to give. */
+	fd_let_pass(fd, false);
 	/* Everybody may connect to root's node; who somebody is, the kernel says. */
 	if (chmod(path, geteuid() == 0 ? 0666 : 0600) < 0 || listen(fd, SOMAXCONN) < 0)
 		return negative_errno();

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "base/clock.h"
+#include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/hello.h"
 #include "daemon/identity.h"
@@ -220,9 +221,9 @@ void manager_client_free(ManagerClient *c)
 		journal_remove(m->journal, c->groups_slot);
 	}
 	status_page_deinit(&c->status);
-	fd_close(c->socket);
+	closer_hang_up(c->socket);
 	fd_close(c->process);
-	fd_close(c->uffd);
+	closer_close(c->uffd);
 	fd_close(c->maps);
 	free(c);
 	manager_check_idle(m);
@@ -240,7 +241,7 @@ int manager_client_accept(Manager *m, int socket)
 	int r;
 
 	if (!c) {
-		fd_close(socket);
+		closer_hang_up(socket);
 		return -ENOMEM;
 	}
 	c->socket = socket;
@@ -267,6 +268,7 @@ int manager_client_enter(ManagerClient *c)
 	Manager *m = c->manager;
 	int r;
 
+	fd_let_pass(c->socket, true);
 	c->engine->userdata = c;
 	r = sd_event_add_io(m->event, &c->ended, c->process, EPOLLIN, on_ended, c);
 	if (r < 0)
@@ -461,7 +463,8 @@ static bool client_receive(ManagerClient *c)
 	ssize_t n;
 	int r;
 
-	n = fd_recv(c->socket, packet, sizeof(packet), q.fds, &q.n_fds, MSG_DONTWAIT);
+	n = fd_recv_from_stranger(c->socket, packet, sizeof(packet), q.fds, &q.n_fds, MSG_DONTWAIT,
+		closer_close);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n == -EMSGSIZE)
@@ -475,7 +478,7 @@ static bool client_receive(ManagerClient *c)
 		client_cut(c, "a packet is malformed");
 	else
 		handle_message(c, &q);
-	fd_close_many(q.fds, q.n_fds);
+	closer_close_many(q.fds, q.n_fds);
 	return !c->cut;
 }
 

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "base/closer.h"
 #include "memory/memfd.h"
 
 int manager_segment_new(
@@ -219,7 +220,7 @@ static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
 	ManagerSegment *s = manager_segment(segment);
 
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, *fresh);
-	fd_close(s->memory);
+	closer_close(s->memory);
 	s->memory = take_fd(fresh);
 }
 
@@ -340,7 +341,7 @@ static void on_segment_free(void *userdata, EngineSegment *segment)
 	if (s->pipe >= 0)
 		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);
 	cells_deinit(&s->cells);
-	fd_close(s->memory);
+	closer_close(s->memory);
 	fd_close(s->fresh);
 	fd_close(s->pipe);
 	segment->userdata = NULL;

@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
@@ -37,7 +38,7 @@ int manager_save_counters(Manager *m)
 static void refuse_one(Manager *m)
 {
 	m->spare = fd_close(m->spare);
-	fd_close(accept4(m->listen, NULL, NULL, SOCK_CLOEXEC));
+	closer_hang_up(accept4(m->listen, NULL, NULL, SOCK_CLOEXEC));
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 

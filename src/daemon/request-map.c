@@ -2,6 +2,7 @@
 #include "daemon/request.h"
 
 #include "base/cleanup.h"
+#include "base/closer.h"
 #include "memory/uffd.h"
 #include "wire/status.h"
 
@@ -16,7 +17,7 @@ int request_watch(ManagerClient *c, struct request *q, struct reply *a)
 {
 	if (!uffd_check(q->fds[0]))
 		return STATUS_BAD_REQUEST;
-	fd_close(c->uffd);
+	closer_close(c->uffd);
 	c->uffd = take_fd(&q->fds[0]);
 	keeper_link_store(c->manager->link, KEEP_UFFD, c->engine->id, c->uffd);
 	return 0;
