@@ -56,7 +56,7 @@ static bool has_argument(const char *wanted)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("FAULT_CONTROL");
-	void *p;
+	void *p, *frame;
 	int fd;
 
 	if (!path)
@@ -67,6 +67,7 @@ __attribute__((constructor)) static void begin(void)
 	syscall(SYS_close, fd);
 	if (p == MAP_FAILED)
 		_exit(99);
+	backtrace(&frame, 1); /* loads what it needs while nothing fails yet */
 	is_daemon = has_argument("--daemon-fd");
 	if (is_daemon) {
 		struct fault_control *c = p;
@@ -384,7 +385,13 @@ WRAP(int, ppoll, "ppoll", -1, ENOMEM, EINTR,
 	(struct pollfd * fds, nfds_t n, const struct timespec *t, const sigset_t *set),
 	(fds, n, t, set))
 WRAP(int, epoll_create1, "epoll_create1", -1, EMFILE, 0, (int flags), (flags))
-WRAP(int, epoll_ctl, "epoll_ctl", -1, ENOMEM, 0, (int e, int op, int fd, struct epoll_event *event),
-	(e, op, fd, event))
+/* Only adding takes memory; taking away never fails, and sd-event relies on that. */
+EXPORT int epoll_ctl(int e, int op, int fd, struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_ADD && FAILS("epoll_ctl", ENOMEM, 0))
+		return -1;
+	return (int)syscall(SYS_epoll_ctl, e, op, fd, event);
+}
+
 WRAP(int, epoll_wait, "epoll_wait", -1, 0, EINTR,
 	(int e, struct epoll_event *events, int max, int timeout), (e, events, max, timeout))
