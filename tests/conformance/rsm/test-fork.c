@@ -2,6 +2,7 @@
 /* fork and exec: rsmapi.md §6.6, Decision 7. */
 #include "agent.h"
 
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -288,10 +289,57 @@ static void exit_of_the_parent_ends_its_exports(void)
 			   &import) == RSMERR_SEG_NOT_PUBLISHED);
 }
 
+enum { LARGE = 8192 }; /* pages: the move away from them takes a while */
+
+static void *unpublish(void *export)
+{
+	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
+	return NULL;
+}
+
+static void child_stores_in_each_page(void *data)
+{
+	volatile char *memory = data;
+
+	for (size_t i = 0; i < LARGE; i++)
+		memory[i * rig_page()] = 22;
+}
+
+/* §6.6, Decision 7: private in the child, wherever an unpublish of the parent just is */
+static void memory_is_private_in_a_child_made_during_unpublish(void)
+{
+	agent_t importer = agent_start();
+	volatile char *memory = rig_memory(LARGE);
+	rsm_memseg_export_handle_t export = rig_create((void *)memory, LARGE);
+
+	for (int round = 0; round < 3; round++) {
+		rsm_memseg_id_t id = rig_id();
+		pid_t children[4];
+		pthread_t thread;
+		size_t seen = 0;
+
+		NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
+		agent_import(&importer, id);
+		NEED(pthread_create(&thread, NULL, unpublish, export));
+		for (int i = 0; i < 4; i++) {
+			rig_sleep(1 + round);
+			children[i] = rig_fork(child_stores_in_each_page, (void *)memory);
+		}
+		NEED(pthread_join(thread, NULL));
+		for (int i = 0; i < 4; i++)
+			rig_join(children[i]);
+		for (size_t i = 0; i < LARGE; i++)
+			seen += memory[i * rig_page()] != 0;
+		CHECK_EQUAL(seen, 0);
+		EXPECT(agent_do(&importer, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+	}
+}
+
 static const rig_test_t tests[] = {
 	TEST(exports_are_not_the_childs),
 	TEST(a_bound_export_is_not_the_childs_to_publish),
 	TEST(exported_memory_is_private_in_the_child),
+	TEST(memory_is_private_in_a_child_made_during_unpublish),
 	TEST(memory_is_private_again_after_destroy),
 	TEST(imports_work_in_the_child),
 	TEST(what_the_child_disconnects_stays_the_parents),
