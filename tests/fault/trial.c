@@ -89,12 +89,11 @@ static void relieve(void)
 static int faulty_story(trial_t *trial)
 {
 	struct fault_control *c = trial->control;
-	uint32_t target = c->pid; /* where trial_run put it */
 	bool good;
 
 	armed = c;
 	c->pid = getpid();
-	atomic_store(&c->target, target);
+	atomic_store(&c->target, trial->target);
 	good = story_run(false, trial->partner.id, relieve);
 	atomic_store(&c->target, FAULT_NOBODY);
 	if (!story_run(true, trial->partner.id, NULL) || !story_alone()) {
@@ -111,7 +110,7 @@ bool trial_run(trial_t *trial, enum fault_target target, enum fault_kind kind, u
 
 	c->n = n;
 	c->kind = kind;
-	c->pid = (int32_t)target;
+	trial->target = target;
 	strcpy(c->call, "?");
 	atomic_store(&c->count, 0);
 	good = in_child(trial, faulty_story);

@@ -15,6 +15,7 @@ typedef struct {
 	/* What a process has after two stories in which nothing failed. */
 	unsigned int descriptors, maps;
 	unsigned int n_lines; /* of TAP */
+	enum fault_target target;
 } trial_t;
 
 void trial_init(trial_t *trial, struct fault_control *control);
