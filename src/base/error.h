@@ -29,6 +29,13 @@ static inline int negative_errno(void)
 	return errno > 0 ? -errno : -EIO;
 }
 
+/* True if r says that memory or descriptors have run out: the same may succeed later. */
+static inline bool error_is_shortage(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOSPC ||
+	       r == -EAGAIN;
+}
+
 /* The one range check (DESIGN.md, traps): true if [off, off + len) lies within size bytes. */
 static inline bool range_within(uint64_t off, uint64_t len, uint64_t size)
 {

@@ -22,6 +22,7 @@
 #define PACKETS_PER_TURN 256
 #define QUICK_DEATH	 NSEC_PER_SEC /* a daemon that lived shorter is in trouble */
 #define QUICK_DEATHS_MAX 5
+#define PAUSE_DOUBLINGS	 6 /* of 50 ms */
 #define STOP_TIMEOUT	 (10 * NSEC_PER_SEC)
 #define ARGUMENTS_MAX	 32
 
@@ -50,6 +51,7 @@ struct Keeper {
 	uint64_t started;    /* the daemon, CLOCK_MONOTONIC */
 	uint64_t deadline;   /* of what is being waited for: restart or stop; 0: nothing */
 	unsigned int deaths; /* quick ones in a row */
+	unsigned int shortages; /* that kept the daemon from starting, in a row */
 	bool stopping;	     /* by signal */
 	bool ended;	     /* the daemon said so */
 	int status;
@@ -295,51 +297,63 @@ static int daemon_start(Keeper *k)
 	if (k->daemon < 0) {
 		r = negative_errno();
 		kill(k->pid, SIGKILL);
+		waitpid(k->pid, NULL, 0);
+		k->pid = 0;
 		return r;
 	}
 	give_begin(k);
 	return 0;
 }
 
-/* Returns true if somebody killed it (SIGKILL), which says nothing against the daemon itself. */
-static bool say_death(const Keeper *k)
+enum death {
+	DEATH_OWN,
+	DEATH_KILLED,	/* SIGKILL: says nothing against the daemon itself */
+	DEATH_SHORTAGE, /* nor does this */
+};
+
+static enum death say_death(const Keeper *k)
 {
 	int status;
 
 	if (k->pid <= 0 || waitpid(k->pid, &status, 0) != k->pid) {
 		log_warning("the daemon died");
-		return false;
+		return DEATH_OWN;
 	}
 	if (!WIFSIGNALED(status)) {
 		log_warning("the daemon (pid %d) ended with status %d", k->pid, WEXITSTATUS(status));
-		return false;
+		return k->ready && WEXITSTATUS(status) == KEEPER_STATUS_SHORTAGE ? DEATH_SHORTAGE
+										 : DEATH_OWN;
 	}
 	log_warning("the daemon (pid %d) was killed by signal %d", k->pid, WTERMSIG(status));
-	return WTERMSIG(status) == SIGKILL;
+	return WTERMSIG(status) == SIGKILL ? DEATH_KILLED : DEATH_OWN;
 }
 
 /* Decides what follows a death that was not announced: at once, later, or never again. */
-static bool daemon_restart(Keeper *k, bool killed)
+static bool daemon_restart(Keeper *k, enum death death)
 {
 	uint64_t now = clock_now();
+	unsigned int n;
 
-	k->deaths = now - k->started < QUICK_DEATH && !killed ? k->deaths + 1 : 0;
+	k->shortages = death == DEATH_SHORTAGE ? k->shortages + 1 : 0;
+	if (death != DEATH_SHORTAGE)
+		k->deaths = now - k->started < QUICK_DEATH && death == DEATH_OWN ? k->deaths + 1 : 0;
 	if (k->deaths >= QUICK_DEATHS_MAX) {
 		log_error("the daemon died %u times in a row, each within a second of its start; "
 			  "this node ends. Please report this with the lines above",
 			k->deaths);
 		return false;
 	}
+	n = MIN(k->deaths + k->shortages, PAUSE_DOUBLINGS);
 	k->deadline = now;
-	if (k->deaths > 1)
-		k->deadline += 50 * NSEC_PER_MSEC << k->deaths;
+	if (n > 1)
+		k->deadline += 50 * NSEC_PER_MSEC << n;
 	return true;
 }
 
 /* Returns false if the node ends. What the dead daemon said last is still in the socket. */
 static bool daemon_died(Keeper *k)
 {
-	bool killed;
+	enum death death;
 
 	while (k->link >= 0 && receive_packet(k))
 		;
@@ -351,10 +365,10 @@ static bool daemon_died(Keeper *k)
 			waitpid(k->pid, NULL, 0);
 		return false;
 	}
-	killed = say_death(k);
+	death = say_death(k);
 	k->pid = 0;
 	k->status = EXIT_FAILURE;
-	return daemon_restart(k, killed);
+	return daemon_restart(k, death);
 }
 
 static void daemon_stop(Keeper *k, int sig)
@@ -391,9 +405,11 @@ static bool handle_deadline(Keeper *k)
 		return true;
 	}
 	r = daemon_start(k);
-	if (r < 0)
-		log_error("the daemon could not be started: %s", strerror(-r));
-	return r >= 0;
+	if (r == 0)
+		return true;
+	k->link = fd_close(k->link);
+	log_error("the daemon could not be started: %s", strerror(-r));
+	return k->ready && error_is_shortage(r) && daemon_restart(k, DEATH_SHORTAGE);
 }
 
 static int time_left(const Keeper *k)

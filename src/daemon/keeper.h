@@ -31,6 +31,10 @@ struct keeper_packet {
 	uint64_t key;
 };
 
+/* Exit status of a daemon that could not start for want of memory or descriptors. Said by a successor
+ * it is tried again until there are some. */
+#define KEEPER_STATUS_SHORTAGE 75
+
 typedef struct Keeper Keeper;
 
 struct keeper_options {

@@ -86,6 +86,8 @@ int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 
 	if (cells->map)
 		return cells_reserve(cells, segment->n_cells - 1);
+	if (m->n_cells >= m->max_cells)
+		return -ENOSPC;
 	r = cells_new(&made);
 	if (r < 0)
 		return r;
@@ -96,6 +98,7 @@ int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 	}
 	close_lost_cells(segment, &made);
 	*cells = made;
+	m->n_cells++;
 	keeper_link_store(m->link, KEEP_CELLS, segment->instance, cells->fd);
 	return 0;
 }
@@ -336,8 +339,10 @@ static void on_segment_free(void *userdata, EngineSegment *segment)
 		return;
 	journal_remove(m->journal, s->slot);
 	keeper_link_drop(m->link, KEEP_MEMORY, segment->instance);
-	if (s->cells.map)
+	if (s->cells.map) {
 		keeper_link_drop(m->link, KEEP_CELLS, segment->instance);
+		m->n_cells--;
+	}
 	if (s->pipe >= 0)
 		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);
 	cells_deinit(&s->cells);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -320,6 +321,19 @@ static int manager_start(Manager *m)
 	return sd_event_add_io(m->event, &m->accepting, m->listen, EPOLLIN, on_connection, m);
 }
 
+/* Half of the mappings that a process may have; the other half is for status pages and the rest. */
+static uint32_t max_cells(void)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned int n;
+
+	if (!f || fscanf(f, "%u", &n) != 1)
+		n = 65530;
+	if (f)
+		fclose(f);
+	return n / 2;
+}
+
 static Manager *manager_alloc(const struct manager_options *options, int link)
 {
 	Manager *m = calloc(1, sizeof(*m));
@@ -330,11 +344,22 @@ static Manager *manager_alloc(const struct manager_options *options, int link)
 	m->link = link;
 	m->lock = m->listen = m->node_fd = -1;
 	m->keeper_pid = getppid();
+	m->max_cells = max_cells();
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	m->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	list_init(&m->clients);
 	list_init(&m->handshakes);
 	return m;
+}
+
+/* Without memory or descriptors it is not the end: the keeper tries again. */
+static int manager_fail(const char *what, int link, int r)
+{
+	log_error("the daemon %s: %s", what, strerror(-r));
+	if (error_is_shortage(r))
+		return KEEPER_STATUS_SHORTAGE;
+	keeper_link_end(link, EXIT_FAILURE);
+	return EXIT_FAILURE;
 }
 
 /*
@@ -348,15 +373,12 @@ int manager_run(const struct manager_options *options, int link)
 
 	m = manager_alloc(options, link);
 	r = m ? manager_start(m) : -ENOMEM;
-	if (r < 0) {
-		log_error("the daemon could not start: %s", strerror(-r));
-		keeper_link_end(link, EXIT_FAILURE);
-		return EXIT_FAILURE;
-	}
+	if (r < 0)
+		return manager_fail("could not start", m ? m->link : link, r);
 	keeper_link_ready(m->link);
 	r = sd_event_loop(m->event);
 	if (r < 0)
-		log_error("the daemon's event loop failed: %s", strerror(-r));
-	keeper_link_end(m->link, r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+		return manager_fail("cannot go on", m->link, r);
+	keeper_link_end(m->link, EXIT_SUCCESS);
+	return EXIT_SUCCESS;
 }

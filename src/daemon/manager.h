@@ -5,8 +5,7 @@
 /*
  * The daemon proper: one event loop that owns the engine, the journal, the pages and the clients. It
  * begins with what the keeper gives it, be that a new node's empty journal or all that a
- * predecessor left. One thread besides
- * base/closer.h's.
+ * predecessor left. One thread besides base/closer.h's.
  */
 
 #include <systemd/sd-event.h>
@@ -47,6 +46,9 @@ struct Manager {
 	int uffd_device;  /* /dev/userfaultfd; -1: not allowed */
 	int node_fd;
 	struct wire_node_page *node_page;
+
+	/* Mappings are few (vm.max_map_count), and whoever made them was allowed to. */
+	uint32_t n_cells, max_cells;
 
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */

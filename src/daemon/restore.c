@@ -69,7 +69,7 @@ static int restore_groups(Manager *m, uint32_t slot, struct keeper_stored *store
 	return 0;
 }
 
-static int restore_cells(EngineSegment *segment, struct keeper_stored *stored)
+static int restore_cells(Manager *m, EngineSegment *segment, struct keeper_stored *stored)
 {
 	ManagerSegment *s = manager_segment(segment);
 	_cleanup_close_ int fd = keeper_stored_take(stored, KEEP_CELLS, segment->instance);
@@ -81,6 +81,7 @@ static int restore_cells(EngineSegment *segment, struct keeper_stored *stored)
 	if (r < 0)
 		return r;
 	take_fd(&fd);
+	m->n_cells++;
 	return cells_reserve(&s->cells, segment->n_cells);
 }
 
@@ -122,7 +123,7 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 	s->offset = record.offset;
 	s->family = record.family;
 	s->pipe = keeper_stored_take(stored, KEEP_EXPORT_PIPE, instance);
-	return restore_cells(segment, stored);
+	return restore_cells(m, segment, stored);
 }
 
 static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *stored)
