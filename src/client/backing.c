@@ -208,10 +208,16 @@ static void change_file(struct cw_backing *b, int fd, const struct stat *st)
 {
 	b->device = st->st_dev;
 	b->inode = st->st_ino;
+	b->handed_out = b->behind = false;
 	if (fd >= 0)
 		settle_on(b, fd);
 	b->next.fd = -1;
 	b->next.inode = 0;
+}
+
+static bool is_mapped_file(const struct cw_backing *b, const struct stat *st)
+{
+	return b->inode && b->device == st->st_dev && b->inode == st->st_ino;
 }
 
 static int move_to(struct cw_backing *b, MemoryAdopter *adopter, int fd, const struct stat *st, bool wary)
@@ -239,6 +245,11 @@ int backing_move(struct cw_backing *b, struct cw_link *link, int fd, bool wary)
 	r = adopter_get(link, &adopter);
 	if (!r && fd >= 0 && fstat(fd, &st) < 0)
 		r = negative_errno();
+	if (!r && fd >= 0 && is_mapped_file(b, &st)) {
+		fd_close(fd);
+		b->behind = false;
+		return 0;
+	}
 	if (!r)
 		r = move_to(b, adopter, fd, &st, wary);
 	if (r) {

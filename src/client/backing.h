@@ -40,6 +40,8 @@ struct cw_backing {
 	int fd;		      /* of the memory; -1: not kept */
 	dev_t device;	      /* which file is mapped at address */
 	ino_t inode;
+	bool handed_out; /* somebody else may have the memory: it was published since it is this one */
+	bool behind;	 /* the daemon may have given the segments other memory than is mapped here */
 	struct {
 		int fd;
 		dev_t device;
@@ -61,8 +63,11 @@ void backing_put(struct cw_backing *backing);
  * is kept or closed on success, the caller's otherwise. STATUS_NOT_ADOPTABLE, STATUS_BAD_ADDRESS …
  */
 int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool reserve);
-/* Moves the content to other memory: fd, which is consumed, or private memory (fd -1). wary: somebody
- * may write the old memory from now on. */
+/*
+ * Moves the content to other memory: fd, which is consumed, or private memory (fd -1). Success means
+ * that nothing is handed out or behind any more; where fd is what is mapped already nothing moves and
+ * handed_out stays. wary: somebody may write the old memory from now on.
+ */
 int backing_move(struct cw_backing *backing, struct cw_link *link, int fd, bool wary);
 
 /* 0, or why the range cannot be exported. *ret_shared: it is no private memory. */

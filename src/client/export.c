@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "client/backing.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
@@ -62,9 +63,37 @@ static int call_for_memory(struct cw_link *link, struct wire_message *m, struct 
 	return r;
 }
 
+/* Whether the daemon itself said r, so that nothing more will come of the request; reply began as 0. */
+static bool is_answer(const struct wire_message *m, const struct cw_reply *reply, int r)
+{
+	return !r || (reply->message.serial == m->serial && reply->message.status == (uint32_t)r);
+}
+
+/* Moves to the memory that the daemon has given the segment, where that may not have been done. */
+static int catch_up(struct cw_export *export)
+{
+	struct wire_message m = {.type = WIRE_SEGMENT_MEMORY};
+	_cleanup_free_ struct cw_reply *reply = NULL;
+	int r;
+
+	if (!export->backing->behind)
+		return 0;
+	reply = malloc(sizeof(*reply));
+	if (!reply)
+		return -ENOMEM;
+	m.segment_memory.segment = export->index;
+	r = call_for_memory(export->link, &m, reply);
+	return r ? r : backing_move(export->backing, export->link, reply->fds[0], true);
+}
+
 static struct cw_export *sibling(const struct cw_backing *backing)
 {
 	return list_first(&backing->exports, struct cw_export, on_backing);
+}
+
+static bool is_alone(const struct cw_backing *backing)
+{
+	return backing->exports.next == backing->exports.prev;
 }
 
 /* Ours, or what a test makes us claim. */
@@ -143,9 +172,15 @@ clear:
 /* The last export of a backing takes its memory back. */
 static void leave_backing(struct cw_export *export)
 {
+	struct cw_backing *backing = export->backing;
+	bool wary = backing->handed_out;
+
 	list_unlink(&export->on_backing);
-	if (list_empty(&export->backing->exports) && !export->backing->shared)
-		(void)backing_move(export->backing, export->link, -1, false);
+	if (!list_empty(&backing->exports) || backing->shared)
+		return;
+	/* where there is no memory for a copy: others can change some pages, instead of all */
+	if (backing_move(backing, export->link, -1, wary) && wary)
+		(void)backing_move(backing, export->link, -1, false);
 }
 
 static void unmake_segment(struct cw_export *export)
@@ -166,6 +201,8 @@ static int create_on_backing(struct cw_export *export)
 	else if (sibling(backing)->link != export->link)
 		r = STATUS_BAD_ADDRESS; /* its node was lost, and the memory with it */
 	else
+		r = catch_up(sibling(backing));
+	if (!r && !list_empty(&backing->exports))
 		r = backing_look(backing);
 	if (r)
 		return r;
@@ -207,11 +244,17 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	return 0;
 }
 
-/* An export's memory is changed by none of its siblings while it is published or ends. */
-static void object_lock(struct cw_export *export)
+/* An export's memory is changed by none of its siblings while it is published or ends. An export that
+ * is closed may have no backing any more: STATUS_BAD_HANDLE. */
+static int object_lock(struct cw_export *export)
 {
 	pthread_mutex_lock(&export->lock);
+	if (export->closed) {
+		pthread_mutex_unlock(&export->lock);
+		return STATUS_BAD_HANDLE;
+	}
 	pthread_mutex_lock(&export->backing->lock);
+	return 0;
 }
 
 static void object_unlock(struct cw_export *export)
@@ -225,18 +268,21 @@ static void destroy_published(struct cw_export *export)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_DESTROY};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	int r;
 
 	m.segment_destroy.segment = export->index;
-	if (!reply || cw_link_call(export->link, &m, NULL, 0, reply) < 0)
-		(void)cw_link_post(export->link, &m);
+	r = reply ? cw_link_call(export->link, &m, NULL, 0, reply) : -ENOMEM;
+	/* Only what was not sent is said again. What was sent and not answered will be done; a second
+	 * one could meet the next segment with this index. */
+	if (r < 0 || r == STATUS_NO_DAEMON)
+		request_destroy(export);
 }
 
 static int unpublish_locked(struct cw_export *export);
 
 static void destroy_locked(struct cw_export *export)
 {
-	bool shared = !list_empty(&export->backing->exports) &&
-		      export->on_backing.next != export->on_backing.prev;
+	bool shared = !is_alone(export->backing);
 
 	cw_link_map_clear(export->link, export->map_slot);
 	/* where other exports keep the memory the importers of this one are left behind first */
@@ -267,6 +313,20 @@ static int begin_destroy(struct cw_export *export)
 	return r;
 }
 
+/* Its memory may be exported anew at once, though threads still sleep on its cell. */
+static void end(struct cw_export *export)
+{
+	struct cw_backing *backing;
+
+	pthread_mutex_lock(&export->lock);
+	backing = export->backing;
+	pthread_mutex_lock(&backing->lock);
+	destroy_locked(export);
+	export->backing = NULL;
+	backing_release(backing);
+	pthread_mutex_unlock(&export->lock);
+}
+
 int cw_export_destroy(cw_handle handle)
 {
 	_cleanup_(cw_export_put_p) struct cw_export *export = cw_export_ref(handle);
@@ -275,11 +335,8 @@ int cw_export_destroy(cw_handle handle)
 	if (r)
 		return r;
 	cw_handle_retire(handle);
-	if (!export->forked) {
-		object_lock(export);
-		destroy_locked(export);
-		object_unlock(export);
-	}
+	if (!export->forked)
+		end(export);
 	cw_export_put(export); /* the handle's */
 	return 0;
 }
@@ -304,7 +361,7 @@ static int publish_locked(struct cw_export *export, uint32_t *id, const struct w
 	uint32_t n_access)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_PUBLISH};
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	_cleanup_free_ struct cw_reply *reply = calloc(1, sizeof(*reply));
 	uint8_t tail[1024];
 	int r;
 
@@ -315,12 +372,15 @@ static int publish_locked(struct cw_export *export, uint32_t *id, const struct w
 	m.segment_publish.n_access = n_access;
 	r = encode_access(access, n_access, tail, sizeof(tail), &m);
 	if (!r)
-		r = cw_link_call(export->link, &m, NULL, 0, reply);
+		r = catch_up(export);
 	if (r)
 		return r;
-	export->published = true;
-	export->id = *id = reply->message.segment_publish_reply.id;
-	return 0;
+	r = cw_link_call(export->link, &m, NULL, 0, reply);
+	if (!r || !is_answer(&m, reply, r))
+		export->published = export->backing->handed_out = true;
+	if (!r)
+		export->id = *id = reply->message.segment_publish_reply.id;
+	return r;
 }
 
 static int republish_locked(struct cw_export *export, const struct wire_access *access, uint32_t n_access)
@@ -338,28 +398,53 @@ static int republish_locked(struct cw_export *export, const struct wire_access *
 	return r ? r : cw_link_call(export->link, &m, NULL, 0, reply);
 }
 
+/* The daemon has unpublished it; the memory that came with the answer, if any, is where to move. */
+static int follow(struct cw_export *export, struct cw_reply *reply)
+{
+	struct cw_backing *backing = export->backing;
+
+	if (!reply->message.segment_unpublish_reply.moved) {
+		/* so nobody has it, unless a sibling's importers do */
+		if (is_alone(backing))
+			backing->handed_out = false;
+		return 0;
+	}
+	backing->behind = true;
+	if (reply->n_fds == 1)
+		return backing_move(backing, export->link, reply->fds[0], true);
+	fd_close_many(reply->fds, reply->n_fds);
+	return catch_up(export);
+}
+
 static int unpublish_locked(struct cw_export *export)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_UNPUBLISH};
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	_cleanup_free_ struct cw_reply *reply = calloc(1, sizeof(*reply));
 	int r;
 
 	if (!reply)
 		return -ENOMEM;
-	m.segment_unpublish.segment = export->index;
-	r = cw_link_call(export->link, &m, NULL, 0, reply);
+	r = catch_up(export);
 	if (r)
 		return r;
-	export->published = false;
-	if (!reply->message.segment_unpublish_reply.moved || reply->n_fds != 1)
-		return 0;
-	return backing_move(export->backing, export->link, reply->fds[0], true);
+	m.segment_unpublish.segment = export->index;
+	r = cw_link_call(export->link, &m, NULL, 0, reply);
+	if (!r)
+		r = follow(export, reply);
+	else if (!is_answer(&m, reply, r))
+		export->backing->behind = !export->backing->shared;
+	else if (r == STATUS_NOT_PUBLISHED && export->published)
+		r = 0; /* what a call before this one began is complete now */
+	if (!r)
+		export->published = false;
+	return r;
 }
 
 /* Takes the export, its lock and its backing's: 0, STATUS_BAD_HANDLE, STATUS_FORKED. */
 static int export_lock(cw_handle handle, struct cw_export **ret_export)
 {
 	struct cw_export *export = cw_export_ref(handle);
+	int r;
 
 	if (!export)
 		return STATUS_BAD_HANDLE;
@@ -367,7 +452,11 @@ static int export_lock(cw_handle handle, struct cw_export **ret_export)
 		cw_export_put(export);
 		return STATUS_FORKED;
 	}
-	object_lock(export);
+	r = object_lock(export);
+	if (r) {
+		cw_export_put(export);
+		return r;
+	}
 	*ret_export = export;
 	return 0;
 }
@@ -386,7 +475,7 @@ int cw_export_publish(
 
 	if (r)
 		return r;
-	r = export->closed ? STATUS_BAD_HANDLE : publish_locked(export, id, access, n_access);
+	r = publish_locked(export, id, access, n_access);
 	export_unlock(export);
 	return r;
 }
@@ -398,7 +487,7 @@ int cw_export_republish(cw_handle handle, const struct wire_access *access, uint
 
 	if (r)
 		return r;
-	r = export->closed ? STATUS_BAD_HANDLE : republish_locked(export, access, n_access);
+	r = republish_locked(export, access, n_access);
 	export_unlock(export);
 	return r;
 }
@@ -410,7 +499,7 @@ int cw_export_unpublish(cw_handle handle)
 
 	if (r)
 		return r;
-	r = export->closed ? STATUS_BAD_HANDLE : unpublish_locked(export);
+	r = unpublish_locked(export);
 	export_unlock(export);
 	return r;
 }
@@ -491,9 +580,11 @@ static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
 	if ((uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE))
 		return STATUS_BAD_ADDRESS;
 	/* others need the memory where it is */
-	if (from->shared || from->exports.next != from->exports.prev)
+	if (from->shared || !is_alone(from))
 		return STATUS_NO_RESOURCES;
-	r = backing_check(address, size, &shared);
+	r = catch_up(export);
+	if (!r)
+		r = backing_check(address, size, &shared);
 	if (!r && shared)
 		r = STATUS_NOT_ADOPTABLE;
 	if (!r)
@@ -518,7 +609,7 @@ int cw_export_rebind(cw_handle handle, void *address, uint64_t size)
 
 	if (r)
 		return r;
-	r = export->closed ? STATUS_BAD_HANDLE : rebind_locked(export, address, size);
+	r = rebind_locked(export, address, size);
 	export_unlock(export);
 	return r;
 }
