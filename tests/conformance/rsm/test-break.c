@@ -5,9 +5,17 @@
  */
 #include "agent.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 typedef void (*ending_t)(agent_t *exporter);
@@ -478,6 +486,51 @@ static void republish_breaks_nothing(void)
 	CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 8), 6);
 }
 
+/* A sandbox without userfaultfd and ptrace. */
+static void forbid_to_hold_threads(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, USERFAULTFD_IOC_NEW, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	NEED(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	NEED(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+static void *sleep_for_ever(void *unused)
+{
+	pause();
+	return unused;
+}
+
+/* Decision 6, where threads can be held in no way */
+static void former_importers_do_not_reach_a_sandboxed_exporter(void)
+{
+	agent_t importer = agent_start();
+	volatile uint64_t *memory = (void *)rig_memory(1);
+	rsm_memseg_export_handle_t export;
+	rsm_memseg_id_t id;
+	pthread_t thread;
+
+	forbid_to_hold_threads();
+	memory[0] = 1;
+	export = rig_export((void *)memory, 1, &id);
+	agent_import(&importer, id);
+	EXPECT(agent_do(&importer, AGENT_MAP, 0, rig_page(), RSM_PERM_RDWR), RSM_SUCCESS);
+	NEED(pthread_create(&thread, NULL, sleep_for_ever, NULL));
+	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
+	EXPECT(agent_do(&importer, AGENT_MAP_STORE, 0, 5, 0), RSM_SUCCESS);
+	CHECK_EQUAL(memory[0], 1);
+}
+
 static const rig_test_t tests[] = {
 	TEST(unpublish_breaks_imports),
 	TEST(destroy_breaks_imports),
@@ -492,6 +545,7 @@ static const rig_test_t tests[] = {
 	TEST(memory_that_was_mapped_there_since_is_not_exported),
 	TEST(a_process_breaks_its_own_imports),
 	TEST(former_importers_do_not_reach_the_exporter),
+	TEST(former_importers_do_not_reach_a_sandboxed_exporter),
 	TEST(a_new_connection_works_after_publish),
 	TEST(a_new_connection_works_to_another_exporter),
 	TEST(a_stale_import_is_nothing_to_the_next_segment),

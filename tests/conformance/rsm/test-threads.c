@@ -258,12 +258,37 @@ static void a_child_of_a_threaded_program_may_call_the_library(void)
 	join_threads(2, threads);
 }
 
+static void *wait_for_signal(void *export)
+{
+	EXPECT_ONE(rsm_intr_signal_wait(export, 10000), RSMERR_BAD_SEG_HNDL, RSM_SUCCESS);
+	return NULL;
+}
+
+/* what was exported is the program's own when destroy returns, whoever is just being woken */
+static void memory_may_be_exported_anew_at_once(void)
+{
+	void *memory = rig_memory(2);
+
+	for (int i = 0; i < 50; i++) {
+		rsm_memseg_export_handle_t export = rig_create(memory, 1), larger;
+		pthread_t thread;
+
+		NEED(pthread_create(&thread, NULL, wait_for_signal, export));
+		rig_sleep(2);
+		EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
+		larger = rig_create(memory, 2);
+		EXPECT(rsm_memseg_export_destroy(larger), RSM_SUCCESS);
+		NEED(pthread_join(thread, NULL));
+	}
+}
+
 static const rig_test_t tests[] = {
 	TEST(threads_share_an_import),
 	TEST(accesses_survive_map_and_unmap),
 	TEST(accesses_survive_disconnect),
 	TEST(threads_connect_and_disconnect),
 	TEST(threads_export_and_destroy),
+	TEST(memory_may_be_exported_anew_at_once),
 	TEST(accesses_survive_an_unsteady_exporter),
 	TEST(a_child_of_a_threaded_program_may_call_the_library),
 };
