@@ -12,6 +12,7 @@
 #include "wire/status.h"
 
 #define SPIN_NS (20 * NSEC_PER_USEC)
+#define LONG_NS NSEC_PER_MSEC
 #define SLICE_NS NSEC_PER_SEC /* a sleeper looks this often whether the node is still there */
 
 static void futex_wake_one(const _Atomic uint32_t *word)
@@ -111,6 +112,11 @@ static int sleep_on(struct wire_cell *c, uint32_t w, uint64_t end)
 	return r == -ETIMEDOUT && clock_now() < end ? 0 : r;
 }
 
+/* The thread's last wait that slept was a long one: it would spin for nothing, on a CPU that the others
+ * whom the same signal wakes may need. Far above the time of a wake-up, so that quick exchanges are
+ * found out also while both sides sleep. */
+static __thread bool waited_long;
+
 static int wait_side(const struct side *s, uint64_t timeout_ns)
 {
 	struct wire_cell *c = &s->cells[s->own];
@@ -118,7 +124,7 @@ static int wait_side(const struct side *s, uint64_t timeout_ns)
 
 	if (__builtin_add_overflow(now, timeout_ns, &end))
 		end = UINT64_MAX;
-	spin_end = may_spin() ? now + SPIN_NS : 0;
+	spin_end = may_spin() && !waited_long ? now + SPIN_NS : 0;
 	for (;;) {
 		uint32_t w = atomic_load(&c->word);
 		int r;
@@ -136,6 +142,7 @@ static int wait_side(const struct side *s, uint64_t timeout_ns)
 			continue;
 		}
 		r = sleep_on(c, w, end);
+		waited_long = clock_now() - now > LONG_NS;
 		if (r == -EINTR)
 			return side_take(s) ? 0 : STATUS_INTERRUPTED;
 		if (r == -ETIMEDOUT)
