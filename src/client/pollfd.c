@@ -248,7 +248,8 @@ static int count_ready(struct pollfd *fds, nfds_t n, int left)
 		if (!fds[i].revents)
 			continue;
 		left--;
-		handle = table_get(fds[i].fd);
+		/* a number that the program has closed is not asked, though we may know it still */
+		handle = fds[i].revents & POLLNVAL ? 0 : table_get(fds[i].fd);
 		if (handle)
 			fds[i].revents = judge(handle);
 		ready += fds[i].revents != 0;
@@ -290,7 +291,9 @@ int cw_pollfd_wait(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, int *ret_r
 			return STATUS_TIMED_OUT;
 		ready = count_ready(fds, n, r);
 		now = clock_now();
-	} while (!ready);
+	} while (!ready && now < end);
+	if (!ready)
+		return STATUS_TIMED_OUT;
 	*ret_ready = ready;
 	return 0;
 }
