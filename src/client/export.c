@@ -10,6 +10,7 @@
 #include "client/backing.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
+#include "client/side.h"
 #include "wire/status.h"
 
 static void release(struct cw_export *export)
@@ -623,4 +624,5 @@ void cw_export_fork_child(void *object)
 	pthread_mutex_init(&export->lock, NULL);
 	atomic_store(&export->refs, 1); /* other holders were threads of the parent */
 	export->forked = true;
+	cw_cells_fork_child(&export->cells);
 }

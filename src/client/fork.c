@@ -9,6 +9,7 @@
 #include "client/import.h"
 #include "client/link.h"
 #include "client/pollfd.h"
+#include "client/side.h"
 
 static void prepare(void)
 {
@@ -26,6 +27,13 @@ static void parent(void)
 	cw_link_fork_parent();
 }
 
+static void forget_cells(void *object)
+{
+	struct cw_import *import = object;
+
+	cw_cells_fork_child(&import->cells);
+}
+
 static void child(void)
 {
 	cw_pollfd_fork_child();
@@ -33,6 +41,7 @@ static void child(void)
 	backing_fork_child();
 	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
+	cw_handle_for_each(CW_IMPORT_SEGMENT, forget_cells);
 	cw_link_fork_child();
 }
 

@@ -50,6 +50,14 @@ void cw_cells_unmap(struct cw_cells *cells)
 	cells->cells = NULL;
 }
 
+/* The same addresses, because a handler may have forked that interrupts a wait. */
+void cw_cells_fork_child(struct cw_cells *cells)
+{
+	if (cells->cells)
+		(void)mmap(cells->cells, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 static void wake(const _Atomic uint32_t *word, int n)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);

@@ -28,6 +28,9 @@ int side_state(const struct side *s);
 /* Takes one signal if there is one. */
 bool side_take(const struct side *s);
 
+/* In a forked child: nothing that is done with these cells reaches the parent's. */
+void cw_cells_fork_child(struct cw_cells *cells);
+
 /* Wakes whoever sleeps on this cell, and has its pipe filled if it has one. */
 void side_poke(const struct side *s, uint32_t cell);
 /* When it returns the pipes have been filled. */

@@ -641,6 +641,43 @@ static void a_released_descriptor_is_no_segment_any_more(void)
 	EXPECT(rsm_intr_signal_wait(import, 0), RSM_SUCCESS);
 }
 
+static void child_releases(void *segment)
+{
+	EXPECT_ONE(rsm_memseg_release_pollfd(segment), RSM_SUCCESS, RSMERR_NOT_CREATOR);
+}
+
+/* §6.6: what a child gives back of its copy is the parent's still */
+static void the_release_of_a_child_leaves_the_parents(void)
+{
+	rsm_memseg_import_handle_t import = begin();
+	void *segments[2] = {export, import}, *others[2] = {import, export};
+
+	for (int i = 0; i < 2; i++) {
+		struct pollfd fd = pollfd_of(segments[i]);
+
+		NEED(rsm_intr_signal_post(others[i], 0));
+		CHECK(becomes_readable(fd));
+		EXPECT(rsm_intr_signal_wait(segments[i], 0), RSM_SUCCESS);
+		rig_in_child(child_releases, segments[i]);
+		NEED(rsm_intr_signal_post(others[i], 0));
+		CHECK(becomes_readable(fd));
+		EXPECT(rsm_intr_signal_wait(segments[i], 0), RSM_SUCCESS);
+	}
+}
+
+/* poll(2): a closed descriptor is an event, and no reason to wait on */
+static void a_closed_descriptor_is_told(void)
+{
+	struct pollfd fd;
+	int ready = -1;
+
+	begin();
+	fd = pollfd_of(export);
+	close(fd.fd);
+	EXPECT(wait_for(&fd, 1, 1000, &ready), RSM_SUCCESS);
+	CHECK(ready == 1 && fd.revents == POLLNVAL);
+}
+
 static const rig_test_t tests[] = {
 	TEST(bad_handles_are_refused),
 	TEST(a_pollfd_asks_for_normal_data),
@@ -668,6 +705,8 @@ static const rig_test_t tests[] = {
 	TEST(the_death_of_the_exporter_ends_a_wait),
 	TEST(a_descriptor_outlives_unpublish),
 	TEST(a_released_descriptor_is_no_segment_any_more),
+	TEST(the_release_of_a_child_leaves_the_parents),
+	TEST(a_closed_descriptor_is_told),
 };
 
 RIG_MAIN(tests)
