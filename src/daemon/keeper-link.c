@@ -3,10 +3,15 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/keeper.h"
+#include "daemon/log.h"
+
+#define SEND_TIMEOUT (3 * NSEC_PER_SEC)
 
 struct keeper_item {
 	uint64_t key;
@@ -99,12 +104,32 @@ uint32_t keeper_stored_deinit(struct keeper_stored *s, int link)
 	return n_left;
 }
 
+/* The kernel bounds what is under way, descriptors above all; the keeper reads soon. One that does not
+ * is as good as dead, and the manager sees it hang up. */
 static void link_send(int link, const struct keeper_packet *p, int fd)
 {
-	/* The kernel bounds descriptors under way; the keeper reads soon. */
-	while (link >= 0 &&
-		fd_send(link, p, sizeof(*p), &fd, fd >= 0 ? 1 : 0, 0) == -ETOOMANYREFS)
-		poll(NULL, 0, 1);
+	uint64_t deadline = 0;
+	int r;
+
+	if (link < 0)
+		return;
+	for (;;) {
+		struct pollfd poll_link = {.fd = link, .events = POLLOUT};
+
+		r = fd_send(link, p, sizeof(*p), &fd, fd >= 0 ? 1 : 0, MSG_DONTWAIT);
+		if (r != -ETOOMANYREFS && r != -EAGAIN)
+			return;
+		if (!deadline)
+			deadline = clock_now() + SEND_TIMEOUT;
+		else if (clock_now() >= deadline)
+			break;
+		if (r == -ETOOMANYREFS)
+			poll(NULL, 0, 1);
+		else
+			poll(&poll_link, 1, 100);
+	}
+	log_error("the keeper does not read");
+	shutdown(link, SHUT_RDWR);
 }
 
 void keeper_link_store(int link, uint32_t kind, uint64_t key, int fd)

@@ -385,8 +385,11 @@ static bool handle_signal(Keeper *k)
 
 	if (read(k->signals, &info, sizeof(info)) != sizeof(info))
 		return true;
-	if (k->daemon < 0)
-		return k->link >= 0; /* an adopted daemon that has not sent its pidfd yet */
+	if (k->daemon < 0) {
+		/* Between two daemons it is the end; an adopted one may not have sent its pidfd yet. */
+		k->status = EXIT_SUCCESS;
+		return k->link >= 0;
+	}
 	daemon_stop(k, k->stopping ? SIGKILL : SIGTERM);
 	k->stopping = true;
 	k->status = EXIT_SUCCESS;

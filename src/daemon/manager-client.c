@@ -2,9 +2,11 @@
 #include "daemon/manager-client.h"
 
 #include <endian.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "base/clock.h"
 #include "base/closer.h"
@@ -16,6 +18,8 @@
 #include "wire/status.h"
 
 #define PACKETS_PER_TURN 16
+#define TIME_PER_TURN	 (2 * NSEC_PER_MSEC)
+#define UNREAD_MAX	 (64 << 10) /* bytes, as the kernel counts them */
 
 /* The client is not freed here: the packet that is being dealt with is in its hands. */
 static void client_cut(ManagerClient *c, const char *reason)
@@ -28,11 +32,21 @@ static void client_cut(ManagerClient *c, const char *reason)
 
 /* Replies */
 
+/* Descriptors that nobody reads are open files of ours that no limit of the client's counts. */
+static bool may_send_fds(ManagerClient *c)
+{
+	int unread;
+
+	return ioctl(c->socket, SIOCOUTQ, &unread) < 0 || unread <= UNREAD_MAX;
+}
+
 static void client_send(
 	ManagerClient *c, const void *packet, size_t size, const int *fds, unsigned int n_fds)
 {
-	int r = fd_send(c->socket, packet, size, fds, n_fds, MSG_DONTWAIT);
+	int r = -EAGAIN;
 
+	if (n_fds == 0 || may_send_fds(c))
+		r = fd_send(c->socket, packet, size, fds, n_fds, MSG_DONTWAIT);
 	if (r == -EAGAIN)
 		client_cut(c, "it does not read its answers");
 	else if (r == -ETOOMANYREFS)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -169,6 +170,19 @@ static int keeper_restart(Manager *m)
 	return keeper_watch(m);
 }
 
+/* One that hangs would start a second daemon when this one ends. The number is its own as long as it
+ * is our parent or child. */
+static void keeper_kill(Manager *m)
+{
+	siginfo_t info;
+
+	if (m->keeper_pid > 1 &&
+		(getppid() == m->keeper_pid ||
+			waitid(P_PID, (id_t)m->keeper_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0))
+		kill(m->keeper_pid, SIGKILL);
+	m->keeper_pid = 0;
+}
+
 static int on_keeper_lost(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	bool quick;
@@ -180,7 +194,7 @@ static int on_keeper_lost(sd_event_source *source, int fd, uint32_t revents, voi
 	sd_notifyf(0, "MAINPID=%d", getpid());
 	m->keeper_lost = sd_event_source_disable_unref(m->keeper_lost);
 	m->link = fd_close(m->link);
-	m->keeper_pid = 0;
+	keeper_kill(m);
 	quick = clock_now() - m->keeper_started < NSEC_PER_SEC;
 	m->keeper_deaths = quick ? m->keeper_deaths + 1 : 0;
 	log_warning("the keeper died%s", quick ? " soon after its start" : "");

@@ -118,6 +118,16 @@ static void play_ready(int link, struct keeper_stored *s)
 	end(link, true);
 }
 
+/* Serves once; its successors lack something more often than a daemon may die. */
+static void play_poor(int link, struct keeper_stored *s)
+{
+	if (s->n_items == 6)
+		end(link, true);
+	keeper_link_ready(link);
+	store_text(link, s->n_items, "x");
+	_exit(KEEPER_STATUS_SHORTAGE);
+}
+
 /* What an adopted keeper starts: it must have what the test stored. */
 static void play_heir(int link, struct keeper_stored *s)
 {
@@ -134,6 +144,7 @@ static const struct {
 	{"flood", play_flood, false},
 	{"deaf", play_deaf, true},
 	{"ready", play_ready, false},
+	{"poor", play_poor, false},
 	{"heir", play_heir, false},
 };
 
@@ -213,6 +224,21 @@ static void a_daemon_that_dies_at_every_start_is_given_up(void **state)
 	assert_true(clock_now() - begin > 500 * NSEC_PER_MSEC);
 }
 
+static void a_daemon_that_lacks_memory_is_started_until_there_is_some(void **state)
+{
+	assert_int_equal(keeper_wait(keeper_start("poor", 0, -1, NULL)), 7);
+}
+
+static void a_keeper_that_is_stopped_between_two_daemons_ends_well(void **state)
+{
+	pid_t pid = keeper_start("poor", 0, -1, NULL);
+
+	/* in the pause of 800 ms after those of 200 and 400 */
+	usleep(900000);
+	kill(pid, SIGTERM);
+	assert_int_equal(keeper_wait(pid), EXIT_SUCCESS);
+}
+
 static void a_daemon_that_does_not_read_does_not_stop_the_keeper(void **state)
 {
 	pid_t pid = keeper_start("deaf", MANY, -1, NULL);
@@ -276,6 +302,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_stored_comes_back_after_a_death),
 		cmocka_unit_test(garbage_from_the_daemon_does_no_harm),
 		cmocka_unit_test(a_daemon_that_dies_at_every_start_is_given_up),
+		cmocka_unit_test(a_daemon_that_lacks_memory_is_started_until_there_is_some),
+		cmocka_unit_test(a_keeper_that_is_stopped_between_two_daemons_ends_well),
 		cmocka_unit_test(a_daemon_that_does_not_read_does_not_stop_the_keeper),
 		cmocka_unit_test(ready_is_said_once),
 		cmocka_unit_test(an_adopted_daemon_is_restarted_when_it_dies),

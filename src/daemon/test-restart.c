@@ -148,7 +148,29 @@ static void a_client_that_dies_while_there_is_no_daemon_is_reaped(void **state)
 	client_close(&c);
 }
 
-static void a_killed_keeper_is_replaced_by_one_that_knows_everything(void **state)
+static void keeper_dies(struct client *c)
+{
+	kill(node.keeper, SIGKILL);
+	waitpid(node.keeper, NULL, 0);
+}
+
+/* Asked for more than its socket holds, until the daemon loses patience. */
+static void keeper_hangs(struct client *c)
+{
+	struct wire_message destroy = {.type = WIRE_SEGMENT_DESTROY};
+	int status = 0;
+
+	kill(node.keeper, SIGSTOP);
+	for (int i = 0; i < 1000 && waitpid(node.keeper, &status, WNOHANG) == 0; i++) {
+		assert_int_equal(client_create(c, 4096, &destroy.segment_destroy.segment, NULL),
+			STATUS_OK);
+		destroy.serial = 0;
+		assert_int_equal(client_call(c, &destroy), STATUS_OK);
+	}
+	assert_true(WIFSIGNALED(status));
+}
+
+static void keeper_is_replaced(void (*lose)(struct client *c))
 {
 	struct wire_node_status_reply s;
 	uint32_t segment, id, import;
@@ -160,8 +182,7 @@ static void a_killed_keeper_is_replaced_by_one_that_knows_everything(void **stat
 	write_text(fd, "kept");
 	assert_int_equal(client_publish(&c, segment, 0, &id), STATUS_OK);
 	assert_int_equal(client_connect(&c, id, WIRE_READ, &import), STATUS_OK);
-	kill(node.keeper, SIGKILL);
-	waitpid(node.keeper, NULL, 0);
+	lose(&c);
 	do {
 		usleep(2000);
 		s = client_node_status(&c);
@@ -185,6 +206,16 @@ static void a_killed_keeper_is_replaced_by_one_that_knows_everything(void **stat
 	close(fd);
 	/* for the teardown */
 	node_start_again(&node, program, false);
+}
+
+static void a_killed_keeper_is_replaced_by_one_that_knows_everything(void **state)
+{
+	keeper_is_replaced(keeper_dies);
+}
+
+static void so_is_one_that_does_not_read(void **state)
+{
+	keeper_is_replaced(keeper_hangs);
 }
 
 static void the_node_page_shows_the_daemons_death(void **state)
@@ -432,6 +463,7 @@ int main(int argc, char **argv)
 			a_client_that_dies_while_there_is_no_daemon_is_reaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_killed_keeper_is_replaced_by_one_that_knows_everything, setup, teardown),
+		cmocka_unit_test_setup_teardown(so_is_one_that_does_not_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			the_node_page_shows_the_daemons_death, setup, teardown),
 		cmocka_unit_test_setup_teardown(
