@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,11 +23,25 @@ union fd_control {
 	char buf[CMSG_SPACE(sizeof(int) * FD_PACKET_MAX)];
 };
 
+/* The kernel has no memory for a packet, or had none; what is under way is soon received. Not for
+ * ever: whoever asks may not be stuck here. Changes nothing in errno. */
+static bool short_of_memory(unsigned int *tries)
+{
+	int error = errno;
+
+	if ((error != ENOMEM && error != ENOBUFS) || ++*tries > 10)
+		return false;
+	poll(NULL, 0, 1);
+	errno = error;
+	return true;
+}
+
 int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int n_fds, int flags)
 {
 	struct iovec iov = {(void *)data, len};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	union fd_control control;
+	unsigned int tries = 0;
 	ssize_t n;
 
 	assert(n_fds <= FD_PACKET_MAX);
@@ -44,7 +59,7 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int
 	}
 	do
 		n = sendmsg(sock, &m, flags | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || short_of_memory(&tries)));
 	return n < 0 ? negative_errno() : 0;
 }
 
@@ -65,10 +80,12 @@ ssize_t fd_recv_from_stranger(int sock, void *data, size_t size, int fds[FD_PACK
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf)};
-	unsigned int n_fds = 0;
+	unsigned int n_fds = 0, tries = 0;
 	ssize_t n;
 
-	n = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
+	do
+		n = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
+	while (n < 0 && short_of_memory(&tries));
 	if (n < 0)
 		return negative_errno();
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {

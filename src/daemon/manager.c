@@ -390,7 +390,11 @@ int manager_run(const struct manager_options *options, int link)
 	if (r < 0)
 		return manager_fail("could not start", m ? m->link : link, r);
 	keeper_link_ready(m->link);
-	r = sd_event_loop(m->event);
+	/* The loop grows its queue; without memory for that it ends, and can be gone on with. */
+	while ((r = sd_event_loop(m->event)) == -ENOMEM) {
+		log_limited("the event loop is out of memory; it goes on");
+		poll(NULL, 0, 10);
+	}
 	if (r < 0)
 		return manager_fail("cannot go on", m->link, r);
 	keeper_link_end(m->link, EXIT_SUCCESS);

@@ -99,7 +99,7 @@ int node_run_first(const struct node_options *o)
 	_cleanup_(keeper_free_p) Keeper *keeper = NULL;
 	const char *socket = o->socket ? o->socket : path;
 	struct arguments arguments = arguments_of(DAEMON_NAME, o, socket);
-	int ready_fd = o->ready_fd, status;
+	int ready_fd = o->ready_fd, status, r;
 	struct keeper_options options = {
 		.argv = arguments.v, .ready = on_ready, .userdata = &ready_fd};
 
@@ -107,8 +107,13 @@ int node_run_first(const struct node_options *o)
 	fd_raise_limit(DESCRIPTORS_MAX);
 	if (!o->socket && listen_default_path(path) < 0)
 		return EXIT_FAILURE;
-	if (keeper_new(&options, &keeper) < 0 || node_begin(keeper, socket) < 0)
+	r = keeper_new(&options, &keeper);
+	if (r == 0)
+		r = node_begin(keeper, socket);
+	if (r < 0) {
+		log_error("the node cannot begin: %s", strerror(-r));
 		return EXIT_FAILURE;
+	}
 	status = keeper_run(keeper);
 	listen_remove(socket);
 	return status;
