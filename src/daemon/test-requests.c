@@ -322,10 +322,10 @@ static void what_importers_counted_stays_with_the_segment(void **state)
 	id = export_one(&a, &segment);
 	assert_int_equal(client_connect(&b, id, WIRE_WRITE, &import), STATUS_OK);
 	assert_int_equal(client_connect(&a, id, WIRE_WRITE, &other), STATUS_OK);
-	wire_count(&b.page->imports[import][0].puts, 5);
-	wire_count(&b.page->imports[import][0].get_bytes, 1000);
-	wire_count(&a.page->imports[other][1].puts, 7);
-	wire_count(&a.page->imports[other][1].posts, 2);
+	wire_count(&b.page->imports[import].puts, 5);
+	wire_count(&b.page->imports[import].get_bytes, 1000);
+	wire_count(&a.page->imports[other].puts, 7);
+	wire_count(&a.page->imports[other].posts, 2);
 	wire_count(&a.page->export_posts[segment], 3);
 	assert_int_equal(stat_all(&a, &sum), 1);
 	assert_int_equal(sum.n_imports, 2);
@@ -377,7 +377,7 @@ static void counts_of_many_imports_come_in_rows_that_add_up(void **state)
 	id = export_one(&c, &segment);
 	for (uint32_t i = 0; i < n; i++) {
 		assert_int_equal(client_connect(&c, id, WIRE_WRITE, &import), STATUS_OK);
-		wire_count(&c.page->imports[import][0].puts, i);
+		wire_count(&c.page->imports[import].puts, i);
 	}
 	assert_true(stat_all(&c, &sum) > 1);
 	assert_int_equal(sum.puts, n * (n - 1) / 2);
@@ -394,7 +394,7 @@ static void counts_are_shown_as_they_are_claimed_and_nothing_worse(void **state)
 	client_new(&c, &node);
 	id = export_one(&c, &segment);
 	assert_int_equal(client_connect(&c, id, WIRE_WRITE, &import), STATUS_OK);
-	atomic_store(&c.page->imports[import][0].puts, UINT64_MAX);
+	atomic_store(&c.page->imports[import].puts, UINT64_MAX);
 	atomic_store(&c.page->export_posts[segment], UINT64_MAX);
 	stat_all(&c, &sum);
 	assert_true(sum.puts == UINT64_MAX && sum.export_posts == UINT64_MAX);
