@@ -433,6 +433,8 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 	bool oneway = q->message.flags & WIRE_ONEWAY;
 	int r;
 
+	if (!q->message.serial)
+		return client_cut(c, "a request has no number");
 	if (!type) {
 		if (!oneway)
 			client_refuse(c, &q->message, STATUS_NOT_SUPPORTED);
@@ -499,8 +501,9 @@ static bool client_receive(ManagerClient *c)
 static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	ManagerClient *c = userdata;
+	uint64_t end = clock_now() + TIME_PER_TURN;
 
-	for (unsigned int i = 0; i < PACKETS_PER_TURN; i++)
+	for (unsigned int i = 0; i < PACKETS_PER_TURN && clock_now() < end; i++)
 		if (!client_receive(c))
 			break;
 	if (c->cut)

@@ -54,10 +54,11 @@ static int map_of_slot(ManagerClient *c, uint32_t slot, struct wire_map *ret_map
 	return 0;
 }
 
-/* Each step that succeeds moves the stage on; what was registered is released in any case. */
+/* Each step that succeeds moves the stage on; what was registered is released in any case. No step is
+ * longer for a longer map: a client chooses that. */
 static int check_map(int uffd, uint64_t features, const struct wire_map *map, uint32_t *stage)
 {
-	uint64_t at = map->address, length = map->length, part = MIN(length, CHECK_BYTES);
+	uint64_t at = map->address, part = MIN(map->length, CHECK_BYTES);
 	int r, last;
 
 	*stage = WIRE_CHECK_API;
@@ -66,7 +67,7 @@ static int check_map(int uffd, uint64_t features, const struct wire_map *map, ui
 	if (r < 0 && r != -EINVAL)
 		return r;
 	*stage = WIRE_CHECK_REGISTER;
-	r = uffd_register_wp(uffd, at, length);
+	r = uffd_register_wp(uffd, at, part);
 	if (r < 0)
 		return r;
 	*stage = WIRE_CHECK_PROTECT;
@@ -75,7 +76,7 @@ static int check_map(int uffd, uint64_t features, const struct wire_map *map, ui
 		*stage = WIRE_CHECK_RELEASE;
 		r = uffd_protect(uffd, at, part, false);
 	}
-	last = uffd_unregister(uffd, at, length);
+	last = uffd_unregister(uffd, at, part);
 	if (r < 0 || last < 0)
 		return r < 0 ? r : last;
 	*stage = WIRE_CHECK_DONE;

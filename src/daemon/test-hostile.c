@@ -195,6 +195,20 @@ static void traps_that_are_set_do_not_keep_a_killed_daemon(void **state)
 	close(t.reader);
 }
 
+/* 0 is what objects have that no request has made: such a request would be taken for a repetition. */
+static void a_request_needs_a_number(void **state)
+{
+	struct wire_message ping = {.type = WIRE_PING};
+	uint8_t packet[WIRE_PACKET_MAX];
+	struct client c;
+
+	client_new(&c, &node);
+	assert_int_equal(client_call(&c, &ping), STATUS_OK);
+	assert_int_equal(fd_send(c.socket, packet, encode_ping(0, packet), NULL, 0, 0), 0);
+	assert_false(client_receive(&c));
+	client_close(&c);
+}
+
 /* Fewer than would fill the socket with answers. */
 static void descriptors_are_not_sent_to_who_does_not_read(void **state)
 {
@@ -248,6 +262,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nor_does_one_that_comes_with_a_packet_that_is_too_large),
 		cmocka_unit_test(nor_does_one_that_nobody_received),
 		cmocka_unit_test(nor_does_one_that_comes_before_hello),
+		cmocka_unit_test(a_request_needs_a_number),
 		cmocka_unit_test(descriptors_are_not_sent_to_who_does_not_read),
 		cmocka_unit_test(a_node_without_descriptors_is_back_when_there_are_some),
 		cmocka_unit_test(traps_that_are_set_do_not_keep_a_killed_daemon),
