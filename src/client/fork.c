@@ -11,11 +11,20 @@
 #include "client/pollfd.h"
 #include "client/side.h"
 
+/* Once the daemon hears that the import is gone the child's maps of it may be there still. */
+static void announce(void *object)
+{
+	const struct cw_import *import = object;
+
+	atomic_store(&import->link->client_page->forked, 1);
+}
+
 static void prepare(void)
 {
 	cw_link_fork_prepare();
 	backing_fork_prepare();
 	cw_handle_fork_prepare();
+	cw_handle_for_each(CW_IMPORT_SEGMENT, announce);
 	cw_pollfd_fork_prepare();
 }
 

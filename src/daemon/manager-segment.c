@@ -307,6 +307,18 @@ static void on_import_state(void *userdata, EngineImport *import)
 	manager_import_show(import);
 }
 
+/* The memory stays with those who inherited its maps when the import ends. */
+static void leave_to_children(Manager *m, EngineImport *import)
+{
+	const ManagerClient *client = import->client->userdata;
+
+	if (import->state != WIRE_IMPORT_CONNECTED || import->segment->handed_out ||
+		!client_page_forked(client->maps))
+		return;
+	import->segment->handed_out = true;
+	manager_segment_save(m, import->segment);
+}
+
 static void on_import_free(void *userdata, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
@@ -315,6 +327,7 @@ static void on_import_free(void *userdata, EngineImport *import)
 
 	if (!i)
 		return;
+	leave_to_children(m, import);
 	if (import->holding)
 		client_page_add_import(
 			client->maps, import->index, &manager_segment(import->holding)->ended);

@@ -217,6 +217,14 @@ int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map)
 	return 0;
 }
 
+bool client_page_forked(int fd)
+{
+	off_t at = offsetof(struct wire_client_page, forked);
+	uint32_t forked;
+
+	return pread(fd, &forked, sizeof(forked), at) == sizeof(forked) && forked;
+}
+
 /* A page from before there were counts ends before them and cannot grow. */
 static int client_page_clear(int fd, uint64_t at, size_t size)
 {

@@ -43,6 +43,9 @@ int client_page_new(uint64_t incarnation, int *ret_fd);
 /* One look at a slot; -ERANGE if there is none of that number. */
 int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map);
 
+/* The client says that children of it may have its maps. */
+bool client_page_forked(int fd);
+
 /* What a client counted; whatever numbers it likes. */
 struct traffic {
 	uint64_t puts, gets, put_bytes, get_bytes, posts;

@@ -218,8 +218,11 @@ int request_segment_republish(ManagerClient *c, struct request *q, struct reply 
 
 static int segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
 {
-	bool shared = engine_segment_shared(segment), may_move = manager_segment_may_move(segment);
+	bool may_move = manager_segment_may_move(segment), shared;
 
+	/* imports of the exporter's own are nobody else's, unless he has forked */
+	shared = engine_segment_shared(segment) ||
+		 (segment->n_imports && client_page_forked(c->maps));
 	if (segment->state != WIRE_SEGMENT_PUBLISHED)
 		return STATUS_NOT_PUBLISHED;
 	if (shared && !may_move)

@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -335,6 +336,81 @@ static void memory_is_private_in_a_child_made_during_unpublish(void)
 	}
 }
 
+/* Lets the other end go on; waits for it. */
+static void tell(int channel)
+{
+	NEED_TRUE(write(channel, "", 1) == 1);
+}
+
+static void hear(int channel)
+{
+	char c;
+
+	NEED_TRUE(read(channel, &c, 1) == 1);
+}
+
+/* Connects, maps, and leaves that to a child, who stores when told to. */
+static void leave_map_to_child(int channel)
+{
+	volatile uint64_t *map;
+	rsm_memseg_id_t id;
+	void *address = NULL;
+
+	NEED_TRUE(read(channel, &id, sizeof(id)) == sizeof(id));
+	NEED(rsm_memseg_import_map(rig_import(id, RSM_PERM_RDWR, NULL), &address, RSM_MAP_NONE,
+		RSM_PERM_RDWR, 0, rig_page()));
+	map = address;
+	if (fork() != 0)
+		_exit(0);
+	hear(channel);
+	map[0] = 22;
+	tell(channel);
+	_exit(0);
+}
+
+/* Decision 6: also who has only inherited a map does not reach the exporter */
+static void children_of_former_importers_do_not_reach_the_exporter(void)
+{
+	volatile uint64_t *memory = (void *)rig_memory(1);
+	rsm_memseg_export_handle_t export;
+	rsm_memseg_id_t id;
+	int channel[2];
+	pid_t importer;
+
+	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, channel));
+	importer = fork();
+	if (importer == 0)
+		leave_map_to_child(channel[1]);
+	export = rig_export((void *)memory, 1, &id);
+	NEED_TRUE(write(channel[0], &id, sizeof(id)) == sizeof(id));
+	NEED_TRUE(waitpid(importer, NULL, 0) == importer);
+	rig_sleep(100); /* until the daemon knows */
+	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
+	tell(channel[0]);
+	hear(channel[0]);
+	CHECK_EQUAL(memory[0], 0);
+}
+
+static void children_do_not_reach_an_exporter_by_his_own_import(void)
+{
+	world_t world = {0};
+	int channel[2];
+	pid_t child;
+
+	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, channel));
+	make_world(&world);
+	child = fork();
+	if (child == 0) {
+		hear(channel[1]);
+		world.mapping[0] = 22;
+		_exit(0);
+	}
+	EXPECT(rsm_memseg_export_unpublish(world.export), RSM_SUCCESS);
+	tell(channel[0]);
+	NEED_TRUE(waitpid(child, NULL, 0) == child);
+	CHECK_EQUAL(world.memory[0], 0);
+}
+
 static const rig_test_t tests[] = {
 	TEST(exports_are_not_the_childs),
 	TEST(a_bound_export_is_not_the_childs_to_publish),
@@ -346,6 +422,8 @@ static const rig_test_t tests[] = {
 	TEST(a_break_reaches_the_child),
 	TEST(a_child_may_have_segments_of_its_own),
 	TEST(a_child_may_export_its_copy),
+	TEST(children_of_former_importers_do_not_reach_the_exporter),
+	TEST(children_do_not_reach_an_exporter_by_his_own_import),
 	TEST(destroy_takes_effect_though_a_child_lives),
 	TEST(exit_of_the_parent_ends_its_exports),
 };
