@@ -86,7 +86,8 @@ static int client_begin(ManagerClient *c)
 	return manager_client_save(c);
 }
 
-/* The identity of an existing client becomes that of this connection, which becomes its socket. */
+/* The identity of an existing client becomes that of this connection, which becomes its socket. Nothing
+ * has changed when this fails. */
 static int client_resume(ManagerClient *old, ManagerClient *c)
 {
 	struct engine_identity saved = old->identity;
@@ -104,8 +105,9 @@ static int client_resume(ManagerClient *old, ManagerClient *c)
 		old->identity = saved;
 		return r;
 	}
-	c->readable = sd_event_source_disable_unref(c->readable);
-	old->readable = sd_event_source_disable_unref(old->readable);
+	sd_event_source_disable_unref(old->readable);
+	old->readable = take_ptr(c->readable);
+	sd_event_source_set_userdata(old->readable, old);
 	closer_hang_up(old->socket);
 	old->socket = take_fd(&c->socket);
 	fd_let_pass(old->socket, true);
@@ -113,7 +115,7 @@ static int client_resume(ManagerClient *old, ManagerClient *c)
 	keeper_link_store(m->link, KEEP_SOCKET, old->engine->id, old->socket);
 	manager_client_save(old);
 	journal_remove(m->journal, saved_groups);
-	return manager_client_listen(old);
+	return 0;
 }
 
 static ManagerClient *find_by_token(ManagerClient *c, const struct wire_hello *h)
@@ -135,7 +137,7 @@ static ManagerClient *find_by_token(ManagerClient *c, const struct wire_hello *h
 static int hello(ManagerClient *c, const struct wire_hello *h, struct reply *a, ManagerClient **to)
 {
 	ManagerClient *old;
-	int r = 0;
+	int r;
 
 	a->message.hello_reply.major = WIRE_MAJOR;
 	a->message.hello_reply.minor = WIRE_MINOR;
@@ -147,13 +149,15 @@ static int hello(ManagerClient *c, const struct wire_hello *h, struct reply *a, 
 		old = find_by_token(c, h);
 		if (!old)
 			return STATUS_BAD_HANDLE;
-		r = client_resume(old, c);
-		if (c->socket < 0)
+		r = fill_welcome(old, a);
+		if (r == 0)
+			r = client_resume(old, c);
+		if (r == 0)
 			*to = old;
-	} else {
-		r = client_begin(c);
+		return r;
 	}
-	return r ? r : fill_welcome(*to, a);
+	r = client_begin(c);
+	return r ? r : fill_welcome(c, a);
 }
 
 void hello_handle(ManagerClient *c, struct request *q, struct reply *a)

@@ -184,7 +184,7 @@ static void handle_packet(Keeper *k, const struct keeper_packet *p, int *fd)
 		if (k->options.stored)
 			k->options.stored(p->kind, *fd);
 		if (keeper_store(k, p->kind, p->key, take_fd(fd)) < 0)
-			log_error("keeper: out of memory; a restart would lose kind %u, key %llu",
+			log_limited("keeper: out of memory; a restart would lose kind %u, key %llu",
 				p->kind, (unsigned long long)p->key);
 		break;
 	case KEEPER_DROP:

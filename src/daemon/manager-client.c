@@ -261,7 +261,11 @@ int manager_client_accept(Manager *m, int socket)
 	c->socket = socket;
 	r = identity_of_peer(socket, &c->identity, &c->process);
 	if (r == -EACCES)
-		log_limited("a connection from a process in a foreign pid namespace is refused");
+		log_limited("a connection from a process in a foreign pid or user namespace is "
+			    "refused");
+	if (r == -E2BIG)
+		log_limited("a connection from a process in more than %u groups is refused",
+			ENGINE_GROUPS_MAX);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(m->event, &c->timeout, CLOCK_MONOTONIC,
@@ -386,7 +390,7 @@ uint32_t request_status(int r)
 	if (r == -ENOMEM)
 		return STATUS_NO_MEMORY;
 	if (r != -EMFILE && r != -ENFILE && r != -ENOSPC)
-		log_warning("a request failed: %s", strerror(-r));
+		log_limited("a request failed: %s", strerror(-r));
 	return STATUS_NO_RESOURCES;
 }
 
@@ -485,6 +489,8 @@ static bool client_receive(ManagerClient *c)
 		return false;
 	if (n == -EMSGSIZE)
 		client_cut(c, "a packet or its descriptors are too large");
+	if (n == -EMFILE)
+		client_cut(c, "there are no descriptors left to receive those that it sent");
 	if (n <= 0) {
 		c->cut = true;
 		return false;

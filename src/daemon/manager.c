@@ -20,6 +20,7 @@
 #include "daemon/manager-segment.h"
 
 #define ACCEPTS_PER_TURN  16
+#define ACCEPT_PAUSE	  100000 /* µs */
 #define KEEPER_DEATHS_MAX 5
 
 int manager_save_counters(Manager *m)
@@ -37,11 +38,38 @@ int manager_save_counters(Manager *m)
 /* Accepting */
 
 /* Out of descriptors: without this the connection would stay in the queue and wake us for ever. */
-static void refuse_one(Manager *m)
+static int refuse_one(Manager *m)
 {
+	int socket, r = 0;
+
 	m->spare = fd_close(m->spare);
-	closer_hang_up(accept4(m->listen, NULL, NULL, SOCK_CLOEXEC));
+	socket = accept4(m->listen, NULL, NULL, SOCK_CLOEXEC);
+	if (socket < 0)
+		r = negative_errno();
+	closer_hang_up(socket);
+	/* perhaps only the next time, when that is closed */
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return r;
+}
+
+static int on_accept_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Manager *m = userdata;
+
+	sd_event_source_set_enabled(m->accepting, SD_EVENT_ON);
+	return 0;
+}
+
+static void accept_failed(Manager *m, int r)
+{
+	if (r == -EMFILE || r == -ENFILE)
+		r = refuse_one(m);
+	if (r == 0 || r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
+		return;
+	log_limited("no connection can be accepted now: %s", strerror(-r));
+	sd_event_source_set_enabled(m->accepting, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(m->accept_again, ACCEPT_PAUSE);
+	sd_event_source_set_enabled(m->accept_again, SD_EVENT_ONESHOT);
 }
 
 static unsigned int count_handshakes(const Manager *m, uid_t uid)
@@ -80,8 +108,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 		int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC), r;
 
 		if (socket < 0) {
-			if (errno == EMFILE || errno == ENFILE)
-				refuse_one(m);
+			accept_failed(m, negative_errno());
 			break;
 		}
 		if (m->n_handshakes >= MANAGER_HANDSHAKES_MAX)
@@ -249,6 +276,14 @@ static int node_page_start(Manager *m, struct keeper_stored *stored)
 	return r < 0 ? r : node_page_take_over(m->node_page);
 }
 
+/* Runs when it is set and enabled. */
+static int timer_new(Manager *m, sd_event_source **ret_timer, sd_event_time_handler_t handler)
+{
+	int r = sd_event_add_time(m->event, ret_timer, CLOCK_MONOTONIC, 0, 0, handler, m);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret_timer, SD_EVENT_OFF);
+}
+
 static int sources_start(Manager *m)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
@@ -264,10 +299,11 @@ static int sources_start(Manager *m)
 			return r;
 	}
 	r = keeper_watch(m);
+	if (r == 0)
+		r = timer_new(m, &m->accept_again, on_accept_again);
 	if (r < 0 || !m->options.embedded)
 		return r;
-	r = sd_event_add_time(m->event, &m->idle, CLOCK_MONOTONIC, 0, 0, on_idle, m);
-	return r < 0 ? r : sd_event_source_set_enabled(m->idle, SD_EVENT_OFF);
+	return timer_new(m, &m->idle, on_idle);
 }
 
 /* Everything that a predecessor left, or what a new node begins with. */

@@ -65,17 +65,12 @@ static void on_ready(void *userdata)
 	fd_close(fd);
 }
 
-/* A new node's first descriptors. */
-static int node_begin(Keeper *keeper, const char *path)
+static int begin_journal(Keeper *keeper)
 {
-	_cleanup_close_ int lock = -1, listening = -1, journal = -1;
 	struct timespec now;
 	uint64_t incarnation;
-	int r;
+	int journal, r;
 
-	r = listen_open(path, &lock, &listening);
-	if (r < 0)
-		return r;
 	if (getrandom(&incarnation, sizeof(incarnation), 0) != sizeof(incarnation))
 		return -EIO;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -85,11 +80,27 @@ static int node_begin(Keeper *keeper, const char *path)
 		log_error("the journal cannot be made: %s", strerror(-r));
 		return r;
 	}
-	r = keeper_store(keeper, KEEP_LOCK, 0, take_fd(&lock));
-	if (r == 0)
-		r = keeper_store(keeper, KEEP_LISTEN, 0, take_fd(&listening));
-	if (r == 0)
-		r = keeper_store(keeper, KEEP_JOURNAL, 0, take_fd(&journal));
+	return keeper_store(keeper, KEEP_JOURNAL, 0, journal);
+}
+
+/* A new node's first descriptors. */
+static int node_begin(Keeper *keeper, const char *path)
+{
+	int lock, listening, r;
+
+	r = listen_open(path, &lock, &listening);
+	if (r < 0)
+		return r;
+	r = keeper_store(keeper, KEEP_LOCK, 0, lock);
+	if (r < 0) {
+		fd_close(listening);
+	} else {
+		r = keeper_store(keeper, KEEP_LISTEN, 0, listening);
+		if (r == 0)
+			r = begin_journal(keeper);
+	}
+	if (r < 0)
+		listen_remove(path);
 	return r;
 }
 

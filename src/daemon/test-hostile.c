@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -229,6 +231,38 @@ static void descriptors_are_not_sent_to_who_does_not_read(void **state)
 	client_close(&c);
 }
 
+/* Whether a process in so many groups gets an answer. */
+static bool is_heard_in_groups(unsigned int n)
+{
+	struct wire_message hello = {.type = WIRE_HELLO, .hello = {WIRE_MAJOR, WIRE_MINOR, 0, {0}}};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		gid_t groups[100];
+		struct client c;
+
+		for (unsigned int i = 0; i < n; i++)
+			groups[i] = 1000 + i;
+		if (setgroups(n, groups) < 0)
+			_exit(2);
+		client_open(&c, &node);
+		client_send(&c, &hello, NULL, 0);
+		_exit(client_receive(&c) ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status) == 0;
+}
+
+static void who_is_in_more_groups_than_are_kept_is_refused(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_true(is_heard_in_groups(64));
+	assert_false(is_heard_in_groups(65));
+}
+
 static void limit_descriptors(pid_t pid, rlim_t soft, struct rlimit *ret_saved)
 {
 	struct rlimit low;
@@ -264,6 +298,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nor_does_one_that_comes_before_hello),
 		cmocka_unit_test(a_request_needs_a_number),
 		cmocka_unit_test(descriptors_are_not_sent_to_who_does_not_read),
+		cmocka_unit_test(who_is_in_more_groups_than_are_kept_is_refused),
 		cmocka_unit_test(a_node_without_descriptors_is_back_when_there_are_some),
 		cmocka_unit_test(traps_that_are_set_do_not_keep_a_killed_daemon),
 	};
