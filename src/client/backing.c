@@ -220,7 +220,8 @@ static bool is_mapped_file(const struct cw_backing *b, const struct stat *st)
 	return b->inode && b->device == st->st_dev && b->inode == st->st_ino;
 }
 
-static int move_to(struct cw_backing *b, MemoryAdopter *adopter, int fd, const struct stat *st, bool wary)
+static int move_to(
+	struct cw_backing *b, MemoryAdopter *adopter, int fd, const struct stat *st, bool wary)
 {
 	int r = fd < 0 ? 0 : memfd_reserve(fd, 0, b->size);
 

@@ -40,8 +40,8 @@ struct cw_backing {
 	int fd;		      /* of the memory; -1: not kept */
 	dev_t device;	      /* which file is mapped at address */
 	ino_t inode;
-	bool handed_out; /* somebody else may have the memory: it was published since it is this one */
-	bool behind;	 /* the daemon may have given the segments other memory than is mapped here */
+	bool handed_out; /* published since it is this memory: somebody else may have it */
+	bool behind;	 /* the daemon may have given the segments other memory than this */
 	struct {
 		int fd;
 		dev_t device;

@@ -64,7 +64,7 @@ static int call_for_memory(struct cw_link *link, struct wire_message *m, struct 
 	return r;
 }
 
-/* Whether the daemon itself said r, so that nothing more will come of the request; reply began as 0. */
+/* Whether the daemon itself said r, so that no more comes of the request; reply began as 0. */
 static bool is_answer(const struct wire_message *m, const struct cw_reply *reply, int r)
 {
 	return !r || (reply->message.serial == m->serial && reply->message.status == (uint32_t)r);
@@ -245,8 +245,8 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	return 0;
 }
 
-/* An export's memory is changed by none of its siblings while it is published or ends. An export that
- * is closed may have no backing any more: STATUS_BAD_HANDLE. */
+/* An export's memory is changed by none of its siblings while it is published or ends.
+ * STATUS_BAD_HANDLE: it is closed, and may have no backing any more. */
 static int object_lock(struct cw_export *export)
 {
 	pthread_mutex_lock(&export->lock);
@@ -273,8 +273,8 @@ static void destroy_published(struct cw_export *export)
 
 	m.segment_destroy.segment = export->index;
 	r = reply ? cw_link_call(export->link, &m, NULL, 0, reply) : -ENOMEM;
-	/* Only what was not sent is said again. What was sent and not answered will be done; a second
-	 * one could meet the next segment with this index. */
+	/* Only what was not sent is said again. What was sent and not answered will be done, and a
+	 * second one could meet the next segment of this index. */
 	if (r < 0 || r == STATUS_NO_DAEMON)
 		request_destroy(export);
 }

@@ -99,7 +99,7 @@ static_assert(sizeof(struct wire_traffic) == 64, "part of the protocol");
 struct wire_client_page {
 	struct wire_page_head head;
 	_Atomic uint32_t n_maps; /* slots that may be in use: 1 + highest index */
-	_Atomic uint32_t forked; /* not 0: children may have any map of an import there was until now */
+	_Atomic uint32_t forked; /* not 0: children may have maps of imports */
 	uint8_t reserved[32];
 	struct wire_map maps[WIRE_CLIENT_MAPS];
 	/* since minor version 1 */
