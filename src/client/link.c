@@ -168,7 +168,7 @@ static int receive(int sock, struct cw_reply *reply)
 	}
 	if (n == -EAGAIN)
 		return STATUS_TIMED_OUT;
-	if (n == -EMSGSIZE)
+	if (n == -EMSGSIZE || n == -EMFILE)
 		return decode_cut(reply);
 	if (n <= 0)
 		return STATUS_NODE_LOST;
