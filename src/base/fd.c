@@ -107,7 +107,9 @@ ssize_t fd_recv_from_stranger(int sock, void *data, size_t size, int fds[FD_PACK
 ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
 	int flags)
 {
-	return fd_recv_from_stranger(sock, data, size, fds, ret_n_fds, flags, fd_close);
+	ssize_t n = fd_recv_from_stranger(sock, data, size, fds, ret_n_fds, flags, fd_close);
+
+	return n == -EMFILE ? -EMSGSIZE : n;
 }
 
 void fd_let_pass(int sock, bool allowed)

@@ -23,13 +23,14 @@ int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int
 /*
  * Receives one packet. Returns its length; 0 at the end of the stream. The received descriptors, the
  * caller's from now on, are in fds[0 … *ret_n_fds - 1]; at most FD_PACKET_MAX. Errors: -EMSGSIZE (the
- * packet or its descriptors did not fit), -EMFILE (we are out of descriptors; the packet is lost with
- * those that came), -EAGAIN, -EINTR … What came with a packet that did not fit is closed.
+ * packet or its descriptors did not fit, or we are out of descriptors; what came with it is closed),
+ * -EAGAIN, -EINTR …
  */
 ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
 	int flags);
 
-/* From a stranger, whose descriptors must not be closed just so: with close_fd, e.g. closer_close. */
+/* From a stranger, whose descriptors must not be closed just so: with close_fd, e.g. closer_close.
+ * -EMFILE: it is we who are out of descriptors; the packet is lost all the same. */
 ssize_t fd_recv_from_stranger(int sock, void *data, size_t size, int fds[FD_PACKET_MAX],
 	unsigned int *ret_n_fds, int flags, int (*close_fd)(int fd));
 

@@ -20,7 +20,6 @@
 #include "daemon/manager-segment.h"
 
 #define ACCEPTS_PER_TURN  16
-#define ACCEPT_PAUSE	  100000 /* µs */
 #define KEEPER_DEATHS_MAX 5
 
 int manager_save_counters(Manager *m)
@@ -52,14 +51,8 @@ static int refuse_one(Manager *m)
 	return r;
 }
 
-static int on_accept_again(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	Manager *m = userdata;
-
-	sd_event_source_set_enabled(m->accepting, SD_EVENT_ON);
-	return 0;
-}
-
+/* A connection that stays in the queue wakes us again at once. A pause that each turn has costs the others
+ * little, and nothing can fail in it, as setting a timer may. */
 static void accept_failed(Manager *m, int r)
 {
 	if (r == -EMFILE || r == -ENFILE)
@@ -67,9 +60,7 @@ static void accept_failed(Manager *m, int r)
 	if (r == 0 || r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
 		return;
 	log_limited("no connection can be accepted now: %s", strerror(-r));
-	sd_event_source_set_enabled(m->accepting, SD_EVENT_OFF);
-	sd_event_source_set_time_relative(m->accept_again, ACCEPT_PAUSE);
-	sd_event_source_set_enabled(m->accept_again, SD_EVENT_ONESHOT);
+	poll(NULL, 0, 1);
 }
 
 static unsigned int count_handshakes(const Manager *m, uid_t uid)
@@ -276,14 +267,6 @@ static int node_page_start(Manager *m, struct keeper_stored *stored)
 	return r < 0 ? r : node_page_take_over(m->node_page);
 }
 
-/* Runs when it is set and enabled. */
-static int timer_new(Manager *m, sd_event_source **ret_timer, sd_event_time_handler_t handler)
-{
-	int r = sd_event_add_time(m->event, ret_timer, CLOCK_MONOTONIC, 0, 0, handler, m);
-
-	return r < 0 ? r : sd_event_source_set_enabled(*ret_timer, SD_EVENT_OFF);
-}
-
 static int sources_start(Manager *m)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
@@ -299,11 +282,10 @@ static int sources_start(Manager *m)
 			return r;
 	}
 	r = keeper_watch(m);
-	if (r == 0)
-		r = timer_new(m, &m->accept_again, on_accept_again);
 	if (r < 0 || !m->options.embedded)
 		return r;
-	return timer_new(m, &m->idle, on_idle);
+	r = sd_event_add_time(m->event, &m->idle, CLOCK_MONOTONIC, 0, 0, on_idle, m);
+	return r < 0 ? r : sd_event_source_set_enabled(m->idle, SD_EVENT_OFF);
 }
 
 /* Everything that a predecessor left, or what a new node begins with. */

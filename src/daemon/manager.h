@@ -29,7 +29,7 @@ typedef struct Manager Manager;
 struct Manager {
 	struct manager_options options;
 	sd_event *event;
-	sd_event_source *accepting, *accept_again, *keeper_lost, *idle;
+	sd_event_source *accepting, *keeper_lost, *idle;
 
 	Engine *engine;
 	bool restoring; /* not all that a predecessor left is in the engine yet */
