@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -486,6 +487,67 @@ static void republish_breaks_nothing(void)
 	CHECK_EQUAL(agent_ask(&pair.exporter, AGENT_LOAD, 8), 6);
 }
 
+/* As many descriptors as are in use now, or as the process may have. */
+static void allow_descriptors(bool more)
+{
+	static struct rlimit normal;
+	struct rlimit none;
+	int next = dup(0);
+
+	if (more) {
+		NEED(setrlimit(RLIMIT_NOFILE, &normal));
+		return;
+	}
+	NEED_TRUE(next >= 0);
+	close(next);
+	NEED(getrlimit(RLIMIT_NOFILE, &normal));
+	none = (struct rlimit){(rlim_t)next, normal.rlim_max};
+	NEED(setrlimit(RLIMIT_NOFILE, &none));
+}
+
+/* What goes wrong on the way to fresh memory is made good by the next call. */
+static void check_unpublish_half_way(bool again)
+{
+	agent_t importer = agent_start();
+	volatile uint64_t *memory = (void *)rig_memory(1);
+	rsm_memseg_export_handle_t export;
+	rsm_memseg_id_t id;
+
+	memory[0] = 1;
+	export = rig_export((void *)memory, 1, &id);
+	agent_import(&importer, id);
+	EXPECT(agent_do(&importer, AGENT_MAP, 0, rig_page(), RSM_PERM_RDWR), RSM_SUCCESS);
+	allow_descriptors(false);
+	EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS,
+		RSMERR_INSUFFICIENT_RESOURCES);
+	allow_descriptors(true);
+	if (again)
+		EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS,
+			RSMERR_SEG_NOT_PUBLISHED);
+	EXPECT(rsm_memseg_export_publish(export, &id, NULL, 0), RSM_SUCCESS);
+	EXPECT(agent_do(&importer, AGENT_MAP_STORE, 0, 5, 0), RSM_SUCCESS);
+	CHECK_EQUAL(memory[0], 1);
+	EXPECT(agent_do(&importer, AGENT_UNMAP, 0, 0, 0), RSM_SUCCESS);
+	EXPECT(agent_do(&importer, AGENT_DISCONNECT, 0, 0, 0), RSM_SUCCESS);
+	memory[0] = 2;
+	agent_import(&importer, id);
+	CHECK_EQUAL(agent_ask(&importer, AGENT_GET, 0), 2);
+	EXPECT(agent_do(&importer, AGENT_PUT, 0, 3, 0), RSM_SUCCESS);
+	CHECK_EQUAL(memory[0], 3);
+	EXPECT(rsm_memseg_export_unpublish(export), RSM_SUCCESS);
+	EXPECT(rsm_memseg_export_unpublish(export), RSMERR_SEG_NOT_PUBLISHED);
+}
+
+static void an_unpublish_without_descriptors_is_finished_by_the_next(void)
+{
+	check_unpublish_half_way(true);
+}
+
+static void an_unpublish_without_descriptors_is_finished_by_publish(void)
+{
+	check_unpublish_half_way(false);
+}
+
 /* A sandbox without userfaultfd and ptrace. */
 static void forbid_to_hold_threads(void)
 {
@@ -546,6 +608,8 @@ static const rig_test_t tests[] = {
 	TEST(a_process_breaks_its_own_imports),
 	TEST(former_importers_do_not_reach_the_exporter),
 	TEST(former_importers_do_not_reach_a_sandboxed_exporter),
+	TEST(an_unpublish_without_descriptors_is_finished_by_the_next),
+	TEST(an_unpublish_without_descriptors_is_finished_by_publish),
 	TEST(a_new_connection_works_after_publish),
 	TEST(a_new_connection_works_to_another_exporter),
 	TEST(a_stale_import_is_nothing_to_the_next_segment),
