@@ -9,7 +9,6 @@
 #include "client/import.h"
 #include "client/link.h"
 #include "client/pollfd.h"
-#include "client/side.h"
 
 /* Once the daemon hears that the import is gone the child's maps of it may be there still. */
 static void announce(void *object)
@@ -36,13 +35,6 @@ static void parent(void)
 	cw_link_fork_parent();
 }
 
-static void forget_cells(void *object)
-{
-	struct cw_import *import = object;
-
-	cw_cells_fork_child(&import->cells);
-}
-
 static void child(void)
 {
 	cw_pollfd_fork_child();
@@ -50,7 +42,6 @@ static void child(void)
 	backing_fork_child();
 	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
-	cw_handle_for_each(CW_IMPORT_SEGMENT, forget_cells);
 	cw_link_fork_child();
 }
 

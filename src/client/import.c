@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
+#include "client/side.h"
 
 #define NO_SLOT UINT32_MAX
 
@@ -433,7 +434,7 @@ void cw_import_fork_child(void *object)
 	import->forked = true;
 	import->known = false;
 	import->connected = CW_IMPORT_NEVER;
-	cw_cells_unmap(&import->cells); /* what is written there is the parent's business */
+	cw_cells_fork_child(&import->cells);
 	import->traffic = &uncounted;
 	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
 }

@@ -30,7 +30,7 @@ static void store(const void *data, size_t size)
 {
 	FILE *f = fopen(path, "w");
 
-	MUST(f && fwrite(data, 1, size, f) == size && fclose(f) == 0);
+	MUST(f && (!size || fwrite(data, 1, size, f) == size) && fclose(f) == 0);
 }
 
 static int load(struct config **ret_config)

@@ -3,7 +3,9 @@
 #include "agent.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -336,6 +338,39 @@ static void memory_is_private_in_a_child_made_during_unpublish(void)
 	}
 }
 
+static volatile pid_t forked_by_handler;
+
+static void fork_in_handler(int signal_number)
+{
+	(void)signal_number;
+	forked_by_handler = fork();
+}
+
+/* A handler that interrupts a wait may fork, and its child return from there. */
+static void check_fork_during_wait(void *segment)
+{
+	struct itimerval soon = {.it_value = {.tv_usec = 50000}};
+	int code, status;
+
+	NEED_TRUE(signal(SIGALRM, fork_in_handler) != SIG_ERR);
+	NEED(setitimer(ITIMER_REAL, &soon, NULL));
+	code = rsm_intr_signal_wait(segment, 10000);
+	if (forked_by_handler == 0)
+		_exit(code == RSM_SUCCESS);
+	EXPECT(code, RSMERR_INTERRUPTED);
+	NEED_TRUE(waitpid(forked_by_handler, &status, 0) == forked_by_handler);
+	CHECK_EQUAL(status, 0);
+}
+
+static void a_handler_may_fork_during_a_wait(void)
+{
+	world_t world = {0};
+
+	make_world(&world);
+	check_fork_during_wait(world.export);
+	check_fork_during_wait(world.import);
+}
+
 /* Lets the other end go on; waits for it. */
 static void tell(int channel)
 {
@@ -422,6 +457,7 @@ static const rig_test_t tests[] = {
 	TEST(a_break_reaches_the_child),
 	TEST(a_child_may_have_segments_of_its_own),
 	TEST(a_child_may_export_its_copy),
+	TEST(a_handler_may_fork_during_a_wait),
 	TEST(children_of_former_importers_do_not_reach_the_exporter),
 	TEST(children_do_not_reach_an_exporter_by_his_own_import),
 	TEST(destroy_takes_effect_though_a_child_lives),
