@@ -17,6 +17,7 @@
 #include "base/closer.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "daemon/keeper-link.h"
 #include "daemon/log.h"
 
 #define PACKETS_PER_TURN 256
@@ -99,18 +100,27 @@ static void buckets_grow(Keeper *k)
 	free(old);
 }
 
+/* What a client may have filled may block who closes it; the rest need not trouble a thread. */
+static void kept_close(uint32_t kind, int fd)
+{
+	if (kind == KEEP_SOCKET || kind == KEEP_UFFD)
+		closer_close(fd);
+	else
+		fd_close(fd);
+}
+
 int keeper_store(Keeper *k, uint32_t kind, uint64_t key, int fd)
 {
 	struct entry **p = entry_find(k, kind, key), *e = *p;
 
 	if (e) {
-		closer_close(e->fd);
+		kept_close(kind, e->fd);
 		e->fd = fd;
 		return 0;
 	}
 	e = malloc(sizeof(*e));
 	if (!e) {
-		closer_close(fd);
+		kept_close(kind, fd);
 		return -ENOMEM;
 	}
 	*e = (struct entry){.key = key, .kind = kind, .fd = fd};
@@ -127,7 +137,7 @@ static void keeper_drop(Keeper *k, uint32_t kind, uint64_t key)
 	if (!e)
 		return;
 	*p = e->next;
-	closer_close(e->fd);
+	kept_close(kind, e->fd);
 	free(e);
 	k->n_entries--;
 }

@@ -7,6 +7,8 @@
 #include "base/closer.h"
 #include "memory/memfd.h"
 
+#define MEMORY_QUICK (4ull << 20) /* bytes that are freed at once */
+
 int manager_segment_new(
 	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment)
 {
@@ -216,6 +218,15 @@ static int siblings_prepare(EngineSegment *segment, int fresh)
 	return 0;
 }
 
+/* Giving many pages back takes its time, which is not the other clients'. */
+static void memory_close(const EngineSegment *segment, int fd)
+{
+	if (segment->size > MEMORY_QUICK)
+		closer_close(fd);
+	else
+		fd_close(fd);
+}
+
 /* The old memory stays with those who have it. The keeper has the fresh memory before the record says
  * that the segment is not published, never the other way round. */
 static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
@@ -223,7 +234,7 @@ static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
 	ManagerSegment *s = manager_segment(segment);
 
 	keeper_link_store(m->link, KEEP_MEMORY, segment->instance, *fresh);
-	closer_close(s->memory);
+	memory_close(segment, s->memory);
 	s->memory = take_fd(fresh);
 }
 
@@ -359,7 +370,7 @@ static void on_segment_free(void *userdata, EngineSegment *segment)
 	if (s->pipe >= 0)
 		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);
 	cells_deinit(&s->cells);
-	closer_close(s->memory);
+	memory_close(segment, s->memory);
 	fd_close(s->fresh);
 	fd_close(s->pipe);
 	segment->userdata = NULL;
