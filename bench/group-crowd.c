@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 1,000 importers of one segment: 8 processes of 125 threads, each thread with an import of its own
- * on which it sleeps. The exporter posts one signal; the time is over when the last thread has woken
- * and taken it. Beside it the least that gives the same: a bare futex for each thread. And whether a put of the exporter's process notices how many others there are: into
- * this segment, and into one that nobody else imports.
+ * on which it sleeps. The exporter posts one signal; the time is over when the last thread has
+ * woken and taken it. Beside it the least that gives the same: a bare futex for each thread. And
+ * whether a put of the exporter's process notices how many others there are: into this segment, and
+ * into one that nobody else imports.
  */
 
 #include <linux/futex.h>
@@ -99,7 +100,8 @@ static void post_bare(void)
 	}
 }
 
-/* The ns until the last one woke. export NULL: by bare futexes. They wait for the other kind then. */
+/* The ns until the last one woke. export NULL: by bare futexes. They wait for the other kind then.
+ */
 static double wake_all(rsm_memseg_export_handle_t export)
 {
 	uint64_t start;
@@ -162,8 +164,8 @@ void group_crowd(struct bench *bench)
 		bench_send(channels[i], segment.id);
 	putter_init(&putters[0], segment.id);
 	putter_init(&putters[1], lone.id);
-	reach = bench_row(bench, "a signal to 1,000 importers asleep: until the last is awake", "ms",
-		1e6, BENCH_ABSOLUTE, 5e6);
+	reach = bench_row(bench, "a signal to 1,000 importers asleep: until the last is awake",
+		"ms", 1e6, BENCH_ABSOLUTE, 5e6);
 	put = bench_row(
 		bench, "put64, implicit, beside 1,000 importers", "ns", 1, BENCH_RATIO, 1.05);
 	await_sleepers(times);

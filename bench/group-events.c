@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rsm_intr_signal_wait_pollfd() over 64 descriptors beside poll(2) over the same: 63 of segments, the
- * last of them with the signal, and a pipe of our own. Who takes a signal also empties its pipe, so
- * beside that stands poll with the read(2) of a byte.
+ * rsm_intr_signal_wait_pollfd() over 64 descriptors beside poll(2) over the same: 63 of segments,
+ * the last of them with the signal, and a pipe of our own. Who takes a signal also empties its
+ * pipe, so beside that stands poll with the read(2) of a byte.
  */
 
 #include <poll.h>
@@ -108,8 +108,7 @@ void group_events(struct bench *bench)
 	if (pipe(own))
 		bench_fail("pipe: %m");
 	fds[SEGMENTS] = (struct pollfd){.fd = own[0], .events = POLLIN};
-	none = bench_row(
-		bench, "wait_pollfd of 64, none ready", "ns", 1, BENCH_RATIO, 1.3);
+	none = bench_row(bench, "wait_pollfd of 64, none ready", "ns", 1, BENCH_RATIO, 1.3);
 	plain = bench_row(
 		bench, "wait_pollfd of 64, a pipe of our own ready", "ns", 1, BENCH_RATIO, 1.3);
 	taken = bench_row(bench, "wait_pollfd of 64, a signal taken", "ns", 1, BENCH_RATIO, 1.3);

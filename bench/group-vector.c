@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * putv and getv of 16 entries beside the same bytes by put and get: in one call where they lie together
- * on both sides, and in 16 calls. Small entries show what an entry costs, large ones what a copy costs.
+ * putv and getv of 16 entries beside the same bytes by put and get: in one call where they lie
+ * together on both sides, and in 16 calls. Small entries show what an entry costs, large ones what
+ * a copy costs.
  */
 
 #include "segment.h"
@@ -26,9 +27,8 @@ static void set_size(struct vector *v, size_t size)
 			.local.vaddr = v->local + i * size,
 			.remote_offset = i * size,
 			.transfer_length = size};
-	v->list = (rsm_scat_gath_t){.io_request_count = ENTRIES,
-		.remote_handle = v->import,
-		.iovec = v->entries};
+	v->list = (rsm_scat_gath_t){
+		.io_request_count = ENTRIES, .remote_handle = v->import, .iovec = v->entries};
 }
 
 static void putv(void *context, unsigned long n)
@@ -69,8 +69,8 @@ static void put_each(void *context, unsigned long n)
 
 	for (unsigned long i = 0; i < n; ++i)
 		for (size_t j = 0; j < ENTRIES; ++j)
-			v->code |= rsm_memseg_import_put(v->import, (off_t)(j * v->size),
-				v->local + j * v->size, v->size);
+			v->code |= rsm_memseg_import_put(
+				v->import, (off_t)(j * v->size), v->local + j * v->size, v->size);
 }
 
 static void get_each(void *context, unsigned long n)
@@ -79,8 +79,8 @@ static void get_each(void *context, unsigned long n)
 
 	for (unsigned long i = 0; i < n; ++i)
 		for (size_t j = 0; j < ENTRIES; ++j)
-			v->code |= rsm_memseg_import_get(v->import, (off_t)(j * v->size),
-				v->local + j * v->size, v->size);
+			v->code |= rsm_memseg_import_get(
+				v->import, (off_t)(j * v->size), v->local + j * v->size, v->size);
 }
 
 static const struct {
@@ -89,8 +89,10 @@ static const struct {
 	size_t size;
 	unsigned long n;
 } kinds[] = {
-	{"putv of 16 x 64 B", "16 puts of 64 B", "1 put of 1 KiB", putv, put_each, put_once, 64, 500},
-	{"getv of 16 x 64 B", "16 gets of 64 B", "1 get of 1 KiB", getv, get_each, get_once, 64, 500},
+	{"putv of 16 x 64 B", "16 puts of 64 B", "1 put of 1 KiB", putv, put_each, put_once, 64,
+		500},
+	{"getv of 16 x 64 B", "16 gets of 64 B", "1 get of 1 KiB", getv, get_each, get_once, 64,
+		500},
 	{"putv of 16 x 4 KiB", "1 put of 64 KiB", "16 puts of 4 KiB", putv, put_once, put_each,
 		LARGEST, 50},
 	{"getv of 16 x 4 KiB", "1 get of 64 KiB", "16 gets of 4 KiB", getv, get_once, get_each,

@@ -35,14 +35,16 @@ static char *read_file(const char *path, size_t *ret_size, size_t *ret_rounded)
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) {
-		fprintf(stderr, "demo-export: cannot read %s: not a file with something in it\n", path);
+		fprintf(stderr, "demo-export: cannot read %s: not a file with something in it\n",
+			path);
 		exit(1);
 	}
 	*ret_size = (size_t)st.st_size;
 	*ret_rounded = (*ret_size + page - 1) / page * page;
 	buffer = aligned_alloc(page, *ret_rounded);
 	if (!buffer) {
-		fprintf(stderr, "demo-export: no memory for the %zu bytes of %s\n", *ret_size, path);
+		fprintf(stderr, "demo-export: no memory for the %zu bytes of %s\n", *ret_size,
+			path);
 		exit(1);
 	}
 	memset(buffer, 0, *ret_rounded);
@@ -78,7 +80,8 @@ int main(int argc, char **argv)
 	}
 	say("SHA-256 of the file   %s", sha);
 
-	must("demo-export", "rsm_get_controller", rsm_get_controller((char *)"loopback", &controller));
+	must("demo-export", "rsm_get_controller",
+		rsm_get_controller((char *)"loopback", &controller));
 	must("demo-export", "rsm_memseg_export_create",
 		rsm_memseg_export_create(controller, &segment, buffer, rounded, 0));
 	must("demo-export", "rsm_memseg_export_publish",
@@ -91,7 +94,8 @@ int main(int argc, char **argv)
 	must("demo-export", "rsm_intr_signal_wait", rsm_intr_signal_wait(segment, -1));
 	result = (const void *)buffer;
 	say("woke up and finds in its own buffer: %llu words, SHA-256 %s the file's",
-		(unsigned long long)result->words, strcmp(result->sha256, sha) ? "NOT" : "equal to");
+		(unsigned long long)result->words,
+		strcmp(result->sha256, sha) ? "NOT" : "equal to");
 	if (strcmp(result->sha256, sha))
 		return 1;
 	say("stays until it is killed");

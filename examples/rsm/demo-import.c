@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The importer of the demo: a process that has nothing to do with the exporter but the segment's id.
+ * The importer of the demo: a process that has nothing to do with the exporter but the segment's
+ *id.
  *
- *	demo-import ID SIZE		reads by get and by map, counts words, puts the result, signals,
- *					then tells what it notices when the exporter ends
+ *	demo-import ID SIZE		reads by get and by map, counts words, puts the result,
+ *signals, then tells what it notices when the exporter ends
  */
 #include "demo.h"
 
@@ -66,7 +67,8 @@ static const char *work(rsm_memseg_import_handle_t segment, size_t size)
 	hash(address, size, sha_map);
 	say("read it through a map; SHA-256 %s", sha_map);
 	result.words = count_words(address, size);
-	say("counted %llu words there; puts that back and signals", (unsigned long long)result.words);
+	say("counted %llu words there; puts that back and signals",
+		(unsigned long long)result.words);
 	must("demo-import", "rsm_memseg_import_put",
 		rsm_memseg_import_put(segment, 0, &result, sizeof(result)));
 	must("demo-import", "rsm_intr_signal_post", rsm_intr_signal_post(segment, 0));
@@ -86,7 +88,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: demo-import ID SIZE\n");
 		return 2;
 	}
-	must("demo-import", "rsm_get_controller", rsm_get_controller((char *)"loopback", &controller));
+	must("demo-import", "rsm_get_controller",
+		rsm_get_controller((char *)"loopback", &controller));
 	must("demo-import", "rsm_memseg_import_connect",
 		rsm_memseg_import_connect(controller, 0, (rsm_memseg_id_t)strtoul(argv[1], NULL, 0),
 			RSM_PERM_RDWR, &segment));

@@ -5,9 +5,9 @@
  *
  *	message-import [CONTROLLER [NODE]]	waits for the exporter; NODE is by default this one
  *
- * Each message is a span of accesses: if the barrier does not close well, or the exporter ends before it
- * has taken the message, the whole span is repeated over a new connection. So a message can come twice,
- * but none is lost.
+ * Each message is a span of accesses: if the barrier does not close well, or the exporter ends
+ *before it has taken the message, the whole span is repeated over a new connection. So a message
+ *can come twice, but none is lost.
  */
 #include "message.h"
 
@@ -83,7 +83,8 @@ static int send_once(struct peer *peer, const char *text)
 	if (code != RSM_SUCCESS)
 		return code;
 	(void)rsm_intr_signal_post(peer->segment, 0); /* only a hint to look */
-	return wait_taken(peer); /* it may have arrived in the memory of somebody who was dead already */
+	return wait_taken(
+		peer); /* it may have arrived in the memory of somebody who was dead already */
 }
 
 int main(int argc, char **argv)

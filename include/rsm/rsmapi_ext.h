@@ -32,44 +32,44 @@ int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_ext_state
 typedef struct {
 	rsm_node_id_t node;
 	rsm_memseg_id_t id;
-	size_t size;	       /* bytes */
-	rsm_permission_t mode; /* rights where no access list says otherwise, as 0644 */
+	size_t size;		/* bytes */
+	rsm_permission_t mode;	/* rights where no access list says otherwise, as 0644 */
 	uint32_t pid, uid, gid; /* the exporter's */
 	uint_t import_count;
 	char command[16]; /* the exporting program */
 } rsm_ext_segment_t;
 
-/* The published segments that the caller may know of: those that he may connect to, and his own. One
- * block of memory, to be freed with the next function; NULL and 0 if there are none. */
+/* The published segments that the caller may know of: those that he may connect to, and his own.
+ * One block of memory, to be freed with the next function; NULL and 0 if there are none. */
 int rsm_ext_list_segments(rsm_ext_segment_t **segments, uint_t *segment_count);
 void rsm_ext_free_segments(rsm_ext_segment_t *segments);
 
 /*
- * A transfer under way. The caller's memory; what is in it is the library's. From a start that returned
- * RSM_SUCCESS until test or wait returns anything but RSMERR_TIMEOUT (wait: or RSMERR_INTERRUPTED) both
- * this and the local memory must stay as they are. Afterwards it tells the same result for ever and may
- * be used for the next transfer.
+ * A transfer under way. The caller's memory; what is in it is the library's. From a start that
+ * returned RSM_SUCCESS until test or wait returns anything but RSMERR_TIMEOUT (wait: or
+ * RSMERR_INTERRUPTED) both this and the local memory must stay as they are. Afterwards it tells the
+ * same result for ever and may be used for the next transfer.
  */
 typedef struct {
 	void *reserved[4];
 } rsm_ext_request_t;
 
 /*
- * Begin a put or get of length bytes and do not wait for it. Mistakes in the arguments are told at once,
- * and nothing has begun then; all that happens to the transfer is told when it is complete:
+ * Begin a put or get of length bytes and do not wait for it. Mistakes in the arguments are told at
+ * once, and nothing has begun then; all that happens to the transfer is told when it is complete:
  * RSMERR_CONN_ABORTED, RSMERR_BARRIER_FAILURE … The barrier mode does not matter, and no barrier is
- * needed: completion of a put means that the bytes are in the segment. Transfers under way at the same
- * time may be done in any order.
+ * needed: completion of a put means that the bytes are in the segment. Transfers under way at the
+ * same time may be done in any order.
  */
-int rsm_ext_import_put_start(rsm_memseg_import_handle_t im_memseg, off_t offset, const void *src_addr,
-	size_t length, rsm_ext_request_t *request);
+int rsm_ext_import_put_start(rsm_memseg_import_handle_t im_memseg, off_t offset,
+	const void *src_addr, size_t length, rsm_ext_request_t *request);
 int rsm_ext_import_get_start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *dst_addr,
 	size_t length, rsm_ext_request_t *request);
 
 /* The result of a transfer; RSMERR_TIMEOUT: it is still under way. */
 int rsm_ext_test(rsm_ext_request_t *request);
-/* Waits for it, up to timeout milliseconds; negative: without end. RSMERR_TIMEOUT, RSMERR_INTERRUPTED:
- * it goes on. */
+/* Waits for it, up to timeout milliseconds; negative: without end. RSMERR_TIMEOUT,
+ * RSMERR_INTERRUPTED: it goes on. */
 int rsm_ext_wait(rsm_ext_request_t *request, int timeout);
 
 #ifdef __cplusplus

@@ -42,7 +42,7 @@ static inline void fd_close_p(int *fd)
 	fd_close(*fd);
 }
 
-#define _cleanup_free_ _cleanup_(free_p)
+#define _cleanup_free_	_cleanup_(free_p)
 #define _cleanup_close_ _cleanup_(fd_close_p)
 
 #define take_ptr(p)                                                                                \

@@ -3,10 +3,11 @@
 #define BASE_CLOSER_H
 
 /*
- * Closing what others may hold or have made. close() of a stranger's descriptor may wait as long as the
- * stranger likes: for a TCP socket's unsent data, for a file system in user space. So it is done
- * by threads that have nothing else to do. They are made on demand, at most CLOSER_THREADS_MAX, and
- * end when there has been nothing to do for a second, so that an idle process has no wake-ups.
+ * Closing what others may hold or have made. close() of a stranger's descriptor may wait as long as
+ * the stranger likes: for a TCP socket's unsent data, for a file system in user space. So it is
+ * done by threads that have nothing else to do. They are made on demand, at most
+ * CLOSER_THREADS_MAX, and end when there has been nothing to do for a second, so that an idle
+ * process has no wake-ups.
  *
  * The descriptor keeps its number until a thread comes to it. While all threads wait, the others
  * stay open: the caller never waits as long as there is one thread.

@@ -6,8 +6,9 @@
  * Errors inside Causeway.
  *
  * A function returns 0, a negative errno (something unexpected: passed up untouched) or a positive
- * documented outcome that the direct caller must handle (mostly a wire status, src/wire/status.def).
- * Outputs are the last parameters, named ret_x, and are left alone on failure.
+ * documented outcome that the direct caller must handle (mostly a wire status,
+ * src/wire/status.def). Outputs are the last parameters, named ret_x, and are left alone on
+ * failure.
  */
 
 #include <errno.h>
@@ -16,14 +17,15 @@
 #include <stdint.h>
 #include <sys/param.h> /* MIN, MAX */
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-/* errno as a return value; never 0, so that a libc that forgot to set it cannot look like success */
+/* errno as a return value; never 0, so that a libc that forgot to set it cannot look like success
+ */
 static inline int negative_errno(void)
 {
 	return errno > 0 ? -errno : -EIO;

@@ -21,10 +21,10 @@
 int fd_send(int sock, const void *data, size_t len, const int *fds, unsigned int n_fds, int flags);
 
 /*
- * Receives one packet. Returns its length; 0 at the end of the stream. The received descriptors, the
- * caller's from now on, are in fds[0 … *ret_n_fds - 1]; at most FD_PACKET_MAX. Errors: -EMSGSIZE (the
- * packet or its descriptors did not fit, or we are out of descriptors; what came with it is closed),
- * -EAGAIN, -EINTR …
+ * Receives one packet. Returns its length; 0 at the end of the stream. The received descriptors,
+ * the caller's from now on, are in fds[0 … *ret_n_fds - 1]; at most FD_PACKET_MAX. Errors:
+ * -EMSGSIZE (the packet or its descriptors did not fit, or we are out of descriptors; what came
+ * with it is closed), -EAGAIN, -EINTR …
  */
 ssize_t fd_recv(int sock, void *data, size_t size, int fds[FD_PACKET_MAX], unsigned int *ret_n_fds,
 	int flags);

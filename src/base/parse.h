@@ -4,8 +4,8 @@
 
 /*
  * Strict parsing of text that people write: the whole string must match, nothing overflows, nothing
- * depends on the locale. All return 0, -EINVAL (not of the form) or -ERANGE (does not fit) and leave
- * the output alone on failure.
+ * depends on the locale. All return 0, -EINVAL (not of the form) or -ERANGE (does not fit) and
+ * leave the output alone on failure.
  */
 
 #include <stdbool.h>

@@ -89,7 +89,8 @@ static void idtable_gives_the_lowest_free_index(void **state)
 	assert_int_equal(idtable_add_at(&t, 20, &x), -ERANGE);
 	assert_int_equal(idtable_add_at(&t, 7, &x), 0);
 	n = 0;
-	idtable_for_each(&t, i, o) n++;
+	idtable_for_each (&t, i, o)
+		n++;
 	assert_int_equal(n, 20);
 	idtable_deinit(&t);
 }
@@ -109,8 +110,7 @@ static void list_keeps_order_and_allows_unlinking(void **state)
 	assert_null(list_first(&head, struct item, link));
 	for (int n = 0; n < 3; n++)
 		list_append(&head, &items[n].link);
-	list_for_each_safe(i, tmp, &head, link)
-	{
+	list_for_each_safe (i, tmp, &head, link) {
 		sum = sum * 10 + i->value;
 		list_unlink(&i->link);
 	}

@@ -14,8 +14,10 @@ const struct option_spec option_specs[OPTIONS] = {
 	[OPTION_VERSION] = {"version", 'V', NULL, "Say which version this is, and end.", NULL},
 	[OPTION_JSON] = {"json", 'J', NULL, "Print JSON.", NULL},
 	[OPTION_COLUMNS] = {"columns", 'o', "LIST",
-		"Print these columns: names with a comma between them; +LIST adds to the default ones; "
-		"help lists what there is.", NULL},
+		"Print these columns: names with a comma between them; +LIST adds to the default "
+		"ones; "
+		"help lists what there is.",
+		NULL},
 	[OPTION_NOHEADINGS] = {"noheadings", 'n', NULL, "Print no headings.", NULL},
 	[OPTION_BYTES] = {"bytes", 'b', NULL, "Print sizes in bytes.", NULL},
 	[OPTION_SPACE] = {"space", 's', "SPACE", "Only this space: rsm, sisci or clshm.",
@@ -30,7 +32,8 @@ const struct command commands[] = {
 	{"list", "", 0, 0, false,
 		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
 		"List the segments of this node.",
-		"The first line says which daemon answers. Shown are the segments that you may know "
+		"The first line says which daemon answers. Shown are the segments that you may "
+		"know "
 		"of: your own, those that you may import, and as root all.",
 		list_run},
 	{"show", "ID", 1, 1, false, BIT(JSON) | BIT(BYTES) | BIT(SPACE),
@@ -41,13 +44,18 @@ const struct command commands[] = {
 	{"stat", "[SECONDS [COUNT]]", 0, 2, false,
 		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
 		"Show what goes through the segments: puts, gets, bytes and signals a second.",
-		"Counts for SECONDS (default 1; 500ms and 1min are understood, too) and prints what "
-		"that makes a second, rounded up, COUNT times (default 1), each time with the sum of "
+		"Counts for SECONDS (default 1; 500ms and 1min are understood, too) and prints "
+		"what "
+		"that makes a second, rounded up, COUNT times (default 1), each time with the sum "
+		"of "
 		"all segments. Shown are the segments that list shows.\n"
-		"Programs count their own calls that succeed, an entry of a vector like a call of its "
+		"Programs count their own calls that succeed, an entry of a vector like a call of "
+		"its "
 		"own; calls of several threads of a process to one import at the same instant may "
-		"count as one. Loads and stores through maps are not calls and are not counted, nor is "
-		"what the exporter does in its own memory. With --json each time is a document of its "
+		"count as one. Loads and stores through maps are not calls and are not counted, "
+		"nor is "
+		"what the exporter does in its own memory. With --json each time is a document of "
+		"its "
 		"own.",
 		stat_run},
 	{"ping", "", 0, 0, false, BIT(JSON) | BIT(COUNT),
@@ -55,12 +63,15 @@ const struct command commands[] = {
 		"Starts a daemon where a program would start one.", ping_run},
 	{"run", "[--] COMMAND [ARGUMENT...]", 1, INT32_MAX, true, BIT(JSON) | BIT(VERBOSE),
 		"Run a command with a node of its own.",
-		"Starts a node in a private directory and the command with CAUSEWAY_SOCKET set to it. "
-		"When the command ends, the node ends and the directory goes. SIGINT, SIGTERM, SIGHUP "
+		"Starts a node in a private directory and the command with CAUSEWAY_SOCKET set to "
+		"it. "
+		"When the command ends, the node ends and the directory goes. SIGINT, SIGTERM, "
+		"SIGHUP "
 		"and SIGQUIT are passed on to the command. The exit status is that of the command, "
 		"128+N if signal N ended it, 127 if there is no such command, 126 if it cannot be "
 		"executed.\n"
-		"With --json the socket and the exit status are printed as JSON on standard error when "
+		"With --json the socket and the exit status are printed as JSON on standard error "
+		"when "
 		"the command has ended.",
 		run_run},
 	{"status", "", 0, 0, false, BIT(JSON) | BIT(BYTES),
@@ -162,8 +173,8 @@ static int bad_option(char **argv, int kind, uint32_t mask)
 	unsigned int i = option_of_letter(optopt);
 
 	if (kind == ':')
-		return cli_usage("option --%s needs %s.", option_specs[i].name,
-			option_specs[i].argument);
+		return cli_usage(
+			"option --%s needs %s.", option_specs[i].name, option_specs[i].argument);
 	if (optopt && i < OPTIONS && mask & 1u << i)
 		return cli_usage("option --%s takes no value.", option_specs[i].name);
 	if (optopt)

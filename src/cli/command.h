@@ -3,8 +3,8 @@
 #define CLI_COMMAND_H
 
 /*
- * The one table of commands and options. It drives parsing, help, the manual page and completion, so
- * that they cannot differ. No state but the table.
+ * The one table of commands and options. It drives parsing, help, the manual page and completion,
+ * so that they cannot differ. No state but the table.
  */
 
 #include <stdbool.h>
@@ -53,7 +53,7 @@ struct command {
 	bool passes_on;	  /* options after the first argument are not ours */
 	uint32_t options; /* bits of 1 << enum option_id */
 	const char *summary;
-	const char *text; /* paragraphs, with a newline between them */
+	const char *text;			 /* paragraphs, with a newline between them */
 	int (*run)(const struct invocation *in); /* gives the exit status */
 };
 

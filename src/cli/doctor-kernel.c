@@ -33,7 +33,8 @@ void check_kernel(struct doctor *d, struct finding *f)
 	if (!known)
 		finding_set(f, VERDICT_WARNING, NEW_KERNEL, "the kernel's version is unknown");
 	else if (version < 5016)
-		finding_set(f, VERDICT_FAILED, NEW_KERNEL, "Linux %s has no futex_waitv", u.release);
+		finding_set(
+			f, VERDICT_FAILED, NEW_KERNEL, "Linux %s has no futex_waitv", u.release);
 	else if (version < 6001)
 		finding_set(f, VERDICT_WARNING, NEW_KERNEL, "Linux %s is older than what is tested",
 			u.release);
@@ -44,12 +45,12 @@ void check_kernel(struct doctor *d, struct finding *f)
 void check_memfd(struct doctor *d, struct finding *f)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	_cleanup_close_ int fd =
-		memfd_create("causeway-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_close_ int fd = memfd_create("causeway-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
-		finding_set(f, VERDICT_FAILED, "allow memfd_create in the container's seccomp profile",
-			"memfd_create: %s", strerror(errno));
+		finding_set(f, VERDICT_FAILED,
+			"allow memfd_create in the container's seccomp profile", "memfd_create: %s",
+			strerror(errno));
 	else if (ftruncate(fd, 4096) < 0 || fallocate(fd, 0, 0, 4096) < 0)
 		finding_set(f, VERDICT_FAILED, "raise the memory limit of the control group",
 			"a memfd cannot have memory: %s", strerror(errno));
@@ -81,9 +82,11 @@ void check_membarrier(struct doctor *d, struct finding *f)
 		finding_set(f, VERDICT_OK, NULL, "private expedited barriers");
 	else
 		finding_set(f, VERDICT_FAILED,
-			"use a kernel with CONFIG_MEMBARRIER and allow membarrier in the container's "
+			"use a kernel with CONFIG_MEMBARRIER and allow membarrier in the "
+			"container's "
 			"seccomp profile",
-			"membarrier: %s", r < 0 ? strerror(errno) : "no private expedited barriers");
+			"membarrier: %s",
+			r < 0 ? strerror(errno) : "no private expedited barriers");
 }
 
 void check_pidfd(struct doctor *d, struct finding *f)
@@ -141,10 +144,12 @@ void check_userfaultfd(struct doctor *d, struct finding *f)
 
 	if (fd < 0)
 		finding_set(f, VERDICT_WARNING,
-			"allow userfaultfd in the container's seccomp profile, and use a kernel with "
+			"allow userfaultfd in the container's seccomp profile, and use a kernel "
+			"with "
 			"CONFIG_USERFAULTFD",
 			"userfaultfd: %s: programs with several threads cannot export memory they "
-			"already have", strerror(errno));
+			"already have",
+			strerror(errno));
 	else if (ioctl(fd, UFFDIO_API, &api) < 0)
 		finding_set(f, VERDICT_WARNING, NEW_KERNEL, "userfaultfd's interface: %s",
 			strerror(errno));
@@ -165,7 +170,8 @@ static int read_sysctl(const char *path)
 	return v;
 }
 
-/* Full rights also cover what the kernel itself does to the pages of a program: read(2) into them. */
+/* Full rights also cover what the kernel itself does to the pages of a program: read(2) into them.
+ */
 void check_userfaultfd_rights(struct doctor *d, struct finding *f)
 {
 	int sysctl = read_sysctl("/proc/sys/vm/unprivileged_userfaultfd");
@@ -173,9 +179,9 @@ void check_userfaultfd_rights(struct doctor *d, struct finding *f)
 	const char *device_text = device >= 0 ? "may be opened" : strerror(errno);
 	_cleanup_close_ int full = new_uffd(0);
 	bool lent = d->connected && d->node.status.flags & WIRE_NODE_UFFD;
-	const char *way = full >= 0 ? "the system call" :
-		device >= 0	    ? "the device" :
-				      "the device, which the daemon lends";
+	const char *way = full >= 0	? "the system call"
+			  : device >= 0 ? "the device"
+					: "the device, which the daemon lends";
 
 	if (full >= 0 || device >= 0 || lent)
 		finding_set(f, VERDICT_OK, NULL,
@@ -185,7 +191,9 @@ void check_userfaultfd_rights(struct doctor *d, struct finding *f)
 		finding_set(f, VERDICT_WARNING,
 			"run causewayd as root, which lends the device; or 'chmod 0666 "
 			"/dev/userfaultfd'; or 'sysctl vm.unprivileged_userfaultfd=1'",
-			"only for faults of user code: a system call that touches memory while it is "
+			"only for faults of user code: a system call that touches memory while it "
+			"is "
 			"being exported gets EFAULT; /dev/userfaultfd: %s; "
-			"vm.unprivileged_userfaultfd = %d", device_text, sysctl);
+			"vm.unprivileged_userfaultfd = %d",
+			device_text, sysctl);
 }

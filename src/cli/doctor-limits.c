@@ -10,8 +10,9 @@
 #include "base/parse.h"
 #include "config/config.h"
 
-#define DESCRIPTORS_WANTED 4096u /* of a daemon that a program starts: one a segment, one a client */
-#define MAPS_WANTED 65530u	 /* the kernel's default */
+#define DESCRIPTORS_WANTED                                                                         \
+	4096u		     /* of a daemon that a program starts: one a segment, one a client */
+#define MAPS_WANTED   65530u /* the kernel's default */
 #define MEMORY_WANTED (64ull << 20)
 #define SPACE_WANTED  (4ull << 30)
 
@@ -42,8 +43,10 @@ void check_configuration(struct doctor *d, struct finding *f)
 	}
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
 		n += config->origin[i] != NULL;
-	finding_set(f, VERDICT_OK, NULL, "%u settings from files (" CAUSEWAY_CONFIG_DIR "), the rest "
-					 "default", n);
+	finding_set(f, VERDICT_OK, NULL,
+		"%u settings from files (" CAUSEWAY_CONFIG_DIR "), the rest "
+		"default",
+		n);
 }
 
 static void format_limit(rlim_t v, char buf[32])
@@ -66,10 +69,13 @@ void check_descriptors(struct doctor *d, struct finding *f)
 		finding_set(f, VERDICT_WARNING,
 			"raise the hard limit: LimitNOFILE= in the unit, nofile in "
 			"/etc/security/limits.conf",
-			"at most %s descriptors (hard limit %s): a daemon that a program starts needs "
-			"one for each segment and client", soft, hard);
+			"at most %s descriptors (hard limit %s): a daemon that a program starts "
+			"needs "
+			"one for each segment and client",
+			soft, hard);
 	else
-		finding_set(f, VERDICT_OK, NULL, "at most %s descriptors, hard limit %s", soft, hard);
+		finding_set(
+			f, VERDICT_OK, NULL, "at most %s descriptors, hard limit %s", soft, hard);
 }
 
 void check_locked_memory(struct doctor *d, struct finding *f)
@@ -111,7 +117,8 @@ static bool find_group(char *ret_path, size_t size, bool *ret_old)
 	char line[PATH_MAX];
 
 	while (in && fgets(line, sizeof(line), in)) {
-		const char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+		const char *names = strchr(line, ':'),
+			   *path = names ? strchr(names + 1, ':') : NULL;
 		bool old = path && !strncmp(names, ":memory:", strlen(":memory:"));
 
 		if (!path || (!old && (found || strncmp(names, "::", 2))))
@@ -149,11 +156,13 @@ static bool tightest_limit(struct group_limit *ret)
 		const char *limit = old ? "memory.limit_in_bytes" : "memory.max";
 		const char *used = old ? "memory.usage_in_bytes" : "memory.current";
 
-		if (!read_number(dir, limit, g.path, &g.limit) || g.limit >= INT64_MAX / 4096 * 4096)
+		if (!read_number(dir, limit, g.path, &g.limit) ||
+			g.limit >= INT64_MAX / 4096 * 4096)
 			continue;
 		if (!read_number(dir, used, used_path, &g.used))
 			g.used = 0;
-		if (found && g.limit - MIN(g.used, g.limit) >= ret->limit - MIN(ret->used, ret->limit))
+		if (found &&
+			g.limit - MIN(g.used, g.limit) >= ret->limit - MIN(ret->used, ret->limit))
 			continue;
 		*ret = g;
 		found = true;
@@ -166,17 +175,20 @@ void check_memory(struct doctor *d, struct finding *f)
 	struct group_limit g;
 
 	if (!tightest_limit(&g))
-		finding_set(f, VERDICT_OK, NULL, "no control group of ours limits memory, as far as can "
-						 "be read");
+		finding_set(f, VERDICT_OK, NULL,
+			"no control group of ours limits memory, as far as can "
+			"be read");
 	else if (g.limit - MIN(g.used, g.limit) < MEMORY_WANTED)
-		finding_set(f, VERDICT_WARNING, "raise MemoryMax= of the unit or the container's limit",
-			"%.300s = %llu, of which %llu are used: exported memory counts in it, and at the "
-			"limit processes are killed", g.path, (unsigned long long)g.limit,
-			(unsigned long long)g.used);
+		finding_set(f, VERDICT_WARNING,
+			"raise MemoryMax= of the unit or the container's limit",
+			"%.300s = %llu, of which %llu are used: exported memory counts in it, and "
+			"at the "
+			"limit processes are killed",
+			g.path, (unsigned long long)g.limit, (unsigned long long)g.used);
 	else
 		finding_set(f, VERDICT_OK, NULL,
-			"%.300s = %llu, of which %llu are used: exported memory counts in it", g.path,
-			(unsigned long long)g.limit, (unsigned long long)g.used);
+			"%.300s = %llu, of which %llu are used: exported memory counts in it",
+			g.path, (unsigned long long)g.limit, (unsigned long long)g.used);
 }
 
 /* A line of /proc/meminfo in bytes; 0 without it. */
@@ -195,7 +207,8 @@ static uint64_t meminfo(const char *name)
 	return (uint64_t)kib * 1024;
 }
 
-/* Memory files have no limit of their own: what there is, and what the kernel promises, is theirs. */
+/* Memory files have no limit of their own: what there is, and what the kernel promises, is theirs.
+ */
 void check_shared_memory(struct doctor *d, struct finding *f)
 {
 	uint64_t room = meminfo("MemAvailable") + meminfo("SwapFree"), shmem = meminfo("Shmem");
@@ -210,9 +223,10 @@ void check_shared_memory(struct doctor *d, struct finding *f)
 	else if (mode[0] == '2' && limit - MIN(committed, limit) < MEMORY_WANTED)
 		finding_set(f, VERDICT_WARNING,
 			"raise vm.overcommit_ratio, or set vm.overcommit_memory to 0 or 1",
-			"vm.overcommit_memory = 2, and of %llu MiB that may be promised %llu are: exports "
-			"fail for want of memory", (unsigned long long)limit >> 20,
-			(unsigned long long)committed >> 20);
+			"vm.overcommit_memory = 2, and of %llu MiB that may be promised %llu are: "
+			"exports "
+			"fail for want of memory",
+			(unsigned long long)limit >> 20, (unsigned long long)committed >> 20);
 	else
 		finding_set(f, VERDICT_OK, NULL,
 			"%llu MiB are free, %llu MiB are shared memory; vm.overcommit_memory = %s",
@@ -232,10 +246,13 @@ void check_sizes(struct doctor *d, struct finding *f)
 	format_limit(space.rlim_cur, space_text);
 	tight = file.rlim_cur != RLIM_INFINITY || space.rlim_cur < SPACE_WANTED;
 	finding_set(f, tight ? VERDICT_WARNING : VERDICT_OK,
-		tight ? "ulimit -f unlimited -v unlimited; LimitFSIZE= and LimitAS= in the unit" : NULL,
+		tight ? "ulimit -f unlimited -v unlimited; LimitFSIZE= and LimitAS= in the unit"
+		      : NULL,
 		"file size %s, address space %s%s", file_text, space_text,
-		tight ? ": segments beyond the one end the program with SIGXFSZ or fail, maps beyond "
-			"the other fail" : "");
+		tight ? ": segments beyond the one end the program with SIGXFSZ or fail, maps "
+			"beyond "
+			"the other fail"
+		      : "");
 }
 
 void check_huge_pages(struct doctor *d, struct finding *f)

@@ -13,7 +13,7 @@
 #include "wire/status.h"
 
 #define ATTEMPTS_MAX 8u
-#define SHARED_SIZE 65536u
+#define SHARED_SIZE  65536u
 
 /* What came of looking for a daemon, as "SOCKET: TEXT; SOCKET: TEXT". */
 struct tried {
@@ -66,12 +66,14 @@ static void explain_start(const struct tried *t, char *buf, size_t size)
 
 	if (given && access(given, X_OK) < 0)
 		snprintf(buf, size,
-			"CAUSEWAY_DAEMON names %s, which cannot be executed (%s): correct or unset it",
+			"CAUSEWAY_DAEMON names %s, which cannot be executed (%s): correct or unset "
+			"it",
 			given, strerror(errno));
 	else if (!given && access(CAUSEWAY_DAEMON_PATH, X_OK) < 0)
 		snprintf(buf, size,
 			CAUSEWAY_DAEMON_PATH " cannot be executed (%s): install it, or set "
-			"CAUSEWAY_DAEMON to the causewayd to use", strerror(errno));
+					     "CAUSEWAY_DAEMON to the causewayd to use",
+			strerror(errno));
 	else if (last_words(t->last, words, sizeof(words)))
 		snprintf(buf, size, "the daemon that was started said: %s", words);
 	else
@@ -82,18 +84,22 @@ static void explain_start(const struct tried *t, char *buf, size_t size)
 static void explain(int result, const struct tried *t, char *buf, size_t size)
 {
 	if (result == STATUS_VERSION)
-		snprintf(buf, size, "install causewayd and libcauseway of the same major version, then "
-				    "restart the daemon");
+		snprintf(buf, size,
+			"install causewayd and libcauseway of the same major version, then "
+			"restart the daemon");
 	else if (secure_getenv("CAUSEWAY_SOCKET"))
-		snprintf(buf, size, "CAUSEWAY_SOCKET is set, so nothing else is tried: unset it, or "
-				    "start 'causewayd --socket $CAUSEWAY_SOCKET'");
+		snprintf(buf, size,
+			"CAUSEWAY_SOCKET is set, so nothing else is tried: unset it, or "
+			"start 'causewayd --socket $CAUSEWAY_SOCKET'");
 	else if (access("/run/causeway", F_OK) == 0)
-		snprintf(buf, size, "/run/causeway exists, so the system's daemon is used and none is "
-				    "started for you: 'systemctl start causewayd', or 'causewayd' as "
-				    "root");
+		snprintf(buf, size,
+			"/run/causeway exists, so the system's daemon is used and none is "
+			"started for you: 'systemctl start causewayd', or 'causewayd' as "
+			"root");
 	else if (getauxval(AT_SECURE))
-		snprintf(buf, size, "a program with more rights than its caller starts no daemon: start "
-				    "'causewayd' as root");
+		snprintf(buf, size,
+			"a program with more rights than its caller starts no daemon: start "
+			"'causewayd' as root");
 	else
 		explain_start(t, buf, size);
 }
@@ -142,13 +148,16 @@ void check_rights(struct doctor *d, struct finding *f)
 		return;
 	if (!(s->flags & WIRE_NODE_PRIVILEGED)) {
 		finding_set(f, VERDICT_WARNING, "run causewayd as root",
-			"the daemon is not root's: shared anonymous memory cannot be exported, System V "
+			"the daemon is not root's: shared anonymous memory cannot be exported, "
+			"System V "
 			"memory only by its shmid, and rights are advisory for programs of user %u",
 			s->uid);
 		return;
 	}
-	finding_set(f, VERDICT_OK, NULL, "the daemon is root's: all kinds of memory can be exported%s",
-		geteuid() == 0 ? "; rights are advisory for programs of root" : ", and rights hold");
+	finding_set(f, VERDICT_OK, NULL,
+		"the daemon is root's: all kinds of memory can be exported%s",
+		geteuid() == 0 ? "; rights are advisory for programs of root"
+			       : ", and rights hold");
 }
 
 /* One piece of memory, exported and imported by this process. */
@@ -173,8 +182,8 @@ static void shared_deinit(struct shared *s)
 
 static int shared_export(struct shared *s, uint32_t *ret_id)
 {
-	void *memory = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		-1, 0);
+	void *memory =
+		mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int r;
 
 	s->step = "get memory";
@@ -200,7 +209,8 @@ static int shared_import(struct shared *s, uint32_t node, uint32_t id)
 	if (r)
 		return r;
 	s->step = "map it";
-	return cw_import_map(s->import, NULL, false, PROT_READ | PROT_WRITE, 0, SHARED_SIZE, &s->map);
+	return cw_import_map(
+		s->import, NULL, false, PROT_READ | PROT_WRITE, 0, SHARED_SIZE, &s->map);
 }
 
 /* 0: s is exported, imported and mapped; else what the failed step gave. */
@@ -243,8 +253,10 @@ void check_sharing(struct doctor *d, struct finding *f)
 			"memory was exported, imported and mapped, but the two sides differ");
 	else
 		finding_set(f, VERDICT_OK, NULL,
-			"%u KiB exported, published, imported and mapped; both sides see the other's "
-			"stores", SHARED_SIZE / 1024);
+			"%u KiB exported, published, imported and mapped; both sides see the "
+			"other's "
+			"stores",
+			SHARED_SIZE / 1024);
 }
 
 static const char *stage_name(uint32_t stage)
@@ -299,10 +311,13 @@ void check_watching(struct doctor *d, struct finding *f)
 			"the daemon registered, write-protected and released a live map");
 	else if (reply.stage == WIRE_CHECK_NO_UFFD)
 		finding_set(f, VERDICT_WARNING, "see userfaultfd, below",
-			"the daemon cannot watch maps: this process could not give it a userfaultfd; "
+			"the daemon cannot watch maps: this process could not give it a "
+			"userfaultfd; "
 			"sharing on this node works without");
 	else
 		finding_set(f, VERDICT_WARNING, "see userfaultfd, below",
-			"the daemon cannot watch maps: failed to %s: %s; sharing on this node works "
-			"without", stage_name(reply.stage), strerror((int)reply.error));
+			"the daemon cannot watch maps: failed to %s: %s; sharing on this node "
+			"works "
+			"without",
+			stage_name(reply.stage), strerror((int)reply.error));
 }

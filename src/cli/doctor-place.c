@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-/* --- tracing -------------------------------------------------------------------------------------- */
+/* tracing */
 
 /* A child attaches to us, as a helper does that holds other threads still. 0 or the errno. */
 static int try_tracing(void)
@@ -76,18 +76,21 @@ void check_tracing(struct doctor *d, struct finding *f)
 	if (fd >= 0 && read(fd, scope, 1) == 1)
 		snprintf(text, sizeof(text), "; kernel.yama.ptrace_scope = %s", scope);
 	if (!error)
-		finding_set(f, VERDICT_OK, NULL, "the threads of a program can be held still%s", text);
+		finding_set(
+			f, VERDICT_OK, NULL, "the threads of a program can be held still%s", text);
 	else
 		finding_set(f, VERDICT_WARNING,
-			"sysctl kernel.yama.ptrace_scope=1, allow ptrace in the container's seccomp "
-			"profile, end a debugger that is attached; or let the program export before it "
+			"sysctl kernel.yama.ptrace_scope=1, allow ptrace in the container's "
+			"seccomp "
+			"profile, end a debugger that is attached; or let the program export "
+			"before it "
 			"starts threads",
 			"ptrace: %s: programs with several threads cannot export memory that "
 			"userfaultfd does not take, such as variables of the program%s",
 			strerror(error), text);
 }
 
-/* --- sandbox -------------------------------------------------------------------------------------- */
+/* sandbox */
 
 static bool in_user_namespace(void)
 {
@@ -126,16 +129,19 @@ void check_sandbox(struct doctor *d, struct finding *f)
 		finding_set(f, VERDICT_WARNING,
 			"start a daemon inside; or run the program in the daemon's user and pid "
 			"namespace",
-			"this is a user namespace: a daemon outside whose user does not exist here (it "
-			"looks like user %u) is not trusted", overflow_uid());
+			"this is a user namespace: a daemon outside whose user does not exist here "
+			"(it "
+			"looks like user %u) is not trusted",
+			overflow_uid());
 	else
-		finding_set(f, VERDICT_OK, NULL, "seccomp: %s; no_new_privs: %s; %s user namespace%s",
+		finding_set(f, VERDICT_OK, NULL,
+			"seccomp: %s; no_new_privs: %s; %s user namespace%s",
 			seccomp[0] == '0' ? "none" : "a filter: what it forbids fails above",
 			privileges[0] == '0' ? "no" : "yes (set-user-ID programs get no rights)",
 			ns ? "a" : "no", strpbrk(pids, " \t") ? "; an inner pid namespace" : "");
 }
 
-/* --- the directory of the socket -------------------------------------------------------------------- */
+/* the directory of the socket */
 
 static bool is_trusted(uid_t uid)
 {
@@ -169,7 +175,8 @@ static void check_parent(const char *dir, struct finding *f)
 		slash ? dir : ".");
 	if (access(parent, W_OK | X_OK) < 0)
 		finding_set(f, VERDICT_FAILED,
-			"log in with a session that sets XDG_RUNTIME_DIR, or start causewayd as root",
+			"log in with a session that sets XDG_RUNTIME_DIR, or start causewayd as "
+			"root",
 			"%s cannot be made in %s: %s", dir, parent, strerror(errno));
 	else
 		finding_set(f, VERDICT_OK, NULL, "%s does not exist, can be made", dir);
@@ -195,12 +202,14 @@ void check_runtime_directory(struct doctor *d, struct finding *f)
 	if (lstat(dir, &st) < 0)
 		check_parent(dir, f);
 	else if (!S_ISDIR(st.st_mode) || !is_trusted(st.st_uid))
-		finding_set(f, bad, "remove it, or set CAUSEWAY_SOCKET to a path in a directory of yours",
+		finding_set(f, bad,
+			"remove it, or set CAUSEWAY_SOCKET to a path in a directory of yours",
 			"%s is %s's%s: not trusted", dir, user_name(st.st_uid, user),
 			S_ISDIR(st.st_mode) ? "" : " and no directory");
 	else if ((st.st_mode & 022) && !(st.st_mode & S_ISVTX))
 		finding_set(f, bad, "chmod go-w that directory",
-			"others may replace the socket: %s has the mode %04o", dir, st.st_mode & 07777);
+			"others may replace the socket: %s has the mode %04o", dir,
+			st.st_mode & 07777);
 	else if (is_full(dir))
 		finding_set(f, VERDICT_WARNING, "make room, or mount it writable",
 			"%s is full or read-only: no daemon can be started there", dir);

@@ -41,7 +41,8 @@ static const struct column columns[] = {
 	[FINDING_REMEDY] = {"REMEDY", "what can be done", 0},
 };
 
-void finding_set(struct finding *f, enum verdict verdict, const char *remedy, const char *format, ...)
+void finding_set(
+	struct finding *f, enum verdict verdict, const char *remedy, const char *format, ...)
 {
 	va_list args;
 
@@ -108,7 +109,7 @@ int doctor_run(const struct invocation *in)
 	if (in->option[OPTION_JSON])
 		print_json(&d, t, n[VERDICT_FAILED]);
 	else
-		printf("\n%u ok, %u with a warning, %u failed\n", n[VERDICT_OK],
-			n[VERDICT_WARNING], n[VERDICT_FAILED]);
+		printf("\n%u ok, %u with a warning, %u failed\n", n[VERDICT_OK], n[VERDICT_WARNING],
+			n[VERDICT_FAILED]);
 	return n[VERDICT_FAILED] ? EXIT_FAILED : EXIT_OK;
 }

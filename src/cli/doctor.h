@@ -3,8 +3,8 @@
 #define CLI_DOCTOR_H
 
 /*
- * The checks of causeway doctor. A check looks at one thing, changes nothing, and always ends with a
- * verdict: what was found and, unless it is fine, what can be done.
+ * The checks of causeway doctor. A check looks at one thing, changes nothing, and always ends with
+ * a verdict: what was found and, unless it is fine, what can be done.
  */
 
 #include "cli/node.h"
@@ -36,8 +36,8 @@ extern const struct check doctor_checks[];
 extern const unsigned int n_doctor_checks;
 
 /* found, in printf's way, with a verdict; remedy: plain text or NULL */
-__attribute__((format(printf, 4, 5))) void finding_set(struct finding *f, enum verdict verdict,
-	const char *remedy, const char *format, ...);
+__attribute__((format(printf, 4, 5))) void finding_set(
+	struct finding *f, enum verdict verdict, const char *remedy, const char *format, ...);
 
 /* doctor-node.c */
 void check_daemon(struct doctor *d, struct finding *f);

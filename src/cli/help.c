@@ -8,7 +8,8 @@
 
 #define WIDTH 78
 
-/* Prints text in lines of at most WIDTH, each after indent spaces; the cursor stands at column at. */
+/* Prints text in lines of at most WIDTH, each after indent spaces; the cursor stands at column at.
+ */
 static void print_wrapped(FILE *out, const char *text, int indent, int at)
 {
 	while (*text) {
@@ -56,7 +57,8 @@ static void print_overview(FILE *out)
 	fputs("\nOptions:\n", out);
 	print_option(&option_specs[OPTION_HELP], out);
 	print_option(&option_specs[OPTION_VERSION], out);
-	fputs("\n'causeway help COMMAND' explains a command. Exit status: 0 done, 1 failed, 2 wrong "
+	fputs("\n'causeway help COMMAND' explains a command. Exit status: 0 done, 1 failed, 2 "
+	      "wrong "
 	      "usage.\n",
 		out);
 }
@@ -67,8 +69,8 @@ void command_print_help(const struct command *c, FILE *out)
 		print_overview(out);
 		return;
 	}
-	fprintf(out, "Usage: causeway %s [OPTION...]%s%s\n\n%s\n", c->name, *c->arguments ? " " : "",
-		c->arguments, c->summary);
+	fprintf(out, "Usage: causeway %s [OPTION...]%s%s\n\n%s\n", c->name,
+		*c->arguments ? " " : "", c->arguments, c->summary);
 	if (*c->text) {
 		fputc('\n', out);
 		print_wrapped(out, c->text, 0, 0);
@@ -128,7 +130,8 @@ void command_print_man(FILE *out)
 	      ".SH SYNOPSIS\n"
 	      ".B causeway\n.I COMMAND\n.RI [ OPTION .\\|.\\|.]\n.RI [ ARGUMENT .\\|.\\|.]\n"
 	      ".SH DESCRIPTION\n"
-	      "The tool of Causeway: shows the segments of this machine's node, measures and checks "
+	      "The tool of Causeway: shows the segments of this machine's node, measures and "
+	      "checks "
 	      "it, and starts nodes to try things out.\n"
 	      ".SH OPTIONS\n",
 		out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * causeway, the tool. What it can do is in command.c; each command has a file of its own. One thread.
+ * causeway, the tool. What it can do is in command.c; each command has a file of its own. One
+ * thread.
  *
  * Three more words serve the build and stay out of the help: --man, --man=causeway.conf and
  * --completion print generated documents.

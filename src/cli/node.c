@@ -19,7 +19,8 @@ static int say_attempts(const char *what, const struct cw_attempt *attempts, uns
 	cli_fail("%s", what);
 	for (unsigned int i = 0; i < n; i++)
 		fprintf(stderr, "  %s: %s\n", attempts[i].socket, attempts[i].text);
-	fputs("A program that shares memory starts one for its user. 'causeway run -- COMMAND' starts\n"
+	fputs("A program that shares memory starts one for its user. 'causeway run -- COMMAND' "
+	      "starts\n"
 	      "one for a command, and 'causeway doctor' explains what is in the way.\n",
 		stderr);
 	return EXIT_FAILED;
@@ -66,8 +67,9 @@ void node_print(const struct node *n, FILE *out)
 
 	fprintf(out, "causewayd (pid %u, %s%s) answers at %s, node %u%s\n", n->status.daemon_pid,
 		user_name(n->status.uid, user),
-		n->status.flags & WIRE_NODE_EMBEDDED ? ", ends by itself" : "", n->connection.socket,
-		n->status.node, n->connection.spawned ? " (started just now)" : "");
+		n->status.flags & WIRE_NODE_EMBEDDED ? ", ends by itself" : "",
+		n->connection.socket, n->status.node,
+		n->connection.spawned ? " (started just now)" : "");
 }
 
 struct json_object *node_json(const struct node *n)
@@ -78,8 +80,7 @@ struct json_object *node_json(const struct node *n)
 	json_object_object_add(o, "socket", json_object_new_string(n->connection.socket));
 	json_object_object_add(o, "pid", json_object_new_int64(n->status.daemon_pid));
 	json_object_object_add(o, "uid", json_object_new_int64(n->status.uid));
-	json_object_object_add(
-		o, "user", json_object_new_string(user_name(n->status.uid, user)));
+	json_object_object_add(o, "user", json_object_new_string(user_name(n->status.uid, user)));
 	json_object_object_add(o, "node", json_object_new_int64(n->status.node));
 	json_object_object_add(
 		o, "embedded", json_object_new_boolean(n->status.flags & WIRE_NODE_EMBEDDED));

@@ -14,16 +14,17 @@ struct node {
 	struct wire_node_status_reply status;
 };
 
-/* Finds the node that answers. may_start: like any program, that is, start one if there is none; else
- * that is a failure. Returns 0, or EXIT_FAILED after it said what was tried and what can be done. */
+/* Finds the node that answers. may_start: like any program, that is, start one if there is none;
+ * else that is a failure. Returns 0, or EXIT_FAILED after it said what was tried and what can be
+ * done. */
 int node_find(bool may_start, struct node *ret_node);
 
 /* "causewayd (pid 7, root) answers at /run/causeway/socket, node 0" */
 void node_print(const struct node *n, FILE *out);
 struct json_object *node_json(const struct node *n);
 
-/* cw_call() for requests without descriptors. Returns 0, or EXIT_FAILED after it said what doing failed:
- * "cannot list the segments: …" */
+/* cw_call() for requests without descriptors. Returns 0, or EXIT_FAILED after it said what doing
+ * failed: "cannot list the segments: …" */
 int node_call(struct wire_message *request, const char *what, struct cw_reply *ret_reply);
 
 /* What a result of the library means, for people. */

@@ -7,7 +7,7 @@
 #include "cli/node.h"
 
 #define COUNT_DEFAULT 100u
-#define COUNT_MAX 1000000u
+#define COUNT_MAX     1000000u
 
 enum { PING_COUNT, PING_MIN, PING_MEDIAN, PING_P99, PING_MAX };
 
@@ -49,8 +49,8 @@ static uint64_t percentile(const uint64_t *sorted, uint32_t n, uint32_t percent)
 	return sorted[((uint64_t)n * percent + 99) / 100 - 1];
 }
 
-static void print(const struct invocation *in, const struct node *node, const uint64_t *times,
-	uint32_t n)
+static void print(
+	const struct invocation *in, const struct node *node, const uint64_t *times, uint32_t n)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
 	uint64_t median = percentile(times, n, 50), p99 = percentile(times, n, 99);

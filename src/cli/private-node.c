@@ -18,8 +18,8 @@
 #include "cli/command.h"
 
 #define START_TIMEOUT_MS 10000
-#define END_TIMEOUT (10 * NSEC_PER_SEC) /* then SIGKILL */
-#define LOG_NAME "/log"
+#define END_TIMEOUT	 (10 * NSEC_PER_SEC) /* then SIGKILL */
+#define LOG_NAME	 "/log"
 
 /* A runtime directory is used only if it is ours: somebody else could take ours away in it. */
 static bool is_own_dir(const char *path)
@@ -27,7 +27,7 @@ static bool is_own_dir(const char *path)
 	struct stat st;
 
 	return path && path[0] == '/' && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-		st.st_uid == geteuid();
+	       st.st_uid == geteuid();
 }
 
 static int make_dir(struct private_node *n)
@@ -40,15 +40,15 @@ static int make_dir(struct private_node *n)
 		parent = "/tmp";
 	snprintf(dir, sizeof(dir), "%s%s", parent, name);
 	if (!mkdtemp(dir))
-		return cli_fail("cannot make a directory for the node in %s: %s", parent,
-			strerror(errno));
+		return cli_fail(
+			"cannot make a directory for the node in %s: %s", parent, strerror(errno));
 	strcpy(n->dir, dir);
 	snprintf(n->socket, sizeof(n->socket), "%s/socket", dir);
 	return 0;
 }
 
-/* The causewayd to start: the one that the environment names, else the one beside this tool, else the
- * one that was installed with it. */
+/* The causewayd to start: the one that the environment names, else the one beside this tool, else
+ * the one that was installed with it. */
 static const char *find_daemon(char buf[PATH_MAX])
 {
 	const char *given = secure_getenv("CAUSEWAY_DAEMON");

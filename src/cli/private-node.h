@@ -19,9 +19,10 @@ struct private_node {
 };
 
 /*
- * Makes the directory and starts causewayd in it. verbose: its log goes to stderr, else to a file that
- * is shown if it does not start. Waits until it accepts connections; stop is a signalfd that ends the
- * wait. Returns 0, or EXIT_FAILED after it said why; private_node_end() is needed in both cases.
+ * Makes the directory and starts causewayd in it. verbose: its log goes to stderr, else to a file
+ * that is shown if it does not start. Waits until it accepts connections; stop is a signalfd that
+ * ends the wait. Returns 0, or EXIT_FAILED after it said why; private_node_end() is needed in both
+ * cases.
  */
 int private_node_start(struct private_node *n, bool verbose, int stop);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * causeway run: a node of its own for one command. Signals are blocked here and read from a
- * descriptor, so that nothing interrupts the clean-up; the children get the mask back that we found.
+ * descriptor, so that nothing interrupts the clean-up; the children get the mask back that we
+ * found.
  */
 #include <limits.h>
 #include <fcntl.h>
@@ -17,9 +18,9 @@
 #include "cli/private-node.h"
 #include "cli/table.h"
 
-#define EXIT_NO_EXEC 126
+#define EXIT_NO_EXEC   126
 #define EXIT_NOT_FOUND 127
-#define EXIT_SIGNAL 128
+#define EXIT_SIGNAL    128
 
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -65,7 +66,8 @@ static bool is_on_path(const char *name)
 	_cleanup_free_ char *path = strdup(getenv("PATH") ?: "");
 	char file[PATH_MAX], *rest = NULL;
 
-	for (char *dir = path ? strtok_r(path, ":", &rest) : NULL; dir; dir = strtok_r(NULL, ":", &rest)) {
+	for (char *dir = path ? strtok_r(path, ":", &rest) : NULL; dir;
+		dir = strtok_r(NULL, ":", &rest)) {
 		int n = snprintf(file, sizeof(file), "%s/%s", dir, name);
 
 		if (n > 0 && (size_t)n < sizeof(file) && access(file, F_OK) == 0)

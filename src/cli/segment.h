@@ -34,7 +34,8 @@ struct segments {
 	size_t n;
 };
 
-/* All segments of space (0: all) that we may know of. Returns 0, or EXIT_FAILED after it said why. */
+/* All segments of space (0: all) that we may know of. Returns 0, or EXIT_FAILED after it said why.
+ */
 int segments_fetch(uint32_t space, struct segments *ret_segments);
 void segments_deinit(struct segments *s);
 

@@ -176,8 +176,10 @@ static int show_all(const struct segments *segments, uint32_t id, const struct i
 		r = show_instance(row->instance, in->option[OPTION_BYTES], list);
 	}
 	if (r == 0 && n == 0)
-		r = cli_fail("no segment 0x%x that you may know of is published%s%s; 'causeway list' "
-			 "shows those that are", id, in->option[OPTION_SPACE] ? " in space " : "",
+		r = cli_fail(
+			"no segment 0x%x that you may know of is published%s%s; 'causeway list' "
+			"shows those that are",
+			id, in->option[OPTION_SPACE] ? " in space " : "",
 			in->option[OPTION_SPACE] ? in->option[OPTION_SPACE] : "");
 	if (r == 0 && list)
 		json_print(list, stdout);
@@ -195,7 +197,8 @@ int show_run(const struct invocation *in)
 
 	if (parse_u32(in->args[0], &id) < 0)
 		return cli_usage("'%s' is not the number of a segment: it must be from 0 to "
-				  "4294967295, or hexadecimal after 0x.", in->args[0]);
+				 "4294967295, or hexadecimal after 0x.",
+			in->args[0]);
 	r = segments_space(in, &space);
 	if (!r)
 		r = node_find(false, &node);

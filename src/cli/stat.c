@@ -68,7 +68,7 @@ static void sample_deinit(struct sample *s)
 	*s = (struct sample){0};
 }
 
-/* --- fetching ------------------------------------------------------------------------------------ */
+/* fetching */
 
 static void add_counts(struct wire_stat_row *to, const struct wire_stat_row *more)
 {
@@ -104,7 +104,8 @@ static int take_rows(const struct cw_reply *reply, struct sample *s)
 	for (uint32_t i = 0; i < n; i++) {
 		at = wire_get_stat_row(at, end, &row);
 		if (!at)
-			return cli_fail("the daemon's counts are malformed: row %u is cut short", i);
+			return cli_fail(
+				"the daemon's counts are malformed: row %u is cut short", i);
 		take_row(s, &row);
 	}
 	return 0;
@@ -135,7 +136,7 @@ static int sample_take(uint32_t space, struct sample *ret_sample)
 	return 0;
 }
 
-/* --- rates --------------------------------------------------------------------------------------- */
+/* rates */
 
 /* A second, rounded up, so that only nothing is 0. A count that went back began anew. */
 static uint64_t rate(uint64_t before, uint64_t now, uint64_t ns)
@@ -160,8 +161,8 @@ static void make_rates(struct wire_stat_row *row, const struct wire_stat_row *be
 }
 
 /* The rates of now's segments; all that a new one counted was in between. */
-static void sample_rates(const struct sample *before, const struct sample *now, struct sample *rates,
-	struct wire_stat_row *ret_total)
+static void sample_rates(const struct sample *before, const struct sample *now,
+	struct sample *rates, struct wire_stat_row *ret_total)
 {
 	static const struct wire_stat_row nothing;
 	struct wire_stat_row total = {0};
@@ -183,7 +184,7 @@ static void sample_rates(const struct sample *before, const struct sample *now, 
 	*ret_total = total;
 }
 
-/* --- printing ------------------------------------------------------------------------------------ */
+/* printing */
 
 static void fill_rates(Table *t, const struct wire_stat_row *row, bool bytes)
 {
@@ -223,8 +224,8 @@ static struct json_object *total_json(const struct wire_stat_row *total)
 	return table_json_row(t);
 }
 
-static void print_json(const struct node *node, const Table *t, const struct wire_stat_row *total,
-	uint64_t ns)
+static void print_json(
+	const struct node *node, const Table *t, const struct wire_stat_row *total, uint64_t ns)
 {
 	struct json_object *root = json_object_new_object();
 
@@ -261,7 +262,7 @@ static int print(const struct invocation *in, const struct node *node, const str
 	return 0;
 }
 
-/* --- the command --------------------------------------------------------------------------------- */
+/* the command */
 
 static void sleep_until(uint64_t time)
 {

@@ -120,8 +120,8 @@ static struct cell *current(Table *t, unsigned int column)
 }
 
 /* Takes json. */
-static void set(Table *t, unsigned int column, struct json_object *json, const char *format,
-	va_list args)
+static void set(
+	Table *t, unsigned int column, struct json_object *json, const char *format, va_list args)
 {
 	struct cell *c = current(t, column);
 
@@ -204,7 +204,8 @@ void table_print(const Table *t, bool headings, FILE *out)
 	for (unsigned int i = 0; i < t->n_shown; i++) {
 		const struct column *c = &t->columns[t->shown[i]];
 
-		need(scols_table_new_column(s, c->name, 0, c->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0));
+		need(scols_table_new_column(
+			s, c->name, 0, c->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0));
 	}
 	for (size_t row = 0; row < t->n_rows; row++) {
 		struct libscols_line *line = need(scols_table_new_line(s, NULL));

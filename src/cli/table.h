@@ -3,8 +3,8 @@
 #define CLI_TABLE_H
 
 /*
- * What a command found out, as rows of named values, printed as a table, as lines "Name: value", or as
- * JSON whose keys are the column names in lower case. Text may come from strangers (names of
+ * What a command found out, as rows of named values, printed as a table, as lines "Name: value", or
+ * as JSON whose keys are the column names in lower case. Text may come from strangers (names of
  * processes): what is not printable ASCII becomes '?'. Running out of memory ends the program.
  */
 

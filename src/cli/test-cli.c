@@ -20,7 +20,7 @@
 #include "client/import.h"
 #include "wire/status.h"
 
-/* --- the library ------------------------------------------------------------------------------ */
+/* the library */
 
 static struct {
 	bool absent; /* no daemon */
@@ -71,8 +71,10 @@ static void fake_list(const struct wire_list *q, struct cw_reply *a)
 static int fake_show(const struct wire_show *q, struct cw_reply *a)
 {
 	const uint8_t *end = a->packet + sizeof(a->packet);
-	const struct wire_show_import importer = {
-		.pid = 77, .rights = WIRE_READ, .state = WIRE_IMPORT_CONNECTED, .command = "reader"};
+	const struct wire_show_import importer = {.pid = 77,
+		.rights = WIRE_READ,
+		.state = WIRE_IMPORT_CONNECTED,
+		.command = "reader"};
 	uint8_t *at = a->packet;
 
 	for (uint32_t i = 0; i < fake.n_rows; i++) {
@@ -94,8 +96,12 @@ static void fake_stat(const struct wire_stat *q, struct cw_reply *a)
 {
 	struct wire_stat_reply *l = &a->message.stat_reply;
 	uint32_t i = q->cell ? (uint32_t)q->cursor - 1 : (uint32_t)q->cursor;
-	struct wire_stat_row row = {.instance = i + 1, .space = WIRE_SPACE_RSM, .id = 0x10 + i,
-		.state = WIRE_SEGMENT_PUBLISHED, .n_imports = 2, .command = "worker"};
+	struct wire_stat_row row = {.instance = i + 1,
+		.space = WIRE_SPACE_RSM,
+		.id = 0x10 + i,
+		.state = WIRE_SEGMENT_PUBLISHED,
+		.n_imports = 2,
+		.command = "worker"};
 
 	if (!q->cursor)
 		fake.puts += fake.puts_a_call;
@@ -108,8 +114,9 @@ static void fake_stat(const struct wire_stat *q, struct cw_reply *a)
 	l->next = q->cell && i + 1 == fake.n_rows ? 0 : i + 1;
 	l->n = 1 + fake.claim;
 	a->message.tail = a->packet;
-	a->message.tail_size = (size_t)(
-		wire_put_stat_row(a->packet, a->packet + sizeof(a->packet), &row) - a->packet);
+	a->message.tail_size =
+		(size_t)(wire_put_stat_row(a->packet, a->packet + sizeof(a->packet), &row) -
+			 a->packet);
 }
 
 int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct cw_reply *a)
@@ -182,7 +189,7 @@ void cw_import_put(struct cw_import *import)
 {
 }
 
-/* --- running the tool ------------------------------------------------------------------------- */
+/* running the tool */
 
 struct result {
 	int status;
@@ -203,7 +210,8 @@ static struct result *cli(const char *words)
 {
 	static struct result r;
 	char line[256], *argv[16] = {(char[]){"causeway"}}, *save, *word;
-	int argc = 1, out = memfd_create("out", MFD_CLOEXEC), err = memfd_create("err", MFD_CLOEXEC);
+	int argc = 1, out = memfd_create("out", MFD_CLOEXEC),
+	    err = memfd_create("err", MFD_CLOEXEC);
 	int old_out = dup(STDOUT_FILENO), old_err = dup(STDERR_FILENO);
 	struct invocation in;
 
@@ -233,9 +241,15 @@ static int setup(void **state)
 	fake.n_rows = 3;
 	fake.rows_a_packet = 2;
 	for (uint32_t i = 0; i < fake.n_rows; i++)
-		fake.rows[i] = (struct wire_list_row){.instance = 100 + i, .space = 1 + i % 2, .node = 3,
-			.id = 0x10 + i / 2, .state = WIRE_SEGMENT_PUBLISHED, .size = 4096ull << i,
-			.mode = 0640, .pid = 1000 + i, .command = "worker"};
+		fake.rows[i] = (struct wire_list_row){.instance = 100 + i,
+			.space = 1 + i % 2,
+			.node = 3,
+			.id = 0x10 + i / 2,
+			.state = WIRE_SEGMENT_PUBLISHED,
+			.size = 4096ull << i,
+			.mode = 0640,
+			.pid = 1000 + i,
+			.command = "worker"};
 	return 0;
 }
 
@@ -255,7 +269,7 @@ static struct json_object *member(struct json_object *o, const char *key)
 	return v;
 }
 
-/* --- tests ------------------------------------------------------------------------------------ */
+/* tests */
 
 static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
 {
@@ -292,7 +306,8 @@ static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
 		struct result *r = cli(cases[i].words);
 
 		if (r->status != EXIT_USAGE || !strstr(r->err, cases[i].says) || r->out[0])
-			fail_msg("%s: %d, \"%s\" \"%s\"", cases[i].words, r->status, r->err, r->out);
+			fail_msg(
+				"%s: %d, \"%s\" \"%s\"", cases[i].words, r->status, r->err, r->out);
 	}
 }
 
@@ -359,7 +374,8 @@ static void list_shows_every_packet_and_who_answers(void **state)
 	struct result *r = cli("list");
 
 	assert_int_equal(r->status, EXIT_OK);
-	assert_non_null(strstr(r->out, "causewayd (pid 41, root) answers at /run/fake/socket, node 3\n"));
+	assert_non_null(
+		strstr(r->out, "causewayd (pid 41, root) answers at /run/fake/socket, node 3\n"));
 	assert_non_null(strstr(r->out, "1000"));
 	assert_non_null(strstr(r->out, "1002"));
 	assert_non_null(strstr(r->out, "16K"));
@@ -370,7 +386,8 @@ static void list_shows_every_packet_and_who_answers(void **state)
 static void list_in_json_has_numbers_for_numbers(void **state)
 {
 	struct json_object *root = parse(cli("list --json --columns=+INSTANCE")->out);
-	struct json_object *list = member(root, "segments"), *row = json_object_array_get_idx(list, 2);
+	struct json_object *list = member(root, "segments"),
+			   *row = json_object_array_get_idx(list, 2);
 
 	assert_int_equal(json_object_array_length(list), 3);
 	assert_int_equal(json_object_get_int(member(row, "size")), 16384);
@@ -489,17 +506,19 @@ static void stat_refuses_answers_that_lie_about_their_length(void **state)
 
 static void ping_counts(void **state)
 {
-	struct json_object *root = parse(cli("ping -c 7 --json")->out), *t = member(root, "round_trips");
+	struct json_object *root = parse(cli("ping -c 7 --json")->out),
+			   *t = member(root, "round_trips");
 
 	assert_int_equal(json_object_get_int(member(t, "count")), 7);
 	assert_true(json_object_get_int64(member(t, "min_ns")) <=
-		json_object_get_int64(member(t, "p99_ns")));
+		    json_object_get_int64(member(t, "p99_ns")));
 	json_object_put(root);
 }
 
 static void without_a_daemon_every_command_says_what_was_tried(void **state)
 {
-	static const char *const all[] = {"list", "show 1", "stat", "ping", "status", "list --json"};
+	static const char *const all[] = {
+		"list", "show 1", "stat", "ping", "status", "list --json"};
 
 	fake.absent = true;
 	for (unsigned int i = 0; i < ELEMENTS(all); i++) {
@@ -567,7 +586,8 @@ static void sizes_are_short_or_exact(void **state)
 		uint64_t v;
 		const char *text;
 	} cases[] = {{0, "0\n"}, {1023, "1023\n"}, {1024, "1K\n"}, {1536, "1.5K\n"},
-		{1048575, "1.0M\n"}, {1048576, "1M\n"}, {UINT64_MAX, "16E\n"}, {3ull << 30, "3G\n"}};
+		{1048575, "1.0M\n"}, {1048576, "1M\n"}, {UINT64_MAX, "16E\n"},
+		{3ull << 30, "3G\n"}};
 
 	for (unsigned int i = 0; i < ELEMENTS(cases); i++) {
 		Table *t = table_new(columns, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * causeway run, the built tool (the argument), with a stand-in for causewayd: a script that leaves its
- * process ids and the socket's path, and has a second process like a keeper has.
+ * causeway run, the built tool (the argument), with a stand-in for causewayd: a script that leaves
+ * its process ids and the socket's path, and has a second process like a keeper has.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,16 +23,15 @@
 
 static const char *tool;
 
-static const char script[] =
-	"#!/bin/sh\n"
-	"echo $$ >>\"$FAKE_DIR/pids\"\n"
-	"dirname \"$2\" >\"$FAKE_DIR/node\"\n"
-	"echo words of the daemon >&2\n"
-	"[ \"$FAKE_MODE\" = fail ] && exit 3\n"
-	"sleep 1000 &\n"
-	"echo $! >>\"$FAKE_DIR/pids\"\n"
-	"eval \"echo ready >&$4; exec $4>&-\"\n"
-	"wait\n";
+static const char script[] = "#!/bin/sh\n"
+			     "echo $$ >>\"$FAKE_DIR/pids\"\n"
+			     "dirname \"$2\" >\"$FAKE_DIR/node\"\n"
+			     "echo words of the daemon >&2\n"
+			     "[ \"$FAKE_MODE\" = fail ] && exit 3\n"
+			     "sleep 1000 &\n"
+			     "echo $! >>\"$FAKE_DIR/pids\"\n"
+			     "eval \"echo ready >&$4; exec $4>&-\"\n"
+			     "wait\n";
 
 struct place {
 	char dir[64];
@@ -197,7 +196,8 @@ static void the_command_finds_its_node_in_a_private_directory(void **state)
 	char output[4096];
 
 	assert_int_equal(RUN(output, "sh", "-c",
-				 "echo $CAUSEWAY_SOCKET; stat -c %a $(dirname $CAUSEWAY_SOCKET)"), 0);
+				 "echo $CAUSEWAY_SOCKET; stat -c %a $(dirname $CAUSEWAY_SOCKET)"),
+		0);
 	assert_non_null(strstr(output, "/socket\n700\n"));
 }
 
@@ -218,7 +218,7 @@ static void signals_reach_the_command(void **state)
 	char output[4096];
 
 	for (unsigned int i = 0; i < ELEMENTS(signals); i++) {
-		
+
 		struct run r = start((const char *const[]){
 			"sh", "-c", "ulimit -c 0; echo up; exec sleep 1000", NULL});
 
@@ -232,8 +232,10 @@ static void a_daemon_that_dies_does_not_end_the_command(void **state)
 {
 	char output[4096];
 
-	assert_int_equal(RUN(output, "sh", "-c",
-				 "kill -9 $(cat $FAKE_DIR/pids); sleep 0.1; echo still here; exit 5"), 5);
+	assert_int_equal(
+		RUN(output, "sh", "-c",
+			"kill -9 $(cat $FAKE_DIR/pids); sleep 0.1; echo still here; exit 5"),
+		5);
 	assert_string_equal(output, "still here\n");
 }
 

@@ -11,10 +11,12 @@ static const char *explain(int error, const struct locate_place *place)
 	case 0:
 		return "a daemon answers";
 	case ENOENT:
-		return place->may_spawn ? "no daemon yet; the library starts one when a program needs it" :
-					  "there is no socket";
+		return place->may_spawn
+			       ? "no daemon yet; the library starts one when a program needs it"
+			       : "there is no socket";
 	case ECONNREFUSED:
-		return "a socket that nobody listens on: its daemon is gone; the next one takes it over";
+		return "a socket that nobody listens on: its daemon is gone; the next one takes it "
+		       "over";
 	case EACCES:
 		return "not allowed to connect, or the daemon belongs to another user";
 	case EPERM:

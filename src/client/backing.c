@@ -17,7 +17,7 @@ static struct {
 	MemoryAdopter *adopter;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* --- the tree ----------------------------------------------------------------------------------------- */
+/* the tree */
 
 static int compare(const void *a, const void *b)
 {
@@ -124,7 +124,7 @@ void backing_release(struct cw_backing *b)
 	backing_put(b);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------- */
+/* memory */
 
 static int adopter_get(struct cw_link *link, MemoryAdopter **ret_adopter)
 {
@@ -293,7 +293,7 @@ int backing_look(const struct cw_backing *b)
 	return r;
 }
 
-/* --- fork --------------------------------------------------------------------------------------------- */
+/* fork */
 
 void backing_fork_prepare(void)
 {
@@ -323,7 +323,8 @@ static void inherit(const void *node, VISIT visit, void *unused)
 void backing_fork_child(void)
 {
 	twalk_r(all.tree, inherit, NULL);
-	/* what the child exports has nothing to do with the parent's; the tree's nodes stay allocated */
+	/* what the child exports has nothing to do with the parent's; the tree's nodes stay
+	 * allocated */
 	all.tree = NULL;
 	memory_adopter_free(all.adopter);
 	all.adopter = NULL;

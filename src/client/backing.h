@@ -3,10 +3,10 @@
 #define CLIENT_BACKING_H
 
 /*
- * The memory behind exports: a range of this process that has been moved into the daemon's memfd, or,
- * if it was shared before, that the daemon knows by its address.
- * Exports of the same range with the same rights share one backing; a range that only overlaps a
- * backing is refused. All backings stand in a tree by address. Private to the client library.
+ * The memory behind exports: a range of this process that has been moved into the daemon's memfd,
+ * or, if it was shared before, that the daemon knows by its address. Exports of the same range with
+ * the same rights share one backing; a range that only overlaps a backing is refused. All backings
+ * stand in a tree by address. Private to the client library.
  *
  * Locks: an export's, then its backing's, then the link's. Nobody waits for the lock of a second
  * backing while he holds one.
@@ -50,7 +50,8 @@ struct cw_backing {
 };
 
 /* The backing of this very range, locked and with a reference; it may have exports already, unless
- * alone is asked for. STATUS_BAD_ADDRESS: overlaps another, or has other rights; STATUS_BAD_SIZE. */
+ * alone is asked for. STATUS_BAD_ADDRESS: overlaps another, or has other rights; STATUS_BAD_SIZE.
+ */
 int backing_claim(void *address, uint64_t size, const struct cw_backing_rights *rights, bool alone,
 	struct cw_backing **ret_backing);
 /* Unlocks it, drops the reference. */
@@ -59,14 +60,15 @@ void backing_release(struct cw_backing *backing);
 void backing_put(struct cw_backing *backing);
 
 /*
- * Moves the private range, which may be adopted, into the memory fd. reserve: allocate that first. fd
- * is kept or closed on success, the caller's otherwise. STATUS_NOT_ADOPTABLE, STATUS_BAD_ADDRESS …
+ * Moves the private range, which may be adopted, into the memory fd. reserve: allocate that first.
+ * fd is kept or closed on success, the caller's otherwise. STATUS_NOT_ADOPTABLE, STATUS_BAD_ADDRESS
+ * …
  */
 int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool reserve);
 /*
- * Moves the content to other memory: fd, which is consumed, or private memory (fd -1). Success means
- * that nothing is handed out or behind any more; where fd is what is mapped already nothing moves and
- * handed_out stays. wary: somebody may write the old memory from now on.
+ * Moves the content to other memory: fd, which is consumed, or private memory (fd -1). Success
+ * means that nothing is handed out or behind any more; where fd is what is mapped already nothing
+ * moves and handed_out stays. wary: somebody may write the old memory from now on.
  */
 int backing_move(struct cw_backing *backing, struct cw_link *link, int fd, bool wary);
 

@@ -4,9 +4,9 @@
 
 /*
  * The one connection of this process to its node's daemon. Opened by the first call that needs it,
- * where DESIGN.md §5 says: CAUSEWAY_SOCKET, /run/causeway, the user's runtime directory; in the last
- * a daemon is started if there is none. Survives a restart of the daemon (requests are numbered and
- * said again), does not survive fork (the child opens its own).
+ * where DESIGN.md §5 says: CAUSEWAY_SOCKET, /run/causeway, the user's runtime directory; in the
+ * last a daemon is started if there is none. Survives a restart of the daemon (requests are
+ * numbered and said again), does not survive fork (the child opens its own).
  *
  * Every function is thread safe; requests of several threads go one after the other. Results: 0, a
  * positive enum wire_status, or a negative errno.
@@ -38,8 +38,8 @@ struct cw_node {
 CW_EXPORT int cw_connect(struct cw_node *ret_node);
 
 /*
- * Sends request (serial and flags are filled in) with fds, which stay the caller's, and waits for the
- * answer: message.status as the result, 0 if it is STATUS_OK. The reply's descriptors are the
+ * Sends request (serial and flags are filled in) with fds, which stay the caller's, and waits for
+ * the answer: message.status as the result, 0 if it is STATUS_OK. The reply's descriptors are the
  * caller's on success and closed otherwise. STATUS_NODE_LOST: daemon and keeper are gone.
  * STATUS_TIMED_OUT: no answer for 30 s (CAUSEWAY_TIMEOUT, seconds).
  */

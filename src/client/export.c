@@ -42,7 +42,7 @@ struct cw_export *cw_export_ref(cw_handle handle)
 	return export;
 }
 
-/* --- create and destroy ------------------------------------------------------------------------------- */
+/* create and destroy */
 
 static void request_destroy(struct cw_export *export)
 {
@@ -120,7 +120,7 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	m.segment_create.size = export->backing->size;
 	m.segment_create.flags = (export->flags & ~WIRE_SEGMENT_BIG_ENDIAN) | byte_order();
 	if (export->backing->shared)
-		m.segment_create.address = (uintptr_t)export->backing->address;
+		m.segment_create.address = (uintptr_t) export->backing->address;
 	else if (sibling(export->backing))
 		m.segment_create.same = sibling(export->backing)->index + 1;
 	r = call_for_memory(export->link, &m, reply);
@@ -342,7 +342,7 @@ int cw_export_destroy(cw_handle handle)
 	return 0;
 }
 
-/* --- names and rights ------------------------------------------------------------------------------------ */
+/* names and rights */
 
 static int encode_access(const struct wire_access *access, uint32_t n, uint8_t *buf, size_t size,
 	struct wire_message *m)
@@ -358,8 +358,8 @@ static int encode_access(const struct wire_access *access, uint32_t n, uint8_t *
 	return 0;
 }
 
-static int publish_locked(struct cw_export *export, uint32_t *id, const struct wire_access *access,
-	uint32_t n_access)
+static int publish_locked(
+	struct cw_export *export, uint32_t *id, const struct wire_access *access, uint32_t n_access)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_PUBLISH};
 	_cleanup_free_ struct cw_reply *reply = calloc(1, sizeof(*reply));
@@ -384,7 +384,8 @@ static int publish_locked(struct cw_export *export, uint32_t *id, const struct w
 	return r;
 }
 
-static int republish_locked(struct cw_export *export, const struct wire_access *access, uint32_t n_access)
+static int republish_locked(
+	struct cw_export *export, const struct wire_access *access, uint32_t n_access)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_REPUBLISH};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
@@ -505,7 +506,7 @@ int cw_export_unpublish(cw_handle handle)
 	return r;
 }
 
-/* --- rebind ---------------------------------------------------------------------------------------------- */
+/* rebind */
 
 /* A descriptor of the segment's memory; *ret_own: to close. */
 static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
@@ -529,9 +530,10 @@ static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
 }
 
 /*
- * The segment keeps its memory, which importers have mapped and go on using: the old range goes back to
- * being private with what it holds, then the new one's content is written into the memory and that is
- * mapped there. If that fails the old range goes back; what importers stored meanwhile is lost.
+ * The segment keeps its memory, which importers have mapped and go on using: the old range goes
+ * back to being private with what it holds, then the new one's content is written into the memory
+ * and that is mapped there. If that fails the old range goes back; what importers stored meanwhile
+ * is lost.
  */
 static int exchange(struct cw_export *export, struct cw_backing *to)
 {
@@ -615,7 +617,7 @@ int cw_export_rebind(cw_handle handle, void *address, uint64_t size)
 	return r;
 }
 
-/* --- fork ------------------------------------------------------------------------------------------------ */
+/* fork */
 
 void cw_export_fork_child(void *object)
 {

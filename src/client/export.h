@@ -38,13 +38,14 @@ struct cw_export {
 };
 
 /*
- * Exports [address, address + size), page aligned. mode: rights where no access list says otherwise.
- * STATUS_NOT_ADOPTABLE, STATUS_BAD_ADDRESS, STATUS_BAD_SIZE, STATUS_NO_MEMORY (also: several threads
- * and no right to userfaultfd), STATUS_NO_RESOURCES, STATUS_QUOTA_BYTES …
+ * Exports [address, address + size), page aligned. mode: rights where no access list says
+ * otherwise. STATUS_NOT_ADOPTABLE, STATUS_BAD_ADDRESS, STATUS_BAD_SIZE, STATUS_NO_MEMORY (also:
+ * several threads and no right to userfaultfd), STATUS_NO_RESOURCES, STATUS_QUOTA_BYTES …
  */
 CW_EXPORT int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode,
 	uint32_t flags, cw_handle *ret_handle);
-/* The memory is private again, unless other exports share it. STATUS_BAD_HANDLE; STATUS_IN_USE: its pollfd. In a forked child only the handle ends. */
+/* The memory is private again, unless other exports share it. STATUS_BAD_HANDLE; STATUS_IN_USE: its
+ * pollfd. In a forked child only the handle ends. */
 CW_EXPORT int cw_export_destroy(cw_handle handle);
 /* *id 0: the daemon chooses. Statuses as the daemon says; STATUS_FORKED. */
 CW_EXPORT int cw_export_publish(

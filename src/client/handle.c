@@ -43,13 +43,14 @@ static void slot_release(void *p)
 static void init(void)
 {
 	have_slot_key = pthread_key_create(&slot_key, slot_release) == 0;
-	cw_enter_fences = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0;
+	cw_enter_fences =
+		syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0;
 }
 
 /*
- * Runs a full barrier on every processor that runs a thread of this process. A sandbox that was put up
- * after init() may forbid it: then taking rights from a page that was just written makes the kernel
- * interrupt those processors.
+ * Runs a full barrier on every processor that runs a thread of this process. A sandbox that was put
+ * up after init() may forbid it: then taking rights from a page that was just written makes the
+ * kernel interrupt those processors.
  */
 static void barrier_everywhere(void)
 {
@@ -228,6 +229,7 @@ void cw_handle_fork_child(void)
 		atomic_store(&s->busy, 0);
 		atomic_store(&s->used, s == cw_slot_self);
 	}
-	/* membarrier registration belongs to the address space that was copied, but not on all kernels */
+	/* membarrier registration belongs to the address space that was copied, but not on all
+	 * kernels */
 	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 }

@@ -33,7 +33,7 @@ enum cw_kind {
 /* bits: kind 0 … 2, index 3 … 23, generation 24 … 63; never 0 */
 typedef uint64_t cw_handle;
 
-#define CW_HANDLE_CHUNK 1024u
+#define CW_HANDLE_CHUNK	 1024u
 #define CW_HANDLE_CHUNKS 2048u
 
 static inline uint32_t cw_handle_kind(cw_handle h)
@@ -119,7 +119,8 @@ CW_EXPORT int cw_handle_new(enum cw_kind kind, void *object, cw_handle *ret_hand
 /* Ends the handle and waits until no call uses it. True for the one caller who ended it. */
 CW_EXPORT bool cw_handle_retire(cw_handle handle);
 
-/* Calls visit for each live handle of this kind. In a forked child only, or with the table quiet. */
+/* Calls visit for each live handle of this kind. In a forked child only, or with the table quiet.
+ */
 void cw_handle_for_each(enum cw_kind kind, void (*visit)(void *object));
 
 /* fork: locks the table in the parent; frees it again in both; the child also forgets the slots of

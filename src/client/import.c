@@ -70,7 +70,7 @@ struct cw_import *cw_import_ref(cw_handle handle)
 	return import;
 }
 
-/* --- memory ----------------------------------------------------------------------------------------- */
+/* memory */
 
 static int map_error(int error)
 {
@@ -125,8 +125,9 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 	else if (import->sysv)
 		p = attach_sysv(import, address, flags, prot, import->memory_offset + offset, size);
 	else
-		p = mmap(address, size, prot, flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED),
-			fd, (off_t)(import->memory_offset + offset));
+		p = mmap(address, size, prot,
+			flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED), fd,
+			(off_t)(import->memory_offset + offset));
 	if (p == MAP_FAILED) {
 		r = map_error(errno);
 		cw_link_map_clear(import->link, slot);
@@ -152,8 +153,8 @@ static int map_whole(struct cw_import *import, int fd)
 	return 0;
 }
 
-/* The memory's descriptor: the one kept at connect, or the daemon's once more (*ret_own: to close); -1
- * for a connection without rights, which has none. */
+/* The memory's descriptor: the one kept at connect, or the daemon's once more (*ret_own: to close);
+ * -1 for a connection without rights, which has none. */
 static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 {
 	struct wire_message m = {.type = WIRE_IMPORT_MEMORY};
@@ -181,7 +182,7 @@ static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 	return 0;
 }
 
-/* --- connecting ---------------------------------------------------------------------------------------- */
+/* connecting */
 
 /* Asks the daemon at the other end of link. */
 static int request_connect(const struct cw_import *import, struct cw_link *link,
@@ -329,7 +330,7 @@ int cw_import_disconnect(cw_handle handle)
 	return 0;
 }
 
-/* --- trouble, and first use ------------------------------------------------------------------------- */
+/* trouble, and first use */
 
 /* Instances begin anew with a node's next life. */
 static bool is_same_segment(const struct cw_import *import, const struct cw_link *link,
@@ -339,8 +340,8 @@ static bool is_same_segment(const struct cw_import *import, const struct cw_link
 	       link->node.hello.incarnation == import->link->node.hello.incarnation;
 }
 
-/* In a child: connects over the child's own link, with the child's rights, to the very same segment.
- * The parent's mapping of it, inherited, stays in use. */
+/* In a child: connects over the child's own link, with the child's rights, to the very same
+ * segment. The parent's mapping of it, inherited, stays in use. */
 static int reconnect(struct cw_import *import)
 {
 	struct wire_import_connect_reply got;
@@ -353,9 +354,9 @@ static int reconnect(struct cw_import *import)
 	r = request_connect(import, link, &got, &fd);
 	if (!r) {
 		fd_close(fd);
-		r = is_same_segment(import, link, &got) ?
-			    cw_pollfd_renew(link, got.import, import->cells.pipe) :
-			    STATUS_NOT_FOUND;
+		r = is_same_segment(import, link, &got)
+			    ? cw_pollfd_renew(link, got.import, import->cells.pipe)
+			    : STATUS_NOT_FOUND;
 		if (r)
 			request_disconnect(link, got.import);
 	}
@@ -439,7 +440,7 @@ void cw_import_fork_child(void *object)
 	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
 }
 
-/* --- the program's map -------------------------------------------------------------------------------- */
+/* the program's map */
 
 static int import_map_locked(struct cw_import *import, void *address, bool fixed, int prot,
 	uint64_t offset, uint64_t size, void **ret_address)
@@ -477,9 +478,9 @@ int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_
 	if (!import)
 		return STATUS_BAD_HANDLE;
 	pthread_mutex_lock(&import->lock);
-	r = import->handle == handle ?
-			  import_map_locked(import, address, fixed, prot, offset, size, ret_address) :
-			  STATUS_BAD_HANDLE;
+	r = import->handle == handle
+		    ? import_map_locked(import, address, fixed, prot, offset, size, ret_address)
+		    : STATUS_BAD_HANDLE;
 	pthread_mutex_unlock(&import->lock);
 	return r;
 }

@@ -29,7 +29,8 @@
 #define CW_IMPORT_NEVER UINT64_MAX
 
 struct cw_import {
-	/* read by every data call; written only while no call can be inside, or in a forked child */
+	/* read by every data call; written only while no call can be inside, or in a forked child
+	 */
 	const _Atomic uint64_t *status; /* our word in the status page */
 	uint64_t connected;		/* its value while all is well */
 	uint8_t *_Atomic base;		/* the whole segment; NULL until first used by put or get */
@@ -44,22 +45,22 @@ struct cw_import {
 	_Atomic uint32_t api_epoch;
 
 	_Atomic uint32_t refs;
-	_Atomic cw_handle handle; /* 0: disconnected */
-	_Atomic bool forked;	  /* made by the parent: must connect anew */
-	pthread_mutex_t lock;	  /* of what follows */
-	bool known;		  /* to the daemon, who is told of the end */
+	_Atomic cw_handle handle;     /* 0: disconnected */
+	_Atomic bool forked;	      /* made by the parent: must connect anew */
+	pthread_mutex_t lock;	      /* of what follows */
+	bool known;		      /* to the daemon, who is told of the end */
 	struct cw_link *parents_link; /* in a child that has connected anew, else NULL */
-	bool read_only;	      /* the memory must be mapped MAP_PRIVATE */
-	bool sysv;	      /* the memory is a System V segment that must be attached */
+	bool read_only;		      /* the memory must be mapped MAP_PRIVATE */
+	bool sysv;		      /* the memory is a System V segment that must be attached */
 	int shmid;
 	uint64_t memory_offset; /* of the segment in the memory */
-	int fd;		      /* -1: not kept */
-	uint32_t index;	      /* at the daemon */
+	int fd;			/* -1: not kept */
+	uint32_t index;		/* at the daemon */
 	uint32_t space, controller, node, id;
 	uint64_t instance;
-	uint8_t *whole;		      /* the mapping behind base, also while base is NULL */
+	uint8_t *whole;		       /* the mapping behind base, also while base is NULL */
 	uint32_t whole_slot, map_slot; /* in the client page */
-	uint8_t *_Atomic map;	      /* the program's mapping, or NULL */
+	uint8_t *_Atomic map;	       /* the program's mapping, or NULL */
 	_Atomic uint64_t map_offset, map_size;
 	struct cw_cells cells;
 };

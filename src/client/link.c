@@ -97,7 +97,7 @@ static struct cw_link *link_new(void)
 	return link;
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* opening */
 
 static int map_page(int fd, size_t size, int prot, const void **ret_page)
 {
@@ -119,7 +119,8 @@ static int take_pages(struct cw_link *link, struct cw_reply *reply)
 
 	if (reply->n_fds < 3)
 		return STATUS_VERSION;
-	r = map_page(reply->fds[0], sizeof(*link->node_page), PROT_READ, (const void **)&link->node_page);
+	r = map_page(reply->fds[0], sizeof(*link->node_page), PROT_READ,
+		(const void **)&link->node_page);
 	if (r)
 		return r;
 	r = map_page(reply->fds[1], sizeof(*link->status_page), PROT_READ,
@@ -157,8 +158,8 @@ static int receive(int sock, struct cw_reply *reply)
 	ssize_t n;
 
 	/* each signal begins the socket's timeout anew: from the first one on we count ourselves */
-	while ((n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds, 0)) ==
-		-EINTR) {
+	while ((n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds,
+			0)) == -EINTR) {
 		uint64_t now = clock_now();
 
 		if (!end)
@@ -229,8 +230,8 @@ static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_so
 	return r < 0 ? STATUS_NO_DAEMON : 0;
 }
 
-/* Connects and introduces us. A daemon that dies before it has heard of us takes the connection with
- * it; its successor gets another one. */
+/* Connects and introduces us. A daemon that dies before it has heard of us takes the connection
+ * with it; its successor gets another one. */
 static int meet(struct cw_link *link, const struct locate_place *place, struct cw_reply *reply)
 {
 	int r = STATUS_NODE_LOST;
@@ -281,8 +282,9 @@ int cw_link_get(struct cw_link **ret_link)
 	int r = 0;
 
 	pthread_mutex_lock(&current.lock);
-	if (current.link && (atomic_load(&current.link->lost) ||
-				    (cw_link_suspect(current.link) && cw_link_is_lost(current.link)))) {
+	if (current.link &&
+		(atomic_load(&current.link->lost) ||
+			(cw_link_suspect(current.link) && cw_link_is_lost(current.link)))) {
 		cw_link_put(current.link);
 		current.link = NULL;
 	}
@@ -294,7 +296,7 @@ int cw_link_get(struct cw_link **ret_link)
 	return r;
 }
 
-/* --- requests ----------------------------------------------------------------------------------- */
+/* requests */
 
 static void mark_lost(struct cw_link *link)
 {
@@ -314,8 +316,8 @@ bool cw_link_is_lost(struct cw_link *link)
 	return atomic_load(&link->lost);
 }
 
-static int send_packet(struct cw_link *link, const void *packet, size_t len, const int *fds,
-	unsigned int n_fds)
+static int send_packet(
+	struct cw_link *link, const void *packet, size_t len, const int *fds, unsigned int n_fds)
 {
 	int r = fd_send(link->sock, packet, len, fds, n_fds, 0);
 
@@ -541,7 +543,7 @@ void cw_link_watch(struct cw_link *link)
 	pthread_mutex_unlock(&link->lock);
 }
 
-/* --- the client page ------------------------------------------------------------------------------ */
+/* the client page */
 
 static int map_reserve_locked(struct cw_link *link, uint32_t *ret_slot)
 {
@@ -600,7 +602,7 @@ void cw_link_map_clear(struct cw_link *link, uint32_t slot)
 	pthread_mutex_unlock(&link->map_lock);
 }
 
-/* --- fork ----------------------------------------------------------------------------------------- */
+/* fork */
 
 void cw_link_fork_prepare(void)
 {
@@ -608,8 +610,7 @@ void cw_link_fork_prepare(void)
 
 	pthread_mutex_lock(&current.lock);
 	pthread_mutex_lock(&all.lock);
-	list_for_each(link, &all.links, all)
-	{
+	list_for_each (link, &all.links, all) {
 		pthread_mutex_lock(&link->lock);
 		pthread_mutex_lock(&link->map_lock);
 	}
@@ -619,8 +620,7 @@ static void unlock_all(void)
 {
 	struct cw_link *link;
 
-	list_for_each(link, &all.links, all)
-	{
+	list_for_each (link, &all.links, all) {
 		pthread_mutex_unlock(&link->map_lock);
 		pthread_mutex_unlock(&link->lock);
 	}
@@ -637,8 +637,7 @@ void cw_link_fork_child(void)
 {
 	struct cw_link *link, *mine = current.link;
 
-	list_for_each(link, &all.links, all)
-	{
+	list_for_each (link, &all.links, all) {
 		atomic_store(&link->inherited, true);
 		link->sock = fd_close(link->sock);
 		link->uffd = fd_close(link->uffd);
@@ -649,7 +648,7 @@ void cw_link_fork_child(void)
 	cw_link_put(mine);
 }
 
-/* --- the interface for requests without an object -------------------------------------------------- */
+/* the interface for requests without an object */
 
 int cw_connect(struct cw_node *ret_node)
 {

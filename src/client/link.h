@@ -5,8 +5,8 @@
 /*
  * A link is one socket to a daemon with the pages that came with it. Exports and imports hold a
  * reference to the link they were made over; the process has one current link, replaced only when a
- * node was lost or after fork. A link that is not current any more serves memory already mapped, and
- * nothing else.
+ * node was lost or after fork. A link that is not current any more serves memory already mapped,
+ * and nothing else.
  */
 
 #include <pthread.h>
@@ -17,13 +17,13 @@
 #include "client/connection.h"
 #include "wire/shared.h"
 
-#define LINK_ONEWAY_MAX 32u /* one-way requests that no answer has confirmed yet */
-#define LINK_ONEWAY_SIZE 64u
+#define LINK_ONEWAY_MAX	  32u /* one-way requests that no answer has confirmed yet */
+#define LINK_ONEWAY_SIZE  64u
 #define LINK_GIVEN_UP_MAX 16u
 
 struct cw_link {
 	_Atomic uint32_t refs;
-	struct list all; /* every link of the process */
+	struct list all;	/* every link of the process */
 	_Atomic bool lost;	/* keeper and daemon are gone */
 	_Atomic bool inherited; /* made by the parent process: its socket is closed here */
 	int sock;

@@ -31,7 +31,8 @@ static bool is_directory(const char *path)
 static int set_path(struct locate_place *p, const char *format, const char *s, unsigned int uid)
 {
 	char path[256];
-	int n = s ? snprintf(path, sizeof(path), format, s) : snprintf(path, sizeof(path), format, uid);
+	int n = s ? snprintf(path, sizeof(path), format, s)
+		  : snprintf(path, sizeof(path), format, uid);
 
 	if (n < 0 || (size_t)n >= sizeof(p->socket))
 		return -ENAMETOOLONG;
@@ -152,7 +153,8 @@ static int prepare_directory(const char *socket_path)
 /* In the process that becomes the daemon: everything of the program is left behind. */
 static void become_daemon(const char *const argv[], int ready, int log)
 {
-	static char *env[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8", NULL};
+	static char *env[] = {
+		(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8", NULL};
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR);
@@ -221,8 +223,8 @@ static int wait_ready(int fd, uint64_t timeout_ns)
 static int spawn_locked(const char *socket_path, int log, uint64_t timeout_ns)
 {
 	const char *given = secure_getenv("CAUSEWAY_DAEMON");
-	const char *argv[] = {given ? given : CAUSEWAY_DAEMON_PATH, "--embedded", "--socket", socket_path,
-		"--ready-fd", "3", NULL};
+	const char *argv[] = {given ? given : CAUSEWAY_DAEMON_PATH, "--embedded", "--socket",
+		socket_path, "--ready-fd", "3", NULL};
 	_cleanup_close_ int reader = -1, writer = -1;
 	int pipefd[2], r;
 

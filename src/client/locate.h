@@ -22,7 +22,8 @@ struct locate_place {
 /* The one place that counts. -ENAMETOOLONG; -EPERM: the user's directory is another user's. */
 int locate(struct locate_place *ret_place);
 
-/* All places in the order of §5, whether they count or not: for doctor. Returns their number, ≤ 4. */
+/* All places in the order of §5, whether they count or not: for doctor. Returns their number, ≤ 4.
+ */
 unsigned int locate_all(struct locate_place places[4]);
 
 /* Connects and checks who listens: uid 0, the user causeway, or our own. timeout_ns bounds this and
@@ -30,10 +31,10 @@ unsigned int locate_all(struct locate_place places[4]);
 int locate_dial(const char *socket, uint64_t timeout_ns, int *ret_sock);
 
 /*
- * Makes the socket's directory (mode 0700), or checks its owner, and starts an embedded daemon there,
- * not a child of ours; waits until it accepts. Safe in a program with threads; no SIGCHLD. -EPERM: a
- * set-uid program, or the directory is another user's; -ENOENT: no causewayd found; -ETIMEDOUT;
- * -ECHILD: it ended at once (its words are in causewayd.log beside the socket).
+ * Makes the socket's directory (mode 0700), or checks its owner, and starts an embedded daemon
+ * there, not a child of ours; waits until it accepts. Safe in a program with threads; no SIGCHLD.
+ * -EPERM: a set-uid program, or the directory is another user's; -ENOENT: no causewayd found;
+ * -ETIMEDOUT; -ECHILD: it ended at once (its words are in causewayd.log beside the socket).
  */
 int locate_spawn(const char *socket, uint64_t timeout_ns);
 

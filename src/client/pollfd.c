@@ -30,7 +30,8 @@ static int table_set(int fd, cw_handle handle)
 	if (n > table.n_handles) {
 		grown = reallocarray(table.handles, grown_n, sizeof(*grown));
 		if (grown) {
-			memset(grown + table.n_handles, 0, (grown_n - table.n_handles) * sizeof(*grown));
+			memset(grown + table.n_handles, 0,
+				(grown_n - table.n_handles) * sizeof(*grown));
 			table.handles = grown;
 			table.n_handles = grown_n;
 		} else {
@@ -54,7 +55,7 @@ static cw_handle table_get(int fd)
 	return handle;
 }
 
-/* --- the two kinds of owners -------------------------------------------------------------------------- */
+/* the two kinds of owners */
 
 static pthread_mutex_t *side_lock(const struct side *s)
 {
@@ -76,7 +77,7 @@ static bool pending(const struct wire_cell *c)
 	return atomic_load(&c->word) & WIRE_CELL_COUNT;
 }
 
-/* --- references --------------------------------------------------------------------------------------- */
+/* references */
 
 static int request_pipe(struct cw_link *link, uint32_t side, uint32_t index, int *ret_fd)
 {
@@ -112,8 +113,8 @@ static int open_pipe_locked(const struct side *s, cw_handle handle)
 	struct cw_cells *cells = side_cells(s);
 	int fd, r;
 
-	r = s->export ? request_pipe(s->link, WIRE_SIDE_EXPORT, s->export->index, &fd) :
-			request_pipe(s->link, WIRE_SIDE_IMPORT, s->import->index, &fd);
+	r = s->export ? request_pipe(s->link, WIRE_SIDE_EXPORT, s->export->index, &fd)
+		      : request_pipe(s->link, WIRE_SIDE_IMPORT, s->import->index, &fd);
 	if (r)
 		return r;
 	r = table_set(fd, handle);
@@ -191,7 +192,7 @@ int cw_pollfd_release(cw_handle handle)
 	return 0;
 }
 
-/* --- keeping the byte and the count together ---------------------------------------------------------- */
+/* keeping the byte and the count together */
 
 /* Whoever else is to see it must find a byte where the count or the state tell something. */
 static bool worth_a_byte(const struct side *s)
@@ -218,7 +219,7 @@ void cw_pollfd_settle(const struct side *s)
 	}
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------ */
+/* waiting */
 
 /* What a segment's entry shows, given that poll saw something there; 0: nothing after all. */
 static short judge(cw_handle handle)
@@ -298,7 +299,7 @@ int cw_pollfd_wait(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, int *ret_r
 	return 0;
 }
 
-/* --- fork --------------------------------------------------------------------------------------------- */
+/* fork */
 
 int cw_pollfd_renew(struct cw_link *link, uint32_t index, int pipe)
 {

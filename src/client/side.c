@@ -10,7 +10,7 @@
 #include "client/pollfd.h"
 #include "wire/status.h"
 
-/* --- cells -------------------------------------------------------------------------------------------- */
+/* cells */
 
 int cw_cells_map(struct cw_cells *cells, struct cw_link *link, uint32_t side, uint32_t index)
 {
@@ -71,7 +71,7 @@ void cw_cells_look(struct cw_cells *cells)
 	wake(&cells->cells[cells->own].word, INT32_MAX);
 }
 
-/* --- taking hold of one side ------------------------------------------------------------------------- */
+/* taking hold of one side */
 
 static int open_export(struct side *s)
 {
@@ -81,8 +81,8 @@ static int open_export(struct side *s)
 	if (e->forked)
 		return STATUS_FORKED;
 	pthread_mutex_lock(&e->lock);
-	r = e->closed ? STATUS_BAD_HANDLE :
-			cw_cells_map(&e->cells, e->link, WIRE_SIDE_EXPORT, e->index);
+	r = e->closed ? STATUS_BAD_HANDLE
+		      : cw_cells_map(&e->cells, e->link, WIRE_SIDE_EXPORT, e->index);
 	pthread_mutex_unlock(&e->lock);
 	s->link = e->link;
 	s->cells = e->cells.cells;
@@ -140,7 +140,8 @@ int side_state(const struct side *s)
 		return STATUS_BAD_HANDLE;
 	if (cw_link_suspect(s->link) && cw_link_is_lost(s->link))
 		return STATUS_NODE_LOST;
-	/* the handle ends before the daemon hears of it: in this order the two cannot be mistaken */
+	/* the handle ends before the daemon hears of it: in this order the two cannot be mistaken
+	 */
 	if (s->import && !cw_import_connected(s->import))
 		return s->import->handle ? STATUS_REVOKED : STATUS_BAD_HANDLE;
 	if (s->import && !s->import->handle)
@@ -148,7 +149,7 @@ int side_state(const struct side *s)
 	return 0;
 }
 
-/* --- signals and pipes ---------------------------------------------------------------------------------- */
+/* signals and pipes */
 
 bool side_take(const struct side *s)
 {

@@ -22,7 +22,8 @@ struct side {
 int side_open(cw_handle handle, struct side *s);
 void side_close(struct side *s);
 
-/* Is there still something to wait or post for? 0, STATUS_BAD_HANDLE, STATUS_REVOKED, STATUS_NODE_LOST */
+/* Is there still something to wait or post for? 0, STATUS_BAD_HANDLE, STATUS_REVOKED,
+ * STATUS_NODE_LOST */
 int side_state(const struct side *s);
 
 /* Takes one signal if there is one. */

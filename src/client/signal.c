@@ -11,8 +11,8 @@
 #include "client/side.h"
 #include "wire/status.h"
 
-#define SPIN_NS (20 * NSEC_PER_USEC)
-#define LONG_NS NSEC_PER_MSEC
+#define SPIN_NS	 (20 * NSEC_PER_USEC)
+#define LONG_NS	 NSEC_PER_MSEC
 #define SLICE_NS NSEC_PER_SEC /* a sleeper looks this often whether the node is still there */
 
 static void futex_wake_one(const _Atomic uint32_t *word)
@@ -20,7 +20,7 @@ static void futex_wake_one(const _Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* --- posting -------------------------------------------------------------------------------------------- */
+/* posting */
 
 /* True if a pipe was asked to be filled. */
 static bool post_cell(const struct side *s, uint32_t index, bool accumulate)
@@ -43,7 +43,8 @@ static bool post_cell(const struct side *s, uint32_t index, bool accumulate)
 	return true;
 }
 
-/* The importers' cells that may be in use; more than there are is harmless, but not beyond the map. */
+/* The importers' cells that may be in use; more than there are is harmless, but not beyond the map.
+ */
 static uint32_t n_cells(const struct cw_export *export)
 {
 	uint32_t n = atomic_load_explicit(
@@ -82,7 +83,7 @@ int cw_signal_post(cw_handle handle, bool accumulate)
 	return r;
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------- */
+/* waiting */
 
 static bool may_spin(void)
 {
@@ -95,9 +96,10 @@ static bool may_spin(void)
 }
 
 /*
- * Sleeps until the cell's word is not w, or for a slice of the time. Posters, the daemon and whoever
- * ends the handle wake us; only the loss of the whole node must be looked for. The wait always has a
- * timeout: without one the kernel would restart it behind a handler that was set with SA_RESTART.
+ * Sleeps until the cell's word is not w, or for a slice of the time. Posters, the daemon and
+ * whoever ends the handle wake us; only the loss of the whole node must be looked for. The wait
+ * always has a timeout: without one the kernel would restart it behind a handler that was set with
+ * SA_RESTART.
  */
 static int sleep_on(struct wire_cell *c, uint32_t w, uint64_t end)
 {
@@ -112,9 +114,9 @@ static int sleep_on(struct wire_cell *c, uint32_t w, uint64_t end)
 	return r == -ETIMEDOUT && clock_now() < end ? 0 : r;
 }
 
-/* The thread's last wait that slept was a long one: it would spin for nothing, on a CPU that the others
- * whom the same signal wakes may need. Far above the time of a wake-up, so that quick exchanges are
- * found out also while both sides sleep. */
+/* The thread's last wait that slept was a long one: it would spin for nothing, on a CPU that the
+ * others whom the same signal wakes may need. Far above the time of a wake-up, so that quick
+ * exchanges are found out also while both sides sleep. */
 static __thread bool waited_long;
 
 static int wait_side(const struct side *s, uint64_t timeout_ns)
@@ -137,7 +139,9 @@ static int wait_side(const struct side *s, uint64_t timeout_ns)
 		if (!timeout_ns)
 			return STATUS_TIMED_OUT;
 		if (clock_now() < spin_end) {
-			for (int i = 0; i < 50 && atomic_load_explicit(&c->word, memory_order_relaxed) == w; i++)
+			for (int i = 0;
+				i < 50 && atomic_load_explicit(&c->word, memory_order_relaxed) == w;
+				i++)
 				cpu_relax();
 			continue;
 		}

@@ -52,8 +52,9 @@ static void invented_handles_are_refused(void **state)
 	assert_false(cw_handle_retire(UINT64_MAX));
 	srand(3);
 	for (int i = 0; i < 1000000; i++)
-		assert_null(cw_enter((uint64_t)rand() << 33 ^ (uint64_t)rand() << 2 ^ CW_IMPORT_SEGMENT,
-			CW_IMPORT_SEGMENT));
+		assert_null(
+			cw_enter((uint64_t)rand() << 33 ^ (uint64_t)rand() << 2 ^ CW_IMPORT_SEGMENT,
+				CW_IMPORT_SEGMENT));
 }
 
 #define MANY 5000

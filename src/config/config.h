@@ -6,8 +6,8 @@
  * The settings of settings.def, read from
  *
  *   causeway.conf         in /etc/causeway, or if there is none, in /usr/lib/causeway
- *   causeway.conf.d/NAME.conf  of both directories together, in order of NAME; a file in /etc hides one
- *                         of the same NAME in /usr/lib; what comes later wins
+ *   causeway.conf.d/NAME.conf  of both directories together, in order of NAME; a file in /etc hides
+ * one of the same NAME in /usr/lib; what comes later wins
  *
  * or, when a directory is named, from that directory alone. Files that are not there are no error.
  * Every other flaw is one: nothing is guessed, skipped or half applied.
@@ -27,11 +27,11 @@ enum config_setting {
 	CONFIG_SETTINGS,
 };
 
-#define CONFIG_TYPE_U32 uint32_t
-#define CONFIG_TYPE_SIZE uint64_t
+#define CONFIG_TYPE_U32	     uint32_t
+#define CONFIG_TYPE_SIZE     uint64_t
 #define CONFIG_TYPE_DURATION uint64_t
-#define CONFIG_TYPE_WORDS char *
-#define CONFIG_TYPE_LEVEL uint32_t
+#define CONFIG_TYPE_WORDS    char *
+#define CONFIG_TYPE_LEVEL    uint32_t
 
 struct config {
 #define SETTING(section, name, field, TYPE, default_text, min, max, help) CONFIG_TYPE_##TYPE field;
@@ -44,17 +44,17 @@ struct config {
 #define CONFIG_ERROR_MAX 1024
 
 /*
- * Loads the configuration of dir, or with NULL the system's. On failure, -EINVAL for a flaw in a file,
- * else another errno, error says what is wrong, in which file and line, and what would be right: one
- * sentence or more, no newline at the end.
+ * Loads the configuration of dir, or with NULL the system's. On failure, -EINVAL for a flaw in a
+ * file, else another errno, error says what is wrong, in which file and line, and what would be
+ * right: one sentence or more, no newline at the end.
  */
 int config_load(const char *dir, struct config **ret_config, char error[CONFIG_ERROR_MAX]);
 
 void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);
 
-/* Every setting with its value and a comment that says where it comes from; a file with this content
- * is a valid configuration. */
+/* Every setting with its value and a comment that says where it comes from; a file with this
+ * content is a valid configuration. */
 void config_print(const struct config *config, FILE *out);
 
 /* The same as one JSON object: {"settings": [{"section", "name", "value", "origin"} …]} */

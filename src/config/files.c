@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/error.h"
 
-#define MAIN_FILE "causeway.conf"
+#define MAIN_FILE   "causeway.conf"
 #define DROP_IN_DIR "causeway.conf.d"
 
 void config_files_deinit(struct config_files *files)

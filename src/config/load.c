@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads the files line by line. Not with libeconf: version 0.5.1 crashes on a section without its
- * closing bracket, takes the vendor's file without a word when /etc's cannot be read, and says neither
- * which lines it dropped nor where a value stood (docs/design/0004-configuration.md).
+ * closing bracket, takes the vendor's file without a word when /etc's cannot be read, and says
+ * neither which lines it dropped nor where a value stood (docs/design/0004-configuration.md).
  */
 #include "config/config.h"
 
@@ -69,8 +69,8 @@ static int unknown_section(struct reader *r, const char *name)
 			continue;
 		suggest_offer(&s, settings[i].section);
 		if (n < sizeof(known))
-			n += (size_t)snprintf(known + n, sizeof(known) - n, " [%s]",
-				settings[i].section);
+			n += (size_t)snprintf(
+				known + n, sizeof(known) - n, " [%s]", settings[i].section);
 	}
 	if (s.best)
 		return flaw(r, "unknown section [%.64s]; did you mean [%s]?", name, s.best);
@@ -150,14 +150,18 @@ static int read_setting(struct reader *r, char *line)
 	char *equals = strchr(line, '='), *name, *value;
 
 	if (!equals)
-		return flaw(r, "\"%.80s\" is neither a section [Name], nor a setting Name=value, nor "
-			       "a comment after #", line);
+		return flaw(r,
+			"\"%.80s\" is neither a section [Name], nor a setting Name=value, nor "
+			"a comment after #",
+			line);
 	*equals = '\0';
 	name = strip(line);
 	value = strip(equals + 1);
 	if (!r->section)
-		return flaw(r, "setting \"%.64s\" stands before any section; put a line [Name] above "
-			       "it", name);
+		return flaw(r,
+			"setting \"%.64s\" stands before any section; put a line [Name] above "
+			"it",
+			name);
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
 		if (strcmp(settings[i].section, r->section) || strcmp(settings[i].name, name))
 			continue;
@@ -208,8 +212,8 @@ static int read_stream(struct reader *r, FILE *in)
 	return e < 0 && e != -EINVAL ? cannot_read(r, e) : e;
 }
 
-/* Nothing but a file may keep the reader waiting or feed it without end; /dev/null stands for an empty
- * file, so that a link to it hides the file of the same name in another directory. */
+/* Nothing but a file may keep the reader waiting or feed it without end; /dev/null stands for an
+ * empty file, so that a link to it hides the file of the same name in another directory. */
 static int check_kind(struct reader *r, int fd)
 {
 	struct stat st;
@@ -284,7 +288,8 @@ int config_load_dirs(const char *const *dirs, unsigned int n_dirs, struct config
 	for (size_t i = 0; r == 0 && i < files.n; i++)
 		r = read_file(config, files.paths[i], error);
 	if (r < 0 && !error[0])
-		snprintf(error, CONFIG_ERROR_MAX, "cannot load the configuration: %s", strerror(-r));
+		snprintf(
+			error, CONFIG_ERROR_MAX, "cannot load the configuration: %s", strerror(-r));
 	if (r < 0)
 		return r;
 	*ret_config = take_ptr(config);
@@ -300,8 +305,8 @@ int config_load(const char *dir, struct config **ret_config, char error[CONFIG_E
 	if (access(dir, R_OK | X_OK) < 0) {
 		int r = negative_errno();
 
-		snprintf(error, CONFIG_ERROR_MAX, "cannot read the configuration directory %s: %s", dir,
-			strerror(-r));
+		snprintf(error, CONFIG_ERROR_MAX, "cannot read the configuration directory %s: %s",
+			dir, strerror(-r));
 		return r;
 	}
 	return config_load_dirs(&dir, 1, ret_config, error);

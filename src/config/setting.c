@@ -102,12 +102,12 @@ static int format_unit(char *buf, size_t size, const struct unit *units, uint64_
 {
 	while (v && v % units->factor)
 		units++;
-	return snprintf(buf, size, "%llu%s", (unsigned long long)(v / units->factor),
-		v ? units->name : "");
+	return snprintf(
+		buf, size, "%llu%s", (unsigned long long)(v / units->factor), v ? units->name : "");
 }
 
-static void expects_range(const struct setting *s, const char *what, const struct unit *units,
-	char *buf, size_t size)
+static void expects_range(
+	const struct setting *s, const char *what, const struct unit *units, char *buf, size_t size)
 {
 	char min[32], max[32];
 
@@ -127,8 +127,8 @@ static void expects_level(char *buf, size_t size)
 void setting_expects(const struct setting *s, char *buf, size_t size)
 {
 	static const struct unit ones[] = {{"", 1}};
-	static const struct unit bytes[] = {
-		{"T", 1ull << 40}, {"G", 1ull << 30}, {"M", 1ull << 20}, {"K", 1ull << 10}, {"", 1}};
+	static const struct unit bytes[] = {{"T", 1ull << 40}, {"G", 1ull << 30}, {"M", 1ull << 20},
+		{"K", 1ull << 10}, {"", 1}};
 	static const struct unit times[] = {{"min", 60 * NSEC_PER_SEC}, {"s", NSEC_PER_SEC},
 		{"ms", NSEC_PER_MSEC}, {"us", NSEC_PER_USEC}, {"ns", 1}};
 

@@ -21,7 +21,7 @@ static unsigned int edits(const char *a, const char *b)
 		for (unsigned int j = 1; j <= n; j++) {
 			unsigned int above = row[j];
 			bool same = tolower((unsigned char)a[i - 1]) ==
-				tolower((unsigned char)b[j - 1]);
+				    tolower((unsigned char)b[j - 1]);
 
 			row[j] = MIN(MIN(above, row[j - 1]) + 1, diagonal + (same ? 0 : 1));
 			diagonal = above;

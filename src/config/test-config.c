@@ -264,7 +264,8 @@ static void near_names_are_suggested_and_far_ones_are_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(without_files_everything_is_default, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			without_files_everything_is_default, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_of_every_type_are_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			later_files_win_and_every_value_knows_its_line, setup, teardown),
@@ -276,7 +277,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_line_without_end_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			what_is_no_file_or_no_directory_is_named, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_printed_can_be_loaded_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_printed_can_be_loaded_again, setup, teardown),
 		cmocka_unit_test(near_names_are_suggested_and_far_ones_are_not),
 	};
 

@@ -3,9 +3,9 @@
 #define CORE_ENGINE_PRIVATE_H
 
 /*
- * What the files of the engine share. New objects and restored ones go the same way: x_attach() puts
- * a filled-in object into every table it belongs to and counts it, or fails and leaves everything as
- * it was. What takes it out again never fails.
+ * What the files of the engine share. New objects and restored ones go the same way: x_attach()
+ * puts a filled-in object into every table it belongs to and counts it, or fails and leaves
+ * everything as it was. What takes it out again never fails.
  */
 
 #include "core/engine.h"

@@ -68,8 +68,8 @@ struct engine_ops {
 	void (*import_state)(void *userdata, EngineImport *import);
 	/* the import is about to be freed; import->segment is set if it was connected */
 	void (*import_free)(void *userdata, EngineImport *import);
-	/* the segment is about to be freed: drop its memory, cells and pipe; no import has a cell of
-	 * it any more */
+	/* the segment is about to be freed: drop its memory, cells and pipe; no import has a cell
+	 * of it any more */
 	void (*segment_free)(void *userdata, EngineSegment *segment);
 	/* segment->n_cells changed or the segment was made or restored: tell the exporter's status
 	 * page */
@@ -222,7 +222,8 @@ uint32_t engine_node(const Engine *engine);
  * import, in any order within a kind, and the counters at any time (whoever keeps records writes
  * the counters before the object that used them). Quotas are counted but not enforced. import_state
  * and segment_cells are called as if the import had just been made. An import that is not connected
- * any more takes its cell back if the segment is there. -EBADMSG: the record contradicts itself or what is already there; it is not taken.
+ * any more takes its cell back if the segment is there. -EBADMSG: the record contradicts itself or
+ * what is already there; it is not taken.
  */
 struct engine_client_record {
 	uint64_t id;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 /*
- * Imports: a client's connection to a segment. As long as both exist it holds a cell of the segment,
- * connected or not.
+ * Imports: a client's connection to a segment. As long as both exist it holds a cell of the
+ * segment, connected or not.
  */
 
 static void show_state(EngineImport *import)
@@ -102,7 +102,8 @@ static int judge(EngineClient *client, uint32_t space, uint32_t controller, uint
 	r = engine_access_rights(segment, engine->node, &client->identity, &allowed);
 	if (r)
 		return r;
-	/* asking for nothing opens nothing to those who may nothing: a connection can also signal */
+	/* asking for nothing opens nothing to those who may nothing: a connection can also signal
+	 */
 	if (rights & ~allowed || !allowed)
 		return STATUS_DENIED;
 	*ret_segment = segment;

@@ -491,7 +491,8 @@ static int m_connect_result(
 		return STATUS_NODE_UNKNOWN;
 	if (segment < 0)
 		return STATUS_NOT_FOUND;
-	if (!m_rights(m, segment, c) || (rights | m_rights(m, segment, c)) != m_rights(m, segment, c))
+	if (!m_rights(m, segment, c) ||
+		(rights | m_rights(m, segment, c)) != m_rights(m, segment, c))
 		return STATUS_DENIED;
 	return m_used(m, c).n_imports >= limits.max_imports_per_user ? STATUS_NO_RESOURCES : 0;
 }

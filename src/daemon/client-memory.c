@@ -86,8 +86,9 @@ static int mapping_open(int process, const struct mapping *m, int *ret_fd)
 	return 0;
 }
 
-/* What the kernel itself calls the file: the mapping that was opened may be another one than was read
- * of before, put there by another thread of the client, and a segment that he may only read besides. */
+/* What the kernel itself calls the file: the mapping that was opened may be another one than was
+ * read of before, put there by another thread of the client, and a segment that he may only read
+ * besides. */
 static bool is_of_kind(int fd, const struct mapping *m)
 {
 	char path[32], name[64];
@@ -98,12 +99,13 @@ static bool is_of_kind(int fd, const struct mapping *m)
 	if (n < 0)
 		return false;
 	name[n] = 0;
-	return m->sysv ? !strncmp(name, "/SYSV", strlen("/SYSV")) : !strcmp(name, "/dev/zero (deleted)");
+	return m->sysv ? !strncmp(name, "/SYSV", strlen("/SYSV"))
+		       : !strcmp(name, "/dev/zero (deleted)");
 }
 
 /*
- * The kernel judges a System V segment by its own rights; map_files would not. Ids are per namespace,
- * so only ours can be asked about.
+ * The kernel judges a System V segment by its own rights; map_files would not. Ids are per
+ * namespace, so only ours can be asked about.
  */
 static bool may_use_sysv(const ManagerClient *c, int process, int shmid)
 {
@@ -126,8 +128,8 @@ static bool may_use_sysv(const ManagerClient *c, int process, int shmid)
 	return (mode & 06) == 06;
 }
 
-/* Memory of the kernel's own, of the kind that was seen, never one of our sealed memfds, large enough;
- * from now on a description that can only read cannot be opened anew for writing. */
+/* Memory of the kernel's own, of the kind that was seen, never one of our sealed memfds, large
+ * enough; from now on a description that can only read cannot be opened anew for writing. */
 static int check_and_harden(const ManagerClient *c, int fd, const struct mapping *m, uint64_t end)
 {
 	struct stat memory, own;
@@ -140,7 +142,8 @@ static int check_and_harden(const ManagerClient *c, int fd, const struct mapping
 		return STATUS_NOT_ADOPTABLE;
 	if (end > (uint64_t)memory.st_size)
 		return STATUS_BAD_ADDRESS;
-	return fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0600) < 0 ? STATUS_NOT_ADOPTABLE : 0;
+	return fchown(fd, geteuid(), getegid()) < 0 || fchmod(fd, 0600) < 0 ? STATUS_NOT_ADOPTABLE
+									    : 0;
 }
 
 static int memory_open(const ManagerClient *c, int process, const struct mapping *m, uint64_t end,
@@ -166,8 +169,8 @@ static int memory_open(const ManagerClient *c, int process, const struct mapping
 	return 0;
 }
 
-int client_memory_open(const ManagerClient *c, uint64_t address, uint64_t size,
-	struct client_memory *ret_memory)
+int client_memory_open(
+	const ManagerClient *c, uint64_t address, uint64_t size, struct client_memory *ret_memory)
 {
 	_cleanup_close_ int process = -1;
 	struct client_memory memory = {.fd = -1, .shmid = -1, .foreign = true};

@@ -86,8 +86,8 @@ static int client_begin(ManagerClient *c)
 	return manager_client_save(c);
 }
 
-/* The identity of an existing client becomes that of this connection, which becomes its socket. Nothing
- * has changed when this fails. */
+/* The identity of an existing client becomes that of this connection, which becomes its socket.
+ * Nothing has changed when this fails. */
 static int client_resume(ManagerClient *old, ManagerClient *c)
 {
 	struct engine_identity saved = old->identity;

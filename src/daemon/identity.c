@@ -15,8 +15,8 @@
 #endif
 
 /*
- * Ids that our user namespace does not know are shown to us as the overflow id, which may be somebody
- * else's here. Where all ids are known it is a user like any other.
+ * Ids that our user namespace does not know are shown to us as the overflow id, which may be
+ * somebody else's here. Where all ids are known it is a user like any other.
  */
 struct unknown {
 	bool some;

@@ -3,10 +3,10 @@
 #define DAEMON_JOURNAL_H
 
 /*
- * What a restarted daemon must know, in a memfd that the keeper holds: slots of 512 bytes, one record
- * each. A slot has two bodies and a selector word that says which one counts and of what kind it is; an
- * update fills the other body and then stores the selector with release order. A daemon killed at
- * any instruction leaves the old record or the new one.
+ * What a restarted daemon must know, in a memfd that the keeper holds: slots of 512 bytes, one
+ * record each. A slot has two bodies and a selector word that says which one counts and of what
+ * kind it is; an update fills the other body and then stores the selector with release order. A
+ * daemon killed at any instruction leaves the old record or the new one.
  *
  * The memfd is sparse; its pages are reserved before they are written, so that lack of memory is an
  * error here and not a SIGBUS. Records are native structs: daemon and successor are one executable.

@@ -104,8 +104,8 @@ uint32_t keeper_stored_deinit(struct keeper_stored *s, int link)
 	return n_left;
 }
 
-/* The kernel bounds what is under way, descriptors above all; the keeper reads soon. One that does not
- * is as good as dead, and the manager sees it hang up. */
+/* The kernel bounds what is under way, descriptors above all; the keeper reads soon. One that does
+ * not is as good as dead, and the manager sees it hang up. */
 static void link_send(int link, const struct keeper_packet *p, int fd)
 {
 	uint64_t deadline = 0;

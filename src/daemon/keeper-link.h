@@ -4,8 +4,8 @@
 
 /*
  * The daemon's side of the keeper: what is stored there under which kind and key, and what the
- * keeper gave at the start. A lost keeper is not an error of a store: the manager sees the link hang
- * up, starts another keeper and stores everything again.
+ * keeper gave at the start. A lost keeper is not an error of a store: the manager sees the link
+ * hang up, starts another keeper and stores everything again.
  */
 
 #include <stdint.h>

@@ -49,12 +49,12 @@ struct Keeper {
 	uint32_t give_bucket;	  /* next one */
 	struct entry *give_entry; /* next one in the bucket before; NULL: at its end */
 
-	uint64_t started;    /* the daemon, CLOCK_MONOTONIC */
-	uint64_t deadline;   /* of what is being waited for: restart or stop; 0: nothing */
-	unsigned int deaths; /* quick ones in a row */
+	uint64_t started;	/* the daemon, CLOCK_MONOTONIC */
+	uint64_t deadline;	/* of what is being waited for: restart or stop; 0: nothing */
+	unsigned int deaths;	/* quick ones in a row */
 	unsigned int shortages; /* that kept the daemon from starting, in a row */
-	bool stopping;	     /* by signal */
-	bool ended;	     /* the daemon said so */
+	bool stopping;		/* by signal */
+	bool ended;		/* the daemon said so */
 	int status;
 };
 
@@ -280,7 +280,8 @@ int keeper_spawn(const char *const *argv, const char *name, int fd, int *ret_pid
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	/* A dup2 onto itself takes close-on-exec away, in the child alone. */
 	posix_spawn_file_actions_adddup2(&actions, fd, fd);
-	r = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, (char *const *)full, environ);
+	r = posix_spawn(
+		&pid, "/proc/self/exe", &actions, &attributes, (char *const *)full, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	if (r)
@@ -330,7 +331,8 @@ static enum death say_death(const Keeper *k)
 		return DEATH_OWN;
 	}
 	if (!WIFSIGNALED(status)) {
-		log_warning("the daemon (pid %d) ended with status %d", k->pid, WEXITSTATUS(status));
+		log_warning(
+			"the daemon (pid %d) ended with status %d", k->pid, WEXITSTATUS(status));
 		return k->ready && WEXITSTATUS(status) == KEEPER_STATUS_SHORTAGE ? DEATH_SHORTAGE
 										 : DEATH_OWN;
 	}
@@ -346,7 +348,8 @@ static bool daemon_restart(Keeper *k, enum death death)
 
 	k->shortages = death == DEATH_SHORTAGE ? k->shortages + 1 : 0;
 	if (death != DEATH_SHORTAGE)
-		k->deaths = now - k->started < QUICK_DEATH && death == DEATH_OWN ? k->deaths + 1 : 0;
+		k->deaths =
+			now - k->started < QUICK_DEATH && death == DEATH_OWN ? k->deaths + 1 : 0;
 	if (k->deaths >= QUICK_DEATHS_MAX) {
 		log_error("the daemon died %u times in a row, each within a second of its start; "
 			  "this node ends. Please report this with the lines above",
@@ -396,7 +399,8 @@ static bool handle_signal(Keeper *k)
 	if (read(k->signals, &info, sizeof(info)) != sizeof(info))
 		return true;
 	if (k->daemon < 0) {
-		/* Between two daemons it is the end; an adopted one may not have sent its pidfd yet. */
+		/* Between two daemons it is the end; an adopted one may not have sent its pidfd
+		 * yet. */
 		k->status = EXIT_SUCCESS;
 		return k->link >= 0;
 	}

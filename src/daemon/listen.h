@@ -3,9 +3,9 @@
 #define DAEMON_LISTEN_H
 
 /*
- * Where the node listens. The lock file beside the socket (PATH.lock, with the keeper's pid in it) is
- * held by whoever of keeper and daemon lives, so a socket without a lock is a dead node's and
- * is taken over. Failures are logged here, with what to do.
+ * Where the node listens. The lock file beside the socket (PATH.lock, with the keeper's pid in it)
+ * is held by whoever of keeper and daemon lives, so a socket without a lock is a dead node's and is
+ * taken over. Failures are logged here, with what to do.
  */
 
 #include <stddef.h>

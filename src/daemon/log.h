@@ -16,7 +16,8 @@ void log_print(int priority, const char *format, ...) __attribute__((format(prin
 #define log_warning(...) log_print(LOG_WARNING, __VA_ARGS__)
 #define log_info(...)	 log_print(LOG_INFO, __VA_ARGS__)
 
-/* Warnings that others can cause at will: a few lines, then a pause and a count of what was left out. */
+/* Warnings that others can cause at will: a few lines, then a pause and a count of what was left
+ * out. */
 void log_limited(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Lines below this priority are left out; LOG_INFO until set. */

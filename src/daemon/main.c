@@ -60,8 +60,7 @@ static int parse_fd(const char *name, const char *text)
 {
 	uint32_t fd;
 
-	if (parse_u32(text, &fd) < 0 || fd > INT32_MAX ||
-		fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0) {
+	if (parse_u32(text, &fd) < 0 || fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0) {
 		fprintf(stderr, "causewayd: --%s %s: not an open descriptor\n", name, text);
 		exit(EXIT_FAILURE);
 	}
@@ -114,8 +113,7 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 
 int main(int argc, char **argv)
 {
-	struct command_line c = {
-		.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1};
+	struct command_line c = {.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1};
 	_cleanup_(config_free_p) struct config *config = NULL;
 	char error[CONFIG_ERROR_MAX];
 

@@ -106,8 +106,8 @@ int manager_client_save_groups(ManagerClient *c)
 		return 0;
 	memcpy(groups.groups, c->identity.groups + RECORD_CLIENT_GROUPS,
 		(n - RECORD_CLIENT_GROUPS) * sizeof(gid_t));
-	return journal_add(c->manager->journal, RECORD_GROUPS, &groups, sizeof(groups),
-		&c->groups_slot);
+	return journal_add(
+		c->manager->journal, RECORD_GROUPS, &groups, sizeof(groups), &c->groups_slot);
 }
 
 int manager_client_save(ManagerClient *c)
@@ -245,8 +245,7 @@ void manager_client_free(ManagerClient *c)
 
 int manager_client_listen(ManagerClient *c)
 {
-	return sd_event_add_io(
-		c->manager->event, &c->readable, c->socket, EPOLLIN, on_readable, c);
+	return sd_event_add_io(c->manager->event, &c->readable, c->socket, EPOLLIN, on_readable, c);
 }
 
 int manager_client_accept(Manager *m, int socket)
@@ -411,8 +410,9 @@ static int perform(
 	return r;
 }
 
-/* After a restart a client says again what we may have read from the socket already. Done is what is
- * new, what was lost with our predecessor, and, for its answer, what he did without answering. */
+/* After a restart a client says again what we may have read from the socket already. Done is what
+ * is new, what was lost with our predecessor, and, for its answer, what he did without answering.
+ */
 static bool to_be_done(ManagerClient *c, uint64_t serial, bool oneway)
 {
 	uint64_t known = MAX(c->serial, c->repeats);
@@ -483,8 +483,8 @@ static bool client_receive(ManagerClient *c)
 	ssize_t n;
 	int r;
 
-	n = fd_recv_from_stranger(c->socket, packet, sizeof(packet), q.fds, &q.n_fds, MSG_DONTWAIT,
-		closer_close);
+	n = fd_recv_from_stranger(
+		c->socket, packet, sizeof(packet), q.fds, &q.n_fds, MSG_DONTWAIT, closer_close);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n == -EMSGSIZE)

@@ -9,8 +9,8 @@
  *
  * A request with an effect leaves its number in the client's record after the effect, or, if the
  * effect is the end of an object, before it together with that object (ending). So a successor can
- * tell what has been done: the handlers of requests that may be repetitions look for their number in
- * the client's objects before they act.
+ * tell what has been done: the handlers of requests that may be repetitions look for their number
+ * in the client's objects before they act.
  */
 
 #include "base/cleanup.h"
@@ -43,8 +43,8 @@ typedef struct ManagerClient {
 int manager_client_accept(Manager *m, int socket);
 
 /* Takes a predecessor's client up again. -EBADMSG: the record cannot be used. */
-int manager_client_restore(
-	Manager *m, const struct record_client *record, uint32_t slot, struct keeper_stored *stored);
+int manager_client_restore(Manager *m, const struct record_client *record, uint32_t slot,
+	struct keeper_stored *stored);
 
 /* Ends it and everything it owns. NULL is fine. */
 void manager_client_free(ManagerClient *client);
@@ -64,8 +64,7 @@ static inline bool manager_client_repeats(const ManagerClient *client, uint64_t 
 int manager_client_save(ManagerClient *client);
 
 /* Before a request ends this object: its number and the intention go into the record. */
-void manager_client_announce(
-	ManagerClient *client, uint32_t type, uint32_t index, uint64_t number);
+void manager_client_announce(ManagerClient *client, uint32_t type, uint32_t index, uint64_t number);
 
 /* Tells a restored client to say again what was not answered. */
 void manager_client_ask_again(ManagerClient *client);

@@ -153,8 +153,8 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 	return 0;
 }
 
-/* Siblings: segments of one owner with the same memory. What they have in common is recorded, not found
- * in the memory: that of some may have moved already when a daemon dies. */
+/* Siblings: segments of one owner with the same memory. What they have in common is recorded, not
+ * found in the memory: that of some may have moved already when a daemon dies. */
 
 static bool is_sibling(const EngineSegment *a, const EngineSegment *b)
 {
@@ -173,9 +173,8 @@ bool manager_segment_may_move(const EngineSegment *segment)
 
 	if (manager_segment(segment)->foreign)
 		return false;
-	for_each_sibling (i, sibling, segment)
-		if (sibling->state == WIRE_SEGMENT_PUBLISHED)
-			return false;
+	for_each_sibling(
+		i, sibling, segment) if (sibling->state == WIRE_SEGMENT_PUBLISHED) return false;
 	return true;
 }
 
@@ -184,7 +183,8 @@ void manager_segment_leave_importers(Manager *m, const EngineSegment *segment)
 	EngineSegment *sibling;
 	uint32_t i;
 
-	for_each_sibling (i, sibling, segment) {
+	for_each_sibling(i, sibling, segment)
+	{
 		if (sibling->state != WIRE_SEGMENT_PUBLISHED)
 			continue;
 		sibling->handed_out = true;
@@ -197,8 +197,8 @@ static void siblings_forget(EngineSegment *segment)
 	EngineSegment *sibling;
 	uint32_t i;
 
-	for_each_sibling (i, sibling, segment)
-		manager_segment(sibling)->fresh = fd_close(manager_segment(sibling)->fresh);
+	for_each_sibling(i, sibling, segment) manager_segment(sibling)->fresh =
+		fd_close(manager_segment(sibling)->fresh);
 }
 
 /* So that nothing can fail later. */
@@ -208,7 +208,8 @@ static int siblings_prepare(EngineSegment *segment, int fresh)
 	uint32_t i;
 	int r;
 
-	for_each_sibling (i, sibling, segment) {
+	for_each_sibling(i, sibling, segment)
+	{
 		r = memfd_reopen(fresh, &manager_segment(sibling)->fresh);
 		if (r < 0) {
 			siblings_forget(segment);
@@ -227,8 +228,8 @@ static void memory_close(const EngineSegment *segment, int fd)
 		fd_close(fd);
 }
 
-/* The old memory stays with those who have it. The keeper has the fresh memory before the record says
- * that the segment is not published, never the other way round. */
+/* The old memory stays with those who have it. The keeper has the fresh memory before the record
+ * says that the segment is not published, never the other way round. */
 static void segment_move(Manager *m, EngineSegment *segment, int *fresh)
 {
 	ManagerSegment *s = manager_segment(segment);
@@ -243,7 +244,7 @@ static void siblings_move(Manager *m, EngineSegment *segment)
 	EngineSegment *sibling;
 	uint32_t i;
 
-	for_each_sibling (i, sibling, segment)
+	for_each_sibling(i, sibling, segment)
 		segment_move(m, sibling, &manager_segment(sibling)->fresh);
 }
 

@@ -12,18 +12,18 @@
 #include "daemon/record.h"
 
 typedef struct ManagerSegment {
-	int memory;	    /* memfd */
-	uint64_t family;    /* segments of one owner with the same one are siblings; record_segment */
-	int fresh;	    /* what a sibling that moves brings; -1: nothing */
-	int pipe;	    /* writing end of the exporter's; -1: none */
+	int memory;	 /* memfd */
+	uint64_t family; /* segments of one owner with the same one are siblings; record_segment */
+	int fresh;	 /* what a sibling that moves brings; -1: nothing */
+	int pipe;	 /* writing end of the exporter's; -1: none */
 	struct cells cells; /* made when first needed */
 	uint64_t serial;    /* record_segment */
 	uint32_t slot;
-	bool foreign;	 /* the owner shares the memory with others anyway: it never moves */
-	int shmid;	 /* of foreign memory that we cannot open; -1. memory is empty then */
-	uint64_t offset; /* of the segment in memory */
+	bool foreign;	      /* the owner shares the memory with others anyway: it never moves */
+	int shmid;	      /* of foreign memory that we cannot open; -1. memory is empty then */
+	uint64_t offset;      /* of the segment in memory */
 	struct traffic ended; /* counts of imports that are gone; begins anew after a restart */
-	bool moved;	 /* the last unpublish gave it fresh memory, or the one that is announced will */
+	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
 } ManagerSegment;
 
 typedef struct ManagerImport {
@@ -51,15 +51,15 @@ static inline ManagerImport *manager_import(const EngineImport *import)
 int manager_segment_save(Manager *m, EngineSegment *segment);
 int manager_import_save(Manager *m, EngineImport *import);
 
-/* Unpublishes for this request; s->moved says whether to fresh memory, and is in the record. What was
- * announced is finished by a successor: nobody may connect to the fresh memory in between. Nothing
- * fails once it is announced. */
+/* Unpublishes for this request; s->moved says whether to fresh memory, and is in the record. What
+ * was announced is finished by a successor: nobody may connect to the fresh memory in between.
+ * Nothing fails once it is announced. */
 int manager_segment_unpublish(ManagerClient *client, EngineSegment *segment, uint64_t serial);
 
 /*
- * Siblings share their memory, so it can only move if nobody has the right to have it by way of another
- * one. If it cannot move now, what its importers keep is what that one's importers may have as well, and
- * it moves when that one is unpublished.
+ * Siblings share their memory, so it can only move if nobody has the right to have it by way of
+ * another one. If it cannot move now, what its importers keep is what that one's importers may have
+ * as well, and it moves when that one is unpublished.
  */
 bool manager_segment_may_move(const EngineSegment *segment);
 /* This one's importers keep the memory of its published siblings. */

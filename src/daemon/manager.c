@@ -51,8 +51,8 @@ static int refuse_one(Manager *m)
 	return r;
 }
 
-/* A connection that stays in the queue wakes us again at once. A pause that each turn has costs the others
- * little, and nothing can fail in it, as setting a timer may. */
+/* A connection that stays in the queue wakes us again at once. A pause that each turn has costs the
+ * others little, and nothing can fail in it, as setting a timer may. */
 static void accept_failed(Manager *m, int r)
 {
 	if (r == -EMFILE || r == -ENFILE)
@@ -133,8 +133,7 @@ void manager_check_idle(Manager *m)
 		sd_event_source_set_enabled(m->idle, SD_EVENT_OFF);
 		return;
 	}
-	sd_event_source_set_time_relative(
-		m->idle, m->options.config->idle_exit / NSEC_PER_USEC);
+	sd_event_source_set_time_relative(m->idle, m->options.config->idle_exit / NSEC_PER_USEC);
 	sd_event_source_set_enabled(m->idle, SD_EVENT_ONESHOT);
 }
 
@@ -188,15 +187,15 @@ static int keeper_restart(Manager *m)
 	return keeper_watch(m);
 }
 
-/* One that hangs would start a second daemon when this one ends. The number is its own as long as it
- * is our parent or child. */
+/* One that hangs would start a second daemon when this one ends. The number is its own as long as
+ * it is our parent or child. */
 static void keeper_kill(Manager *m)
 {
 	siginfo_t info;
 
 	if (m->keeper_pid > 1 &&
-		(getppid() == m->keeper_pid ||
-			waitid(P_PID, (id_t)m->keeper_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0))
+		(getppid() == m->keeper_pid || waitid(P_PID, (id_t)m->keeper_pid, &info,
+						       WEXITED | WNOHANG | WNOWAIT) == 0))
 		kill(m->keeper_pid, SIGKILL);
 	m->keeper_pid = 0;
 }
@@ -207,8 +206,8 @@ static int on_keeper_lost(sd_event_source *source, int fd, uint32_t revents, voi
 	Manager *m = userdata;
 	int r = -EAGAIN;
 
-	/* First of all, for systemd takes the end of the main process for the end of the service. The
-	 * next keeper will say this of itself. */
+	/* First of all, for systemd takes the end of the main process for the end of the service.
+	 * The next keeper will say this of itself. */
 	sd_notifyf(0, "MAINPID=%d", getpid());
 	m->keeper_lost = sd_event_source_disable_unref(m->keeper_lost);
 	m->link = fd_close(m->link);
@@ -257,8 +256,8 @@ static int node_page_start(Manager *m, struct keeper_stored *stored)
 
 	m->node_fd = keeper_stored_take(stored, KEEP_NODE_PAGE, 0);
 	if (m->node_fd < 0) {
-		r = node_page_new(m->options.config->node_id, journal_incarnation(m->journal),
-			&m->node_fd);
+		r = node_page_new(
+			m->options.config->node_id, journal_incarnation(m->journal), &m->node_fd);
 		if (r < 0)
 			return r;
 		keeper_link_store(m->link, KEEP_NODE_PAGE, 0, m->node_fd);
@@ -395,8 +394,8 @@ static int manager_fail(const char *what, int link, int r)
 }
 
 /*
- * Nothing is taken apart at the end: clients must not see their imports revoked one by one when what
- * ends is the node.
+ * Nothing is taken apart at the end: clients must not see their imports revoked one by one when
+ * what ends is the node.
  */
 int manager_run(const struct manager_options *options, int link)
 {

@@ -3,8 +3,8 @@
 #define DAEMON_MANAGER_H
 
 /*
- * The daemon proper: one event loop that owns the engine, the journal, the pages and the clients. It
- * begins with what the keeper gives it, be that a new node's empty journal or all that a
+ * The daemon proper: one event loop that owns the engine, the journal, the pages and the clients.
+ * It begins with what the keeper gives it, be that a new node's empty journal or all that a
  * predecessor left. One thread besides base/closer.h's.
  */
 

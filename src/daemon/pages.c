@@ -244,7 +244,8 @@ static uint64_t import_at(uint32_t import)
 
 static uint64_t export_at(uint32_t export)
 {
-	return offsetof(struct wire_client_page, export_posts) + (uint64_t)export * sizeof(uint64_t);
+	return offsetof(struct wire_client_page, export_posts) +
+	       (uint64_t) export * sizeof(uint64_t);
 }
 
 int client_page_begin_import(int fd, uint32_t import)

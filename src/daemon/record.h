@@ -3,8 +3,9 @@
 #define DAEMON_RECORD_H
 
 /*
- * What the daemon's records in the journal look like. serial: number of the request that last changed
- * the object, so that a successor recognises a request that has been carried out but not answered.
+ * What the daemon's records in the journal look like. serial: number of the request that last
+ * changed the object, so that a successor recognises a request that has been carried out but not
+ * answered.
  */
 
 #include <assert.h>

@@ -54,8 +54,8 @@ static int map_of_slot(ManagerClient *c, uint32_t slot, struct wire_map *ret_map
 	return 0;
 }
 
-/* Each step that succeeds moves the stage on; what was registered is released in any case. No step is
- * longer for a longer map: a client chooses that. */
+/* Each step that succeeds moves the stage on; what was registered is released in any case. No step
+ * is longer for a longer map: a client chooses that. */
 static int check_map(int uffd, uint64_t features, const struct wire_map *map, uint32_t *stage)
 {
 	uint64_t at = map->address, part = MIN(map->length, CHECK_BYTES);

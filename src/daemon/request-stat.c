@@ -47,7 +47,8 @@ static void add_imports(
 }
 
 /* The next part of a segment; what belongs to no import is in the first one. */
-static void count(const EngineSegment *s, uint32_t *cell, uint32_t *looks, struct wire_stat_row *row)
+static void count(
+	const EngineSegment *s, uint32_t *cell, uint32_t *looks, struct wire_stat_row *row)
 {
 	const ManagerClient *owner = s->owner->userdata;
 	struct traffic sum = {0};

@@ -4,7 +4,8 @@
 
 /*
  * What clients ask. Each handler gets the decoded request and fills the reply's body, tail and
- * descriptors; it returns 0, an enum wire_status or a negative errno. On failure nothing has changed.
+ * descriptors; it returns 0, an enum wire_status or a negative errno. On failure nothing has
+ * changed.
  */
 
 #include "daemon/manager-segment.h"

@@ -8,8 +8,8 @@
 #include "memory/memfd.h"
 
 /*
- * What a predecessor left: records in the journal, descriptors from the keeper. A record that cannot
- * be used is removed; a descriptor that nobody takes is dropped by the caller.
+ * What a predecessor left: records in the journal, descriptors from the keeper. A record that
+ * cannot be used is removed; a descriptor that nobody takes is dropped by the caller.
  */
 
 typedef int (*restore_one)(Manager *m, uint32_t slot, struct keeper_stored *stored);
@@ -25,8 +25,9 @@ static int restore_kind(
 			continue;
 		r = restore(m, slot, stored);
 		if (r == -EBADMSG) {
-			log_warning("record %u of the journal (kind %u) is dropped: it does not fit "
-				    "what else is known",
+			log_warning(
+				"record %u of the journal (kind %u) is dropped: it does not fit "
+				"what else is known",
 				slot, kind);
 			journal_remove(m->journal, slot);
 		} else if (r < 0) {
@@ -187,7 +188,8 @@ static int finish_ending(ManagerClient *c)
 
 /*
  * Indices that are free now must not begin with the same generations again; their words tell which
- * there have been. The predecessor may also have shown an import and died before it wrote the record.
+ * there have been. The predecessor may also have shown an import and died before it wrote the
+ * record.
  */
 static int restore_free_indices(ManagerClient *c)
 {

@@ -49,8 +49,7 @@ struct trap {
 
 static void trap_set(struct trap *t)
 {
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
 	struct linger linger = {1, LINGER_SECONDS};
 	socklen_t size = sizeof(a);
@@ -70,8 +69,8 @@ static void trap_set(struct trap *t)
 	assert_int_equal(setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
 }
 
-/* Hands n copies to the node, which must not see them before ours is closed: the last close is to be
- * the node's. Returns false if they may not be sent. */
+/* Hands n copies to the node, which must not see them before ours is closed: the last close is to
+ * be the node's. Returns false if they may not be sent. */
 static bool trap_lay(
 	struct trap *t, int socket, pid_t daemon, const void *packet, size_t size, unsigned int n)
 {
@@ -83,7 +82,8 @@ static bool trap_lay(
 	r = fd_send(socket, packet, size, fds, n, 0);
 	/* else we are the ones who wait */
 	if (r < 0)
-		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
+		setsockopt(
+			t->fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
 	close(t->fd);
 	t->since = clock_now();
 	kill(daemon, SIGCONT);
@@ -134,7 +134,8 @@ static void nor_does_one_that_comes_with_a_packet_that_is_too_large(void **state
 
 	client_new(&c, &node);
 	trap_set(&t);
-	assert_true(trap_lay(&t, c.socket, (pid_t)c.hello.daemon_pid, packet, sizeof(packet), FD_PACKET_MAX));
+	assert_true(trap_lay(
+		&t, c.socket, (pid_t)c.hello.daemon_pid, packet, sizeof(packet), FD_PACKET_MAX));
 	assert_false(client_receive(&c));
 	assert_others_are_served_soon(&t);
 	client_close(&c);
@@ -197,7 +198,8 @@ static void traps_that_are_set_do_not_keep_a_killed_daemon(void **state)
 	close(t.reader);
 }
 
-/* 0 is what objects have that no request has made: such a request would be taken for a repetition. */
+/* 0 is what objects have that no request has made: such a request would be taken for a repetition.
+ */
 static void a_request_needs_a_number(void **state)
 {
 	struct wire_message ping = {.type = WIRE_PING};

@@ -15,8 +15,8 @@
 #include "daemon/journal.h"
 
 /*
- * A daemon killed at any instruction: the change runs in a child that is stepped one instruction at a
- * time, and after each the journal is read as a successor would read it.
+ * A daemon killed at any instruction: the change runs in a child that is stepped one instruction at
+ * a time, and after each the journal is read as a successor would read it.
  */
 
 #define KIND 3
@@ -58,8 +58,7 @@ static int filling(const Journal *j, uint32_t slot)
 }
 
 /* Steps change() in a child; look() is called after each instruction. Returns their number. */
-static unsigned int step_through(
-	Journal *j, void (*change)(Journal *j), void (*look)(Journal *j))
+static unsigned int step_through(Journal *j, void (*change)(Journal *j), void (*look)(Journal *j))
 {
 	unsigned int steps = 0;
 	int status;

@@ -170,8 +170,8 @@ static void on_ready(void *userdata)
 		_exit(93);
 }
 
-/* A keeper in a process of its own. n: entries that it has at the start; link: a socketpair, whose second
- * end is that of an adopted keeper. */
+/* A keeper in a process of its own. n: entries that it has at the start; link: a socketpair, whose
+ * second end is that of an adopted keeper. */
 static pid_t keeper_start(const char *part, unsigned int n, int ready, const int link[2])
 {
 	const char *const argv[] = {"test-keeper", part, NULL};
@@ -307,8 +307,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_daemon_that_does_not_read_does_not_stop_the_keeper),
 		cmocka_unit_test(ready_is_said_once),
 		cmocka_unit_test(an_adopted_daemon_is_restarted_when_it_dies),
-		cmocka_unit_test(
-			a_keeper_ends_when_its_daemon_hangs_up_before_it_said_who_it_is),
+		cmocka_unit_test(a_keeper_ends_when_its_daemon_hangs_up_before_it_said_who_it_is),
 	};
 
 	if (argc == 4 && !strcmp(argv[2], "--daemon-fd"))

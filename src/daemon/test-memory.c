@@ -34,8 +34,8 @@ static int teardown(void **state)
 static uint32_t create_at(struct client *c, uint64_t address, uint64_t size)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_CREATE,
-		.segment_create = {.space = WIRE_SPACE_RSM, .mode = 0600, .size = size,
-			.address = address}};
+		.segment_create = {
+			.space = WIRE_SPACE_RSM, .mode = 0600, .size = size, .address = address}};
 
 	return client_call(c, &m);
 }

@@ -63,7 +63,8 @@ static void unpublish_moves_memory_that_another_client_has(void **state)
 	id = export_one(&a, &segment);
 	assert_int_equal(client_connect(&b, id, WIRE_READ | WIRE_WRITE, &import), STATUS_OK);
 	old = client_take_fd(&b, 0);
-	assert_int_equal(client_import_word(&b, import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_CONNECTED));
+	assert_int_equal(
+		client_import_word(&b, import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_CONNECTED));
 	unpublish.segment_unpublish.segment = segment;
 	assert_int_equal(client_call(&a, &unpublish), STATUS_OK);
 	assert_int_equal(a.reply.segment_unpublish_reply.moved, 1);
@@ -386,7 +387,8 @@ static void counts_of_many_imports_come_in_rows_that_add_up(void **state)
 
 static void counts_are_shown_as_they_are_claimed_and_nothing_worse(void **state)
 {
-	struct wire_message q = {.type = WIRE_STAT, .stat = {.cell = UINT32_MAX, .cursor = UINT64_MAX}};
+	struct wire_message q = {
+		.type = WIRE_STAT, .stat = {.cell = UINT32_MAX, .cursor = UINT64_MAX}};
 	uint32_t segment, id, import;
 	struct wire_stat_row sum;
 	struct client c;

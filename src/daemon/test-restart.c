@@ -162,8 +162,8 @@ static void keeper_hangs(struct client *c)
 
 	kill(node.keeper, SIGSTOP);
 	for (int i = 0; i < 1000 && waitpid(node.keeper, &status, WNOHANG) == 0; i++) {
-		assert_int_equal(client_create(c, 4096, &destroy.segment_destroy.segment, NULL),
-			STATUS_OK);
+		assert_int_equal(
+			client_create(c, 4096, &destroy.segment_destroy.segment, NULL), STATUS_OK);
 		destroy.serial = 0;
 		assert_int_equal(client_call(c, &destroy), STATUS_OK);
 	}
@@ -192,7 +192,8 @@ static void keeper_is_replaced(void (*lose)(struct client *c))
 	s = client_node_status(&c);
 	assert_int_equal(s.n_segments, 1);
 	assert_int_equal(s.n_imports, 1);
-	assert_int_equal(client_import_word(&c, import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_CONNECTED));
+	assert_int_equal(
+		client_import_word(&c, import), WIRE_IMPORT_WORD(1, WIRE_IMPORT_CONNECTED));
 	assert_true(text_is(fd, "kept"));
 
 	/* not our child any more, but it ends as orderly */
@@ -458,7 +459,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			two_processes_keep_their_segment_when_the_daemon_is_killed, setup, teardown),
+			two_processes_keep_their_segment_when_the_daemon_is_killed, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			a_client_that_dies_while_there_is_no_daemon_is_reaped, setup, teardown),
 		cmocka_unit_test_setup_teardown(

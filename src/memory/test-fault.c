@@ -287,8 +287,8 @@ static void fail_under_writers(once_fn *once, bool stopping)
 	writers_start(&w, s.memory, s.size, 1);
 	fail_each_call(&s, once, false);
 	assert_int_equal(writers_finish(&w), 0);
-	/* an ordinary user's userfaultfd, all that is left once stopping was made to fail, turns the
-	 * kernel's own access away */
+	/* an ordinary user's userfaultfd, all that is left once stopping was made to fail, turns
+	 * the kernel's own access away */
 	if (!s.tested->user_only)
 		assert_int_equal(w.kernel_failed, 0);
 	memory_adopter_free(s.tested);

@@ -27,8 +27,8 @@ static uint8_t *put_u64(uint8_t *at, const uint8_t *end, uint64_t v)
 }
 
 /*
- * Reader: a field that lies wholly beyond end was not known to the sender and reads as zero, a field
- * that end cuts in two makes at NULL.
+ * Reader: a field that lies wholly beyond end was not known to the sender and reads as zero, a
+ * field that end cuts in two makes at NULL.
  */
 static const uint8_t *get_bytes(const uint8_t *at, const uint8_t *end, void *p, size_t n)
 {
@@ -70,9 +70,9 @@ static const uint8_t *get_text(const uint8_t *at, const uint8_t *end, char *p, s
 #define RECORD(name)                                                                               \
 	uint8_t *wire_put_##name(uint8_t *at, const uint8_t *end, const struct wire_##name *m)     \
 	{
-#define U32(f) at = put_u32(at, end, m->f);
-#define U64(f) at = put_u64(at, end, m->f);
-#define TEXT(f, size) at = put_bytes(at, end, m->f, size);
+#define U32(f)	       at = put_u32(at, end, m->f);
+#define U64(f)	       at = put_u64(at, end, m->f);
+#define TEXT(f, size)  at = put_bytes(at, end, m->f, size);
 #define BYTES(f, size) at = put_bytes(at, end, m->f, size);
 #define END(name)                                                                                  \
 	return at;                                                                                 \
@@ -98,9 +98,9 @@ static const uint8_t *get_text(const uint8_t *at, const uint8_t *end, char *p, s
 	{                                                                                          \
 		if (!at || at == end)                                                              \
 			return NULL;
-#define U32(f) at = get_u32(at, end, &m->f);
-#define U64(f) at = get_u64(at, end, &m->f);
-#define TEXT(f, size) at = get_text(at, end, m->f, size);
+#define U32(f)	       at = get_u32(at, end, &m->f);
+#define U64(f)	       at = get_u64(at, end, &m->f);
+#define TEXT(f, size)  at = get_text(at, end, m->f, size);
 #define BYTES(f, size) at = get_bytes(at, end, m->f, size);
 #define END(name)                                                                                  \
 	return at;                                                                                 \

@@ -20,7 +20,7 @@
 #define WIRE_MINOR 1u
 
 #define WIRE_HEADER_SIZE 24u
-#define WIRE_PACKET_MAX 16384u /* whole packet, bytes */
+#define WIRE_PACKET_MAX	 16384u /* whole packet, bytes */
 
 /* header flags */
 #define WIRE_ONEWAY 0x1u /* request: no reply wanted */
@@ -84,26 +84,27 @@ enum wire_check {
 };
 
 /* rights, as in a mode's digit */
-#define WIRE_READ 04u
+#define WIRE_READ  04u
 #define WIRE_WRITE 02u
 
 #define WIRE_HELLO_UFFD 0x1u
-#define WIRE_SEGMENT_BIG_ENDIAN 0x80000000u /* in flags, of the exporter; the rest is the interface's */
-#define WIRE_IMPORT_READONLY 0x1u
+#define WIRE_SEGMENT_BIG_ENDIAN                                                                    \
+	0x80000000u /* in flags, of the exporter; the rest is the interface's */
+#define WIRE_IMPORT_READONLY	   0x1u
 #define WIRE_IMPORT_FOREIGN_ENDIAN 0x2u
-#define WIRE_IMPORT_SYSV 0x4u /* a System V segment that the daemon cannot open */
-#define WIRE_SHOW_ADVISORY 0x1u	 /* rights cannot be enforced: one uid for daemon and users */
-#define WIRE_NODE_EMBEDDED 0x1u	 /* started by a library, ends by itself */
-#define WIRE_NODE_PRIVILEGED 0x2u /* run by root */
-#define WIRE_NODE_UFFD 0x4u	 /* lends /dev/userfaultfd */
+#define WIRE_IMPORT_SYSV	   0x4u /* a System V segment that the daemon cannot open */
+#define WIRE_SHOW_ADVISORY	   0x1u /* rights cannot be enforced: one uid for daemon and users */
+#define WIRE_NODE_EMBEDDED	   0x1u /* started by a library, ends by itself */
+#define WIRE_NODE_PRIVILEGED	   0x2u /* run by root */
+#define WIRE_NODE_UFFD		   0x4u /* lends /dev/userfaultfd */
 
 /* One struct a message or record: struct wire_hello … */
 #define MESSAGE(NAME, name, number) struct wire_##name {
-#define RECORD(name) struct wire_##name {
-#define U32(f) uint32_t f;
-#define U64(f) uint64_t f;
-#define TEXT(f, size) char f[size];
-#define BYTES(f, size) uint8_t f[size];
+#define RECORD(name)		    struct wire_##name {
+#define U32(f)			    uint32_t f;
+#define U64(f)			    uint64_t f;
+#define TEXT(f, size)		    char f[size];
+#define BYTES(f, size)		    uint8_t f[size];
 #define END(name)                                                                                  \
 	}                                                                                          \
 	;

@@ -4,7 +4,8 @@
 
 /*
  * Memory that daemon and clients share. All of it is memfds made by the daemon, sealed against
- * change of size. Whoever reads a word that another may write reads it once and checks what it read.
+ * change of size. Whoever reads a word that another may write reads it once and checks what it
+ * read.
  *
  *   node page    one a node; the daemon writes, clients have a read-only description
  *   status page  one a client; the daemon writes, the client has a read-only description
@@ -31,8 +32,8 @@ struct wire_page_head {
 static_assert(sizeof(struct wire_page_head) == 24, "part of the protocol");
 
 /*
- * The node page. alive is the lock word of a robust mutex that the daemon's main thread holds as long
- * as it lives: the kernel sets FUTEX_OWNER_DIED in it when that thread ends. The daemon keeps
+ * The node page. alive is the lock word of a robust mutex that the daemon's main thread holds as
+ * long as it lives: the kernel sets FUTEX_OWNER_DIED in it when that thread ends. The daemon keeps
  * FUTEX_WAITERS set, so that the kernel also wakes one sleeper, who wakes the others.
  */
 struct wire_node_page {
@@ -83,9 +84,9 @@ struct wire_map {
 static_assert(sizeof(struct wire_map) == 32, "part of the protocol");
 
 /*
- * And it counts what the client does with each import and export, for people who watch. Written with
- * plain loads and stores: calls of several threads at the same instant may count as one. The daemon
- * sets them to zero for a new import or export, shows them, and believes nothing.
+ * And it counts what the client does with each import and export, for people who watch. Written
+ * with plain loads and stores: calls of several threads at the same instant may count as one. The
+ * daemon sets them to zero for a new import or export, shows them, and believes nothing.
  */
 struct wire_traffic {
 	_Atomic uint64_t puts, gets; /* calls, or entries of vectors, that succeeded */
@@ -118,13 +119,13 @@ static inline void wire_count(_Atomic uint64_t *count, uint64_t n)
 }
 
 /*
- * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK says
- * that the owner's connection is over; a sleeper looks at its status page, nobody posts any more. A
- * poster adds 1 to the count, then wakes (futex on word) if sleepers is not 0, and asks the daemon to
- * fill the pipe if has_pipe is set and the count was 0.
- * All of it is a hint from strangers: the worst they can do is a wrong count.
+ * A cell: where one waiter gets its signals. word: the count in the low 31 bits; WIRE_CELL_LOOK
+ * says that the owner's connection is over; a sleeper looks at its status page, nobody posts any
+ * more. A poster adds 1 to the count, then wakes (futex on word) if sleepers is not 0, and asks the
+ * daemon to fill the pipe if has_pipe is set and the count was 0. All of it is a hint from
+ * strangers: the worst they can do is a wrong count.
  */
-#define WIRE_CELL_LOOK 0x80000000u
+#define WIRE_CELL_LOOK	0x80000000u
 #define WIRE_CELL_COUNT 0x7fffffffu
 
 struct wire_cell {
@@ -137,7 +138,7 @@ struct wire_cell {
 static_assert(sizeof(struct wire_cell) == 64, "part of the protocol");
 
 /* Cell 0 is the exporter's; imports have 1 … */
-#define WIRE_CELLS_MAX 65536u
+#define WIRE_CELLS_MAX	65536u
 #define WIRE_CELLS_SIZE (WIRE_CELLS_MAX * sizeof(struct wire_cell))
 
 #endif

@@ -14,14 +14,17 @@
 
 static void a_message_survives_the_wire(void **state)
 {
-	struct wire_message m = {.type = WIRE_SEGMENT_PUBLISH, .serial = 0x123456789abcdef0, .flags = WIRE_ONEWAY},
+	struct wire_message m = {.type = WIRE_SEGMENT_PUBLISH,
+				    .serial = 0x123456789abcdef0,
+				    .flags = WIRE_ONEWAY},
 			    got;
 	struct wire_access a[2] = {{1, 0666}, {2, 0600}}, b;
 	uint8_t buf[WIRE_PACKET_MAX], tail[64], *at = tail;
 	const uint8_t *in;
 	ssize_t n;
 
-	m.segment_publish = (struct wire_segment_publish){.segment = 7, .id = 0x600000, .n_access = 2};
+	m.segment_publish =
+		(struct wire_segment_publish){.segment = 7, .id = 0x600000, .n_access = 2};
 	for (int i = 0; i < 2; i++)
 		at = wire_put_access(at, tail + sizeof(tail), &a[i]);
 	m.tail = tail;
@@ -155,7 +158,8 @@ static void shared_pages_have_their_layout(void **state)
 {
 	assert_int_equal(offsetof(struct wire_node_page, alive), 32);
 	assert_int_equal(WIRE_CELLS_SIZE % 4096, 0);
-	assert_int_equal(sizeof(struct wire_status_page), 64 + 8 * WIRE_CLIENT_IMPORTS + 8 * WIRE_CLIENT_EXPORTS);
+	assert_int_equal(sizeof(struct wire_status_page),
+		64 + 8 * WIRE_CLIENT_IMPORTS + 8 * WIRE_CLIENT_EXPORTS);
 }
 
 int main(void)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent: a program that does on request what programs do with RSM, so that a test written in
- * Python has real exporters and importers that it can interrogate, stop and kill. It uses the public
- * interface only.
+ * Python has real exporters and importers that it can interrogate, stop and kill. It uses the
+ * public interface only.
  *
- * A request is a line "TAG VERB ARGUMENT…" on standard input, its answer a line "TAG CODE VALUE…" on
- * standard output; CODE is what the RSM function returned. A tag that begins with @ has the verb done
- * by a thread of its own. Objects are numbered by the test: b (buffers), e (exports), i (imports), c
- * (controllers). It is the test's business not to use an object from two threads in ways that the
- * interface forbids.
+ * A request is a line "TAG VERB ARGUMENT…" on standard input, its answer a line "TAG CODE VALUE…"
+ * on standard output; CODE is what the RSM function returned. A tag that begins with @ has the verb
+ * done by a thread of its own. Objects are numbered by the test: b (buffers), e (exports), i
+ * (imports), c (controllers). It is the test's business not to use an object from two threads in
+ * ways that the interface forbids.
  */
 #ifndef TESTS_AGENT_H
 #define TESTS_AGENT_H
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AGENT_OBJECTS 16384u
+#define AGENT_OBJECTS	  16384u
 #define AGENT_BAD_REQUEST (-1) /* CODE of a request that was not understood */
 
 struct buffer {
@@ -40,7 +40,7 @@ extern rsmapi_controller_handle_t controllers[16];
 
 struct request {
 	const char *tag;
-	unsigned int n;	 /* arguments after the verb */
+	unsigned int n; /* arguments after the verb */
 	char *argument[32];
 	bool answered;
 };
@@ -50,7 +50,8 @@ uint64_t number(const struct request *q, unsigned int i);
 /* The same within the tables. */
 unsigned int object(const struct request *q, unsigned int i);
 /* Sends the answer; once a request. format may be NULL. */
-void answer(struct request *q, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void answer(struct request *q, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Sends bytes as hexadecimal digits. */
 void answer_bytes(struct request *q, int code, const void *bytes, size_t n);
 /* Argument i, hexadecimal digits, as bytes; to be freed. */

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLOCK 4096u /* bytes of a round trip: request at 0, answer at BLOCK */
+#define BLOCK	    4096u /* bytes of a round trip: request at 0, answer at BLOCK */
 #define WRITERS_MAX 8u
 
 struct load {
@@ -63,8 +63,8 @@ static void start(struct request *q, struct load *l, unsigned int n, void *(*run
 /* → first unexpected code as CODE; rounds, wrong ones, longest in microseconds */
 static void report(struct request *q, struct load *l)
 {
-	answer(q, l->code, "%llu %llu %llu", (unsigned long long)l->rounds, (unsigned long long)l->wrong,
-		(unsigned long long)l->slowest_us);
+	answer(q, l->code, "%llu %llu %llu", (unsigned long long)l->rounds,
+		(unsigned long long)l->wrong, (unsigned long long)l->slowest_us);
 }
 
 static void stop(struct request *q, struct load *l)
@@ -76,7 +76,7 @@ static void stop(struct request *q, struct load *l)
 	report(q, l);
 }
 
-/* --- writers -------------------------------------------------------------------------------------- */
+/* writers */
 
 /* Thread k owns the words k, k + n, … of each page and knows what it stored there last. */
 static void *write_words(void *arg)
@@ -112,7 +112,7 @@ static void writers_stop(struct request *q)
 	stop(q, &writers_load);
 }
 
-/* --- round trips ---------------------------------------------------------------------------------- */
+/* round trips */
 
 /* The exporter: waits, answers with every byte of the request inverted. */
 static void *echo_run(void *arg)
@@ -208,7 +208,7 @@ static void trips_report(struct request *q)
 	report(q, &trips_load);
 }
 
-/* --- requests to the daemon ----------------------------------------------------------------------- */
+/* requests to the daemon */
 
 static int request_round(struct load *l)
 {

@@ -12,7 +12,7 @@ struct import imports[AGENT_OBJECTS];
 rsm_memseg_export_handle_t exports[AGENT_OBJECTS];
 rsmapi_controller_handle_t controllers[16];
 
-/* --- buffers ------------------------------------------------------------------------------------- */
+/* buffers */
 
 /* alloc B SIZE: anonymous private memory */
 static void alloc(struct request *q)
@@ -23,7 +23,8 @@ static void alloc(struct request *q)
 	b->at = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (b->at == MAP_FAILED)
 		b->at = NULL;
-	answer(q, b->at ? 0 : RSMERR_INSUFFICIENT_MEM, "%llu", (unsigned long long)(uintptr_t)b->at);
+	answer(q, b->at ? 0 : RSMERR_INSUFFICIENT_MEM, "%llu",
+		(unsigned long long)(uintptr_t)b->at);
 }
 
 /* heap B SIZE: page-aligned memory of malloc's */
@@ -114,8 +115,8 @@ static void do_store(struct request *q, const struct buffer *b)
 	free(bytes);
 }
 
-/* sum B, load B OFFSET LENGTH, store B OFFSET BYTES; msum, mload, mstore: the same through the map of
- * import I */
+/* sum B, load B OFFSET LENGTH, store B OFFSET BYTES; msum, mload, mstore: the same through the map
+ * of import I */
 static void sum(struct request *q)
 {
 	answer_sum(q, &buffers[object(q, 0)]);
@@ -159,12 +160,14 @@ static void mstore(struct request *q)
 	do_store(q, &b);
 }
 
-/* --- controllers ---------------------------------------------------------------------------------- */
+/* controllers */
 
 /* controller C [NAME] */
 static void controller(struct request *q)
 {
-	answer(q, rsm_get_controller(q->n > 1 ? q->argument[1] : NULL, &controllers[number(q, 0) % 16]),
+	answer(q,
+		rsm_get_controller(
+			q->n > 1 ? q->argument[1] : NULL, &controllers[number(q, 0) % 16]),
 		NULL);
 }
 
@@ -184,7 +187,7 @@ static void topology(struct request *q)
 	rsm_free_interconnect_topology(t);
 }
 
-/* --- exports -------------------------------------------------------------------------------------- */
+/* exports */
 
 /* create E B [OFFSET LENGTH]: over controller 0 */
 static void create(struct request *q)
@@ -193,7 +196,8 @@ static void create(struct request *q)
 	size_t len = q->n > 3 ? number(q, 3) : b->size;
 
 	answer(q,
-		rsm_memseg_export_create(controllers[0], &exports[object(q, 0)], b->at + number(q, 2), len, 0),
+		rsm_memseg_export_create(
+			controllers[0], &exports[object(q, 0)], b->at + number(q, 2), len, 0),
 		NULL);
 }
 
@@ -239,7 +243,7 @@ static void destroy(struct request *q)
 	answer(q, rsm_memseg_export_destroy(exports[object(q, 0)]), NULL);
 }
 
-/* --- imports -------------------------------------------------------------------------------------- */
+/* imports */
 
 /* connect I ID [RIGHTS NODE]: with a barrier, so that put and get work */
 static void connect_import(struct request *q)
@@ -268,7 +272,9 @@ static void put(struct request *q)
 	size_t n;
 	uint8_t *bytes = bytes_of(q, 2, &n);
 
-	answer(q, rsm_memseg_import_put(imports[object(q, 0)].handle, (off_t)number(q, 1), bytes, n), NULL);
+	answer(q,
+		rsm_memseg_import_put(imports[object(q, 0)].handle, (off_t)number(q, 1), bytes, n),
+		NULL);
 	free(bytes);
 }
 
@@ -320,7 +326,7 @@ static void unmap(struct request *q)
 	answer(q, r, NULL);
 }
 
-/* --- events --------------------------------------------------------------------------------------- */
+/* events */
 
 /* post HANDLE [FLAGS] */
 static void post(struct request *q)

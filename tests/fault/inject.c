@@ -185,7 +185,7 @@ static bool fails(const char *call, void *caller, int resources, int interruptio
 		return ((type(*) parameters)REAL(symbol))arguments;                                \
 	}
 
-/* --- memory --- */
+/* memory */
 
 EXPORT void *malloc(size_t size)
 {
@@ -251,7 +251,7 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
 	return (void *)syscall(SYS_mremap, old, old_size, size, flags, to);
 }
 
-/* --- descriptors --- */
+/* descriptors */
 
 EXPORT int open(const char *path, int flags, ...)
 {
@@ -336,7 +336,7 @@ WRAP(int, posix_spawn, "posix_spawn", (errno = 0, ENOMEM), ENOMEM, 0,
 		const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]),
 	(pid, path, actions, attributes, argv, envp))
 
-/* --- sockets and waiting --- */
+/* sockets and waiting */
 
 WRAP(int, socket, "socket", -1, EMFILE, 0, (int domain, int type, int protocol),
 	(domain, type, protocol))

@@ -91,7 +91,7 @@ static void judge_again(story_t *s, const char *function, int code)
 		judge_again(s, #function, function(__VA_ARGS__));                                  \
 	} while (0)
 
-/* --- memory --- */
+/* memory */
 
 static void *memory_new(void)
 {
@@ -134,7 +134,7 @@ static void fill(char bytes[CHUNK], char first)
 		bytes[i] = (char)(first + (char)i);
 }
 
-/* --- the chapters --- */
+/* the chapters */
 
 static void look_around(story_t *s)
 {
@@ -364,7 +364,7 @@ bool story_alone(void)
 	return n == 1;
 }
 
-/* --- the partner --- */
+/* the partner */
 
 static rsm_memseg_id_t partner_publish(void)
 {

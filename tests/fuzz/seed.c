@@ -29,7 +29,7 @@ static void save(const char *target, const char *name, const void *data, size_t 
 	MUST(fclose(f) == 0);
 }
 
-/* --- packets --- */
+/* packets */
 
 static uint8_t tail[2048];
 
@@ -90,7 +90,7 @@ static void packets(void)
 #include "wire/message.def"
 }
 
-/* --- journal --- */
+/* journal */
 
 static size_t add(uint8_t *buf, size_t at, uint8_t kind, const void *record, size_t size)
 {
@@ -148,7 +148,7 @@ static void journal(void)
 	save("journal", "imports", buf, n);
 }
 
-/* --- texts --- */
+/* texts */
 
 static void text(const char *target, const char *name, const char *s)
 {

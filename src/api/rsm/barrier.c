@@ -129,6 +129,7 @@ RSM_API int rsm_memseg_import_get_mode(
 		return RSMERR_BAD_SEG_HNDL;
 	if (!mode)
 		return RSMERR_BAD_ADDR;
-	*mode = barrier_mode_is_explicit(import) ? RSM_BARRIER_MODE_EXPLICIT : RSM_BARRIER_MODE_IMPLICIT;
+	*mode = barrier_mode_is_explicit(import) ? RSM_BARRIER_MODE_EXPLICIT
+						 : RSM_BARRIER_MODE_IMPLICIT;
 	return RSM_SUCCESS;
 }

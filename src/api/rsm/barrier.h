@@ -3,8 +3,9 @@
 #define API_RSM_BARRIER_H
 
 /*
- * What put and get need to know of barriers. Of an import: api_mode is the barrier mode, inverted so
- * that zero means implicit, the default; api_epoch numbers the barrier initialised last, 0: none.
+ * What put and get need to know of barriers. Of an import: api_mode is the barrier mode, inverted
+ * so that zero means implicit, the default; api_epoch numbers the barrier initialised last, 0:
+ * none.
  */
 
 #include <stdatomic.h>

@@ -44,7 +44,8 @@ int rsm_code(int result, enum rsm_about about)
 	case STATUS_TIMED_OUT:
 		return code_no_daemon(about);
 	case STATUS_VERSION:
-		return about == ABOUT_CONTROLLER ? RSMERR_BAD_LIBRARY_VERSION : code_no_daemon(about);
+		return about == ABOUT_CONTROLLER ? RSMERR_BAD_LIBRARY_VERSION
+						 : code_no_daemon(about);
 	case STATUS_INTERRUPTED:
 		return RSMERR_INTERRUPTED;
 	case STATUS_NO_MEMORY:

@@ -85,9 +85,9 @@ static int get_code(int r)
 {
 	int code = rsm_code(r, ABOUT_CONTROLLER);
 
-	return code == RSMERR_CTLR_NOT_PRESENT || code == RSMERR_BAD_LIBRARY_VERSION ?
-		       code :
-		       RSMERR_INSUFFICIENT_MEM;
+	return code == RSMERR_CTLR_NOT_PRESENT || code == RSMERR_BAD_LIBRARY_VERSION
+		       ? code
+		       : RSMERR_INSUFFICIENT_MEM;
 }
 
 static int get_locked(uint32_t kind, uint32_t unit, cw_handle *ret_handle)
@@ -95,8 +95,7 @@ static int get_locked(uint32_t kind, uint32_t unit, cw_handle *ret_handle)
 	struct controller *c;
 	int r;
 
-	list_for_each(c, &controllers, link)
-	{
+	list_for_each (c, &controllers, link) {
 		if (c->kind != kind || c->unit != unit)
 			continue;
 		c->refs++;
@@ -141,8 +140,7 @@ RSM_API int rsm_get_controller(char *name, rsmapi_controller_handle_t *controlle
 	return RSM_SUCCESS;
 }
 
-RSM_API int rsm_get_controller_attr(
-	rsmapi_controller_handle_t chdl, rsmapi_controller_attr_t *attr)
+RSM_API int rsm_get_controller_attr(rsmapi_controller_handle_t chdl, rsmapi_controller_attr_t *attr)
 {
 	struct cw_node node;
 	int r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals between exporter and importers, and waiting for them with poll(2) or beside other files. */
+/* Signals between exporter and importers, and waiting for them with poll(2) or beside other files.
+ */
 #include <stdint.h>
 #include "api/rsm/codes.h"
 #include "base/clock.h"
@@ -14,8 +15,8 @@ static enum rsm_about about(void *memseg)
 
 RSM_API int rsm_intr_signal_post(void *memseg, uint_t flags)
 {
-	return rsm_code(
-		cw_signal_post((cw_handle)memseg, !(flags & RSM_SIGPOST_NO_ACCUMULATE)), about(memseg));
+	return rsm_code(cw_signal_post((cw_handle)memseg, !(flags & RSM_SIGPOST_NO_ACCUMULATE)),
+		about(memseg));
 }
 
 static uint64_t nanoseconds(int timeout)
@@ -72,8 +73,7 @@ static int wait_code(int r)
 	}
 }
 
-RSM_API int rsm_intr_signal_wait_pollfd(
-	struct pollfd fds[], nfds_t nfds, int timeout, int *numfdsp)
+RSM_API int rsm_intr_signal_wait_pollfd(struct pollfd fds[], nfds_t nfds, int timeout, int *numfdsp)
 {
 	int ready, r;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exporter's side: arguments are checked here in RSM's order, the rest is the client library's. */
+/* The exporter's side: arguments are checked here in RSM's order, the rest is the client library's.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 #define ACCESS_LIST_MAX 64u
 
 /*
- * The process's umask. umask(2) can only be read by setting it, which other threads would notice, so
- * with several threads the kernel's text is read instead.
+ * The process's umask. umask(2) can only be read by setting it, which other threads would notice,
+ * so with several threads the kernel's text is read instead.
  */
 static mode_t current_umask(void)
 {
@@ -64,7 +65,8 @@ RSM_API int rsm_memseg_export_create(rsmapi_controller_handle_t controller,
 	if (!r && size > node.hello.max_segment_bytes)
 		return RSMERR_BAD_LENGTH;
 	if (!r)
-		r = cw_export_create(WIRE_SPACE_RSM, vaddr, size, 0777 & ~current_umask(), flags, &h);
+		r = cw_export_create(
+			WIRE_SPACE_RSM, vaddr, size, 0777 & ~current_umask(), flags, &h);
 	if (r)
 		return rsm_code(r, ABOUT_EXPORT);
 	*memseg = (rsm_memseg_export_handle_t)h;
@@ -79,8 +81,8 @@ RSM_API int rsm_memseg_export_destroy(rsm_memseg_export_handle_t memseg)
 }
 
 /*
- * The program's list in our form, for the daemon to judge. In place of one that is longer than any it
- * takes, or is not there, it gets a list of that length without reading the program's.
+ * The program's list in our form, for the daemon to judge. In place of one that is longer than any
+ * it takes, or is not there, it gets a list of that length without reading the program's.
  */
 static uint32_t convert_access(
 	const rsmapi_access_entry_t *list, uint_t n, struct wire_access access[ACCESS_LIST_MAX + 1])
@@ -94,8 +96,8 @@ static uint32_t convert_access(
 	return n;
 }
 
-RSM_API int rsm_memseg_export_publish(rsm_memseg_export_handle_t memseg, rsm_memseg_id_t *segment_id,
-	rsmapi_access_entry_t access_list[], uint_t access_list_length)
+RSM_API int rsm_memseg_export_publish(rsm_memseg_export_handle_t memseg,
+	rsm_memseg_id_t *segment_id, rsmapi_access_entry_t access_list[], uint_t access_list_length)
 {
 	struct wire_access access[ACCESS_LIST_MAX + 1];
 	struct cw_export *export;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Imports beyond RSMAPI: what they are, and transfers with completion. On its own node a transfer is a
- * copy, so it is complete when it has been started.
+ * Imports beyond RSMAPI: what they are, and transfers with completion. On its own node a transfer
+ * is a copy, so it is complete when it has been started.
  */
 #include <stdint.h>
 #include <rsm/rsmapi_ext.h>
@@ -30,8 +30,8 @@ static rsm_ext_state_t state_of(struct cw_import *import)
 		return RSM_EXT_CONNECTED;
 	if (r != STATUS_REVOKED)
 		return RSM_EXT_NODE_LOST;
-	return (uint32_t)*import->status == WIRE_IMPORT_EXPORTER_GONE ? RSM_EXT_EXPORTER_GONE :
-									RSM_EXT_REVOKED;
+	return (uint32_t)*import->status == WIRE_IMPORT_EXPORTER_GONE ? RSM_EXT_EXPORTER_GONE
+								      : RSM_EXT_REVOKED;
 }
 
 RSM_API int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_ext_state_t *state)
@@ -46,7 +46,7 @@ RSM_API int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_e
 	return RSM_SUCCESS;
 }
 
-/* --- transfers with completion ------------------------------------------------------------------------ */
+/* transfers with completion */
 
 /* A transfer that is complete: reserved[0] is not NULL, reserved[1] its code. */
 static void complete(rsm_ext_request_t *request, int code)
@@ -55,7 +55,8 @@ static void complete(rsm_ext_request_t *request, int code)
 	request->reserved[0] = request;
 }
 
-static int run(struct cw_import *import, uint64_t offset, void *local, size_t length, enum direction d)
+static int run(
+	struct cw_import *import, uint64_t offset, void *local, size_t length, enum direction d)
 {
 	uint8_t *base;
 	int r = cw_import_base(import, &base);
@@ -96,8 +97,8 @@ RSM_API int rsm_ext_import_put_start(rsm_memseg_import_handle_t im_memseg, off_t
 	return start(im_memseg, offset, (void *)src_addr, length, PUT, request);
 }
 
-RSM_API int rsm_ext_import_get_start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *dst_addr,
-	size_t length, rsm_ext_request_t *request)
+RSM_API int rsm_ext_import_get_start(rsm_memseg_import_handle_t im_memseg, off_t offset,
+	void *dst_addr, size_t length, rsm_ext_request_t *request)
 {
 	return start(im_memseg, offset, dst_addr, length, GET, request);
 }

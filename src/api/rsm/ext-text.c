@@ -59,7 +59,7 @@ static const char *const texts[] = {
 RSM_API const char *rsm_ext_strerror(int code)
 {
 	if (code < 0 || (size_t)code >= ELEMENTS(texts) || !texts[code])
-		return code > RSMERR_INTERNAL_ERROR && code <= RSMERR_QUEUE_FULL ? "driver error" :
-										   "unknown error";
+		return code > RSMERR_INTERNAL_ERROR && code <= RSMERR_QUEUE_FULL ? "driver error"
+										 : "unknown error";
 	return texts[code];
 }

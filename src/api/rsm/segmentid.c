@@ -12,8 +12,8 @@
 #include "base/error.h"
 
 #define SEGMENTID_FILE "/etc/rsm/rsm.segmentid"
-#define BLANKS " \t\r\n\v\f"
-#define FIELDS 4
+#define BLANKS	       " \t\r\n\v\f"
+#define FIELDS	       4
 
 struct entry {
 	const char *appid;
@@ -47,7 +47,8 @@ static unsigned int split(char *line, char *fields[FIELDS])
 	unsigned int n = 0;
 	char *rest = NULL;
 
-	for (char *f = strtok_r(line, BLANKS, &rest); f && n < FIELDS; f = strtok_r(NULL, BLANKS, &rest))
+	for (char *f = strtok_r(line, BLANKS, &rest); f && n < FIELDS;
+		f = strtok_r(NULL, BLANKS, &rest))
 		fields[n++] = f;
 	return n;
 }
@@ -59,8 +60,8 @@ static bool is_keyword(const char *s)
 }
 
 /*
- * Blank lines and comments are nothing, also with blanks before the #. So is a stray word or two; but
- * a line of our keyword must be whole, and a whole line must have our keyword.
+ * Blank lines and comments are nothing, also with blanks before the #. So is a stray word or two;
+ * but a line of our keyword must be whole, and a whole line must have our keyword.
  */
 static enum line parse_line(char *line, struct entry *ret_entry)
 {

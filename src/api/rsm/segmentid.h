@@ -13,6 +13,7 @@
 
 /* The range of the first line that names appid, from the open file. An RSMERR_ code:
  * RSMERR_BAD_APPID if no line does, RSMERR_BAD_CONF if a line before it is malformed. */
-int segmentid_search(FILE *file, const char *appid, rsm_memseg_id_t *ret_base, uint32_t *ret_length);
+int segmentid_search(
+	FILE *file, const char *appid, rsm_memseg_id_t *ret_base, uint32_t *ret_length);
 
 #endif

@@ -9,7 +9,8 @@
 #include "api/rsm/codes.h"
 #include "wire/status.h"
 
-static const enum rsm_about abouts[] = {ABOUT_CONTROLLER, ABOUT_TOPOLOGY, ABOUT_EXPORT, ABOUT_IMPORT};
+static const enum rsm_about abouts[] = {
+	ABOUT_CONTROLLER, ABOUT_TOPOLOGY, ABOUT_EXPORT, ABOUT_IMPORT};
 
 static void every_status_has_an_rsm_code(void **state)
 {
@@ -27,8 +28,8 @@ static void an_errno_never_comes_out_as_itself(void **state)
 	for (int e = 1; e < 134; e++) {
 		int code = rsm_code(-e, ABOUT_EXPORT);
 
-		assert_true(code == RSMERR_INSUFFICIENT_MEM || code == RSMERR_INSUFFICIENT_RESOURCES ||
-			    code == RSMERR_INTERRUPTED);
+		assert_true(code == RSMERR_INSUFFICIENT_MEM ||
+			    code == RSMERR_INSUFFICIENT_RESOURCES || code == RSMERR_INTERRUPTED);
 	}
 	assert_int_equal(rsm_code(-ENOMEM, ABOUT_IMPORT), RSMERR_INSUFFICIENT_MEM);
 }

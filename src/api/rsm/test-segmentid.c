@@ -49,13 +49,14 @@ static void both_keywords_in_any_case_are_taken(void **state)
 
 static void comments_blank_lines_and_stray_words_are_passed_over(void **state)
 {
-	expect_range("# ids\n\n  # reserve app 1 1\n \t\nhello\nreserve app 600000 16\n", "app", 0x600000,
-		16);
+	expect_range("# ids\n\n  # reserve app 1 1\n \t\nhello\nreserve app 600000 16\n", "app",
+		0x600000, 16);
 }
 
 static void the_first_line_of_an_application_wins_and_what_follows_does_not_matter(void **state)
 {
-	expect_range("reserve a 1 1\nreserve app 2 3 words\nreserve app 4 5\nreserve\n", "app", 2, 3);
+	expect_range(
+		"reserve a 1 1\nreserve app 2 3 words\nreserve app 4 5\nreserve\n", "app", 2, 3);
 }
 
 static void long_lines_are_one_line(void **state)
@@ -100,7 +101,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_keywords_in_any_case_are_taken),
 		cmocka_unit_test(comments_blank_lines_and_stray_words_are_passed_over),
-		cmocka_unit_test(the_first_line_of_an_application_wins_and_what_follows_does_not_matter),
+		cmocka_unit_test(
+			the_first_line_of_an_application_wins_and_what_follows_does_not_matter),
 		cmocka_unit_test(long_lines_are_one_line),
 		cmocka_unit_test(the_last_id_can_be_reserved),
 		cmocka_unit_test(an_application_without_a_line_is_unknown),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * putv and getv. Entries are done in their order, each like a put or get of its own, up to the first
- * that fails; what is left is the residual count. Every entry is checked before its bytes move, those
- * behind it have not been looked at then.
+ * putv and getv. Entries are done in their order, each like a put or get of its own, up to the
+ * first that fails; what is left is the residual count. Every entry is checked before its bytes
+ * move, those behind it have not been looked at then.
  */
 #include <stdint.h>
 #include "api/rsm/codes.h"
@@ -48,8 +48,7 @@ TRANSFER_INLINE int entry(cw_handle remote, const rsm_iovec_t *v, enum direction
 
 static int post(cw_handle remote, uint_t flags)
 {
-	return rsm_code(
-		cw_signal_post(remote, !(flags & RSM_SIGPOST_NO_ACCUMULATE)), ABOUT_IMPORT);
+	return rsm_code(cw_signal_post(remote, !(flags & RSM_SIGPOST_NO_ACCUMULATE)), ABOUT_IMPORT);
 }
 
 TRANSFER_INLINE int vector(rsm_scat_gath_t *sg, enum direction d)

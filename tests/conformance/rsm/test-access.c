@@ -340,7 +340,8 @@ static void the_first_access_is_at_most_an_implicit_map(void)
 	EXPECT(rsm_memseg_import_get64(import, 0, &value, 1), RSM_SUCCESS);
 }
 
-/* §5.2: unmap leads back to CONNECTED, from where access and map begin anew; see above for the codes */
+/* §5.2: unmap leads back to CONNECTED, from where access and map begin anew; see above for the
+ * codes */
 static void access_and_map_begin_anew_after_unmap(void)
 {
 	rsm_memseg_import_handle_t import = begin(RSM_PERM_RDWR, &barrier);

@@ -518,12 +518,11 @@ static void check_unpublish_half_way(bool again)
 	agent_import(&importer, id);
 	EXPECT(agent_do(&importer, AGENT_MAP, 0, rig_page(), RSM_PERM_RDWR), RSM_SUCCESS);
 	allow_descriptors(false);
-	EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS,
-		RSMERR_INSUFFICIENT_RESOURCES);
+	EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS, RSMERR_INSUFFICIENT_RESOURCES);
 	allow_descriptors(true);
 	if (again)
-		EXPECT_ONE(rsm_memseg_export_unpublish(export), RSM_SUCCESS,
-			RSMERR_SEG_NOT_PUBLISHED);
+		EXPECT_ONE(
+			rsm_memseg_export_unpublish(export), RSM_SUCCESS, RSMERR_SEG_NOT_PUBLISHED);
 	EXPECT(rsm_memseg_export_publish(export, &id, NULL, 0), RSM_SUCCESS);
 	EXPECT(agent_do(&importer, AGENT_MAP_STORE, 0, 5, 0), RSM_SUCCESS);
 	CHECK_EQUAL(memory[0], 1);

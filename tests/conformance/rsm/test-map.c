@@ -47,8 +47,8 @@ static void map_checks_its_arguments_in_order(void)
 	EXPECT(rsm_memseg_import_map(import, NULL, RSM_MAP_NONE, 0777, 1, 0), RSMERR_BAD_ADDR);
 }
 
-/* §4.8, §4.6: an implicit map may be a map too: then 9 comes before all that could be wrong with the
- * new one; where the manual's word counts, each fault has its own code */
+/* §4.8, §4.6: an implicit map may be a map too: then 9 comes before all that could be wrong with
+ * the new one; where the manual's word counts, each fault has its own code */
 static void bad_arguments_fail_after_an_implicit_map(void)
 {
 	rsm_memseg_import_handle_t import = begin(2, RSM_PERM_READ);
