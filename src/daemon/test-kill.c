@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -916,6 +917,17 @@ static void killed_anywhere_it_happens_exactly_once(void **state)
 		"%s: killed after %u system calls, %u changes\n", which->name, calls, changes);
 }
 
+/* A step hands over from us to the daemon and back: on one processor that costs a tenth of what two that
+ * sleep in turn would take. */
+static void stay_on_one_processor(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)sched_getcpu(), &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[ELEMENTS(cases)];
@@ -927,6 +939,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	program = argv[1];
+	stay_on_one_processor();
 	for (size_t i = 0; i < ELEMENTS(cases); i++)
 		if (!only || !strcmp(only, cases[i].name))
 			tests[n++] = (struct CMUnitTest){.name = cases[i].name,
