@@ -917,8 +917,8 @@ static void killed_anywhere_it_happens_exactly_once(void **state)
 		"%s: killed after %u system calls, %u changes\n", which->name, calls, changes);
 }
 
-/* A step hands over from us to the daemon and back: on one processor that costs a tenth of what two that
- * sleep in turn would take. */
+/* A step hands over from us to the daemon and back: on one processor that costs a tenth of what two
+ * that sleep in turn would take. */
 static void stay_on_one_processor(void)
 {
 	cpu_set_t set;
