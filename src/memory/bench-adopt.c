@@ -95,8 +95,10 @@ static void round_of(int i, bool blind)
 
 static double median(uint64_t *values, unsigned int n)
 {
+	const size_t middle = n / 2;
+
 	qsort(values, n, sizeof(values[0]), compare);
-	return (double)values[n / 2] / NSEC_PER_USEC;
+	return (double)values[middle] / NSEC_PER_USEC;
 }
 
 static void print_step(enum step step, unsigned int rounds)

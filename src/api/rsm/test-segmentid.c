@@ -64,7 +64,7 @@ static void long_lines_are_one_line(void **state)
 	char text[2000];
 
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "#", 1);
+	text[0] = '#';
 	strcpy(text + 1000, "\nreserve app 600000 16\n");
 	expect_range(text, "app", 0x600000, 16);
 }
