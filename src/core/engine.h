@@ -41,6 +41,7 @@ typedef struct EngineClient EngineClient;
 typedef struct EngineSegment EngineSegment;
 typedef struct EngineImport EngineImport;
 typedef struct EngineUser EngineUser;
+typedef struct EnginePeer EnginePeer; /* core/peer.h */
 
 /* As the kernel said at connect. */
 struct engine_identity {
@@ -58,6 +59,8 @@ struct engine_limits {
 	uint32_t max_segments_per_user;
 	uint32_t max_imports_per_user;
 	uint32_t max_clients_per_user;
+	uint32_t max_imports_per_peer; /* of its processes, here */
+	uint64_t detection;	       /* ns: how long a peer may be silent */
 };
 
 /* How the engine's decisions reach the world; none of these may call the engine. */
@@ -74,6 +77,37 @@ struct engine_ops {
 	/* segment->n_cells changed or the segment was made or restored: tell the exporter's status
 	 * page */
 	void (*segment_cells)(void *userdata, EngineSegment *segment);
+
+	/* Other nodes; see core/peer.h. NULL in an engine without peers. */
+	void (*peer_wanted)(void *userdata, EnginePeer *peer);
+	void (*peer_send)(void *userdata, EnginePeer *peer, const struct wire_message *message);
+	void (*peer_close)(void *userdata, EnginePeer *peer);
+	/* session or incarnation changed (session 0: lost): remember it */
+	void (*peer_session)(void *userdata, EnginePeer *peer);
+	/* about to be freed */
+	void (*peer_free)(void *userdata, EnginePeer *peer);
+	/* who asks there is this user here: maps or squashes; STATUS_DENIED */
+	int (*guest_identity)(void *userdata, EnginePeer *peer, struct engine_identity *identity);
+	/* a guest's import was made (again: asked for once more): give it what it needs, and the
+	 * peer's process a data connection if wanted. Fills key, and grant if wanted. 0, a status
+	 * or a negative errno: it is freed. */
+	int (*guest_equip)(void *userdata, EngineImport *import, bool again, bool data,
+		uint8_t ret_key[16], uint8_t ret_grant[16]);
+	/* about to be freed; its imports are gone */
+	void (*guest_free)(void *userdata, EngineClient *guest);
+	/* the home has granted this import (its remote fields are set): open the route with this
+	 * grant, if data was wanted, and call engine_import_ready() or engine_import_fail(), now or
+	 * later */
+	void (*import_granted)(void *userdata, EngineImport *import, const uint8_t grant[16]);
+	/* has the client a data connection to that home already, or one on its way? */
+	bool (*import_has_route)(void *userdata, const EngineImport *import);
+	/* a signal's totals from the home */
+	void (*import_signal)(void *userdata, EngineImport *import, uint32_t total, uint32_t once);
+	/* the session was resumed: say the totals of this guest's import again */
+	void (*guest_resumed)(void *userdata, EngineImport *import);
+	/* PEER_DATA: a new data connection for this guest. 0 or a status. */
+	int (*guest_data)(
+		void *userdata, EngineClient *guest, uint64_t *ret_done, uint8_t ret_grant[16]);
 };
 
 /* Per uid; lives while it has a client. Counts what quotas are about: all that its clients have,
@@ -95,6 +129,9 @@ struct EngineClient {
 	struct idtable imports;	 /* EngineImport, by its index < WIRE_CLIENT_IMPORTS */
 	uint32_t *generations;	 /* the last one of each import index; 0: never used */
 	uint32_t n_generations;	 /* allocated */
+	EnginePeer *peer;	 /* of a guest: its node; else NULL */
+	uint64_t guest;		 /* of a guest: its number there */
+	struct list guest_link;	 /* peer->guests */
 	void *userdata;		 /* the caller's */
 };
 
@@ -134,6 +171,17 @@ struct EngineImport {
 	EngineSegment *holding; /* has a cell of this one; NULL once that is freed */
 	uint32_t cell;		/* its place in holding->cells, from 1 */
 	uint32_t state;		/* enum wire_import_state */
+
+	/* Of a segment of another node: home is set, segment and holding are NULL. */
+	EnginePeer *home; /* also while it waits for its first answer; NULL once it is over */
+	struct list home_link;
+	uint32_t node, space, id; /* as asked */
+	uint32_t failure;	  /* enum wire_status; of state FAILED */
+	uint64_t size;
+	uint32_t flags; /* WIRE_IMPORT_FOREIGN_ENDIAN */
+	uint8_t key[16];
+	bool granted;	      /* the home has answered; the route is being opened, or is open */
+	uint64_t incarnation; /* of the home */
 	void *userdata;
 };
 
@@ -186,12 +234,13 @@ int engine_segment_unpublish(EngineSegment *segment, bool *ret_move);
 void engine_segment_destroy(EngineSegment *segment);
 
 /*
- * node 0 or this node's id mean this node. Errors, in this order: NO_CONTROLLER (no such kind, or
- * loopback with a foreign node), NODE_UNKNOWN, NOT_FOUND, NOT_LISTED, DENIED, NO_RESOURCES. Rights:
- * the first access entry for the node gives the mode; the class is owner if the effective uid is
- * the owner's, else group if the gid or a supplementary group is the owner's, else other; classes
- * exclude each other; every right asked for must be in the class's digit; uid 0 may all. rights may
- * be 0; other bits than WIRE_READ | WIRE_WRITE are DENIED to everyone.
+ * node 0 or this node's id mean this node; for another one see core/peer.h: the import is PENDING.
+ * Errors, in this order: NO_CONTROLLER (no such kind, or loopback with a foreign node),
+ * NODE_UNKNOWN, NOT_FOUND, NOT_LISTED, DENIED, NO_RESOURCES. Rights: the first access entry for the
+ * node gives the mode; the class is owner if the effective uid is the owner's, else group if the
+ * gid or a supplementary group is the owner's, else other; classes exclude each other; every right
+ * asked for must be in the class's digit; uid 0 may all. rights may be 0; other bits than WIRE_READ
+ * | WIRE_WRITE are DENIED to everyone.
  */
 int engine_import_connect(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
 	uint32_t id, uint32_t rights, EngineImport **ret_import);
@@ -227,6 +276,8 @@ uint32_t engine_node(const Engine *engine);
  */
 struct engine_client_record {
 	uint64_t id;
+	uint32_t peer; /* of a guest: its node; else 0 */
+	uint64_t guest;
 	struct engine_identity identity;
 	uid_t charged_uid; /* whose quota */
 };
@@ -238,6 +289,10 @@ struct engine_segment_record {
 struct engine_import_record {
 	uint64_t client, instance;
 	uint32_t index, generation, rights, cell, state;
+	/* of another node's segment: node is not 0 */
+	uint32_t node, space, id, failure, flags, granted;
+	uint64_t size, incarnation;
+	uint8_t key[16];
 };
 /* What must be remembered between restarts besides the objects. */
 struct engine_counters {

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #define WIRE_MAJOR 1u
-#define WIRE_MINOR 1u
+#define WIRE_MINOR 2u
 
 #define WIRE_HEADER_SIZE 24u
 #define WIRE_PACKET_MAX	 16384u /* whole packet, bytes */
@@ -66,12 +66,31 @@ enum wire_segment_state {
 	WIRE_SEGMENT_PUBLISHED = 2,
 };
 
-/* The state of an import in the status page; anything but CONNECTED is final. */
+/* The state of an import in the status page; anything but CONNECTED and PENDING is final. */
 enum wire_import_state {
 	WIRE_IMPORT_FREE = 0,
 	WIRE_IMPORT_CONNECTED = 1,
 	WIRE_IMPORT_REVOKED = 2,       /* unpublished or destroyed */
 	WIRE_IMPORT_EXPORTER_GONE = 3, /* the exporting process ended */
+	WIRE_IMPORT_PENDING = 4,       /* of another node, which has not answered yet; not final */
+	WIRE_IMPORT_FAILED = 5,	       /* that connect failed; IMPORT_RESULT says why */
+	WIRE_IMPORT_NODE_LOST = 6,     /* the segment's node is lost, or we are to it */
+};
+
+/* A route in the status page: generation << 32 | state, as imports. */
+enum wire_route_state {
+	WIRE_ROUTE_FREE = 0,
+	WIRE_ROUTE_OPENING = 1,
+	WIRE_ROUTE_OPEN = 2,
+	WIRE_ROUTE_LOST = 3, /* final: its imports are lost */
+};
+
+enum wire_peer_state {
+	WIRE_PEER_IDLE = 0, /* nothing in common, no connection */
+	WIRE_PEER_DIALLING = 1,
+	WIRE_PEER_UP = 2,
+	WIRE_PEER_AWAY = 3, /* a session, but no connection now */
+	WIRE_PEER_SELF = 4, /* this node */
 };
 
 enum wire_check {

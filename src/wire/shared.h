@@ -51,6 +51,13 @@ struct wire_node_page {
 
 #define WIRE_CLIENT_IMPORTS 65536u /* imports of one process */
 #define WIRE_CLIENT_EXPORTS 65536u
+#define WIRE_CLIENT_ROUTES  4096u /* homes of its imports */
+
+/* What sleeps on an import's or a route's word: its low half, the state. The daemon wakes all. */
+static inline const _Atomic uint32_t *wire_word_state(const _Atomic uint64_t *word)
+{
+	return (const _Atomic uint32_t *)word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
 
 struct wire_export_status {
 	_Atomic uint32_t n_cells; /* cells of this segment that may be in use: 1 + highest index */
@@ -62,6 +69,8 @@ struct wire_status_page {
 	uint8_t reserved[40];
 	_Atomic uint64_t imports[WIRE_CLIENT_IMPORTS];
 	struct wire_export_status exports[WIRE_CLIENT_EXPORTS];
+	/* since minor version 2 */
+	_Atomic uint64_t routes[WIRE_CLIENT_ROUTES];
 };
 
 static_assert(offsetof(struct wire_status_page, imports) == 64, "part of the protocol");
@@ -124,15 +133,25 @@ static inline void wire_count(_Atomic uint64_t *count, uint64_t n)
  * more. A poster adds 1 to the count, then wakes (futex on word) if sleepers is not 0, and asks the
  * daemon to fill the pipe if has_pipe is set and the count was 0. All of it is a hint from
  * strangers: the worst they can do is a wrong count.
+ *
+ * The cell of a guest (an import of another node) has has_pipe set for good: the daemon takes the
+ * count over into total, and its node's daemon is told. There a post that must not accumulate sets
+ * once instead, which goes over into total_once.
  */
 #define WIRE_CELL_LOOK	0x80000000u
 #define WIRE_CELL_COUNT 0x7fffffffu
+#define WIRE_CELL_PIPE	1u
+#define WIRE_CELL_GUEST 2u
 
 struct wire_cell {
 	_Atomic uint32_t word;
 	_Atomic uint32_t sleepers;
-	_Atomic uint32_t has_pipe;
-	uint32_t reserved[13];
+	_Atomic uint32_t has_pipe; /* WIRE_CELL_PIPE, WIRE_CELL_GUEST or 0 */
+	_Atomic uint32_t once;
+	/* Written by daemons only: at the home what was taken from here, at the importer's node
+	 * what has been put here; modulo 2^32. */
+	_Atomic uint32_t total, total_once;
+	uint32_t reserved[10];
 };
 
 static_assert(sizeof(struct wire_cell) == 64, "part of the protocol");

@@ -17,7 +17,7 @@ HEADER = struct.Struct("<IHHQII")
 def _parse_messages():
     numbers, layouts, kinds = {}, {}, {}
     current = None
-    text = re.sub(r"/\*.*?\*/", "", (WIRE / "message.def").read_text(), flags=re.S)
+    text = re.sub(r"/\*.*?\*/", "", (WIRE / "message.def").read_text() + (WIRE / "peer.def").read_text(), flags=re.S)
     for word, inner in re.findall(r"\b([A-Z0-9]+)\(([^)]*)\)", text):
         values = [v.strip() for v in inner.split(",")]
         if word == "MESSAGE":
@@ -40,7 +40,7 @@ STATUS_NAME = {number: name for name, number in STATUS.items()}
 CONSTANT = {name: int(value, 16 if "x" in value else 8 if value[0] == "0" else 10) for name, value in re.findall(
     r"(?:#define\s+)?(WIRE_\w+)\s*(?:=\s*)?(0x[0-9a-fA-F]+|\d+)u?\b", (WIRE / "message.h").read_text() + (WIRE / "shared.h").read_text())}
 ONEWAY = CONSTANT["WIRE_ONEWAY"]
-REQUESTS = sorted(name for name, number in NUMBER.items() if not number & 0x8000 and name != "RESEND")
+REQUESTS = sorted(name for name, number in NUMBER.items() if number < 0x100)
 
 
 def pack_record(name, **fields):

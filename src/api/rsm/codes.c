@@ -94,6 +94,8 @@ int rsm_code(int result, enum rsm_about about)
 		return RSMERR_MAP_FAILED;
 	case STATUS_IN_USE:
 		return RSMERR_SEG_STILL_MAPPED;
+	case STATUS_BROKEN:
+		return RSMERR_BARRIER_FAILURE;
 	}
 	return RSMERR_INSUFFICIENT_RESOURCES;
 }

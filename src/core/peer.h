@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_PEER_H
+#define CORE_PEER_H
+
+/*
+ * Peers: the other nodes, as the engine sees them. For each of the node list there is a name; an
+ * EnginePeer exists only while there is something to know of it: a connection wanted or there, a
+ * session, imports either way. So the state of a node is that of its own connections.
+ *
+ * The engine decides what is said to whom and what an answer or a silence means
+ * (docs/design/0005-several-nodes.md); the caller carries packets. Time is what the caller says:
+ * now, CLOCK_BOOTTIME-like ns that never go back.
+ *
+ * How the caller uses it:
+ *
+ *   engine_set_nodes()              at the start and at each reload
+ *   ops->peer_wanted(peer)          dial, if there is no connection; what is below ends in
+ * peer_failed or peer_up engine_peer_get(node)           for who has proved to be that node
+ *   engine_peer_hello()             on the HELLO of a dialler; engine_peer_hello_answer() on the
+ * reply to ours engine_peer_receive()           every other packet of a session engine_peer_down()
+ * the connection broke ops->peer_send(peer, message)   send on the connection; dropped if there is
+ * none ops->peer_close(peer)           close it: nothing in common any more, or another has taken
+ * over engine_next(), engine_tick()    time
+ */
+
+#include "core/engine.h"
+#include "wire/status.h"
+
+struct EnginePeer {
+	Engine *engine;
+	struct tree_node node;	/* engine->peers, by number */
+	struct tree_node timer; /* engine->timers, by time; see peer.c */
+	uint32_t number;
+	enum wire_peer_state state;
+	uint64_t session;     /* 0: none */
+	uint64_t incarnation; /* of the peer in this session */
+	uint64_t detection;   /* ns: the smaller of the two while there is a session */
+	uint64_t heard, said; /* when last, ns */
+	uint64_t since;	      /* dialling since */
+	bool hello_sent;      /* ours, on the connection that we dial, not answered yet */
+	uint32_t uid;	      /* not 0: the peer speaks for this user only */
+	struct list imports;  /* EngineImport.home_link: ours of its segments */
+	struct list guests;   /* EngineClient.guest_link */
+	uint32_t n_imports, n_guest_imports;
+	uint32_t n_wanted; /* queries of the caller's that keep the connection */
+	void *userdata;	   /* the caller's */
+};
+
+/* The node list without this node; replaces the former. Peers that are not in it any more are lost
+ * at once. -ENOMEM: nothing has changed. */
+int engine_set_nodes(Engine *engine, const uint32_t *nodes, uint32_t n_nodes, uint64_t now);
+bool engine_has_node(const Engine *engine, uint32_t node); /* this one, too */
+uint32_t engine_count_nodes(const Engine *engine);	   /* with this one */
+
+/* The peer if there is one at present. */
+EnginePeer *engine_peer_find(Engine *engine, uint32_t node);
+/* The peer, made if need be. STATUS_NODE_UNKNOWN, -ENOMEM. */
+int engine_peer_get(Engine *engine, uint32_t node, EnginePeer **ret_peer);
+/* The peer with the smallest number above, or NULL. */
+EnginePeer *engine_peer_next(Engine *engine, uint32_t above);
+
+/* A query of the caller's needs the connection, or needs it no more. */
+void engine_peer_want(EnginePeer *peer, uint64_t now);
+void engine_peer_unwant(EnginePeer *peer, uint64_t now);
+
+/* What we say first on a connection that we have made. */
+void engine_peer_say_hello(EnginePeer *peer, struct wire_peer_hello *ret_hello);
+/*
+ * The other's hello, on a connection that it made and on which it has proved to be the peer. Fills
+ * the answer. 0: this connection is the peer's from now on (the caller closes a former one without
+ * engine_peer_down()); a status to refuse with: STATUS_IN_USE (ours stays), STATUS_VERSION,
+ * STATUS_NODE_UNKNOWN (does not mean us), STATUS_BAD_REQUEST.
+ */
+int engine_peer_hello(EnginePeer *peer, const struct wire_peer_hello *hello, uint64_t now,
+	struct wire_peer_hello_reply *ret_reply);
+/* The same for the answer to ours, when that was not a refusal. After either the caller sends the
+ * answer first, and then calls: */
+int engine_peer_hello_answer(
+	EnginePeer *peer, const struct wire_peer_hello_reply *reply, uint64_t now);
+/* The connection is ready: what was waiting is sent. */
+void engine_peer_up(EnginePeer *peer, uint64_t now);
+
+/* A packet of the session. STATUS_BAD_REQUEST: the peer breaks the protocol; the caller closes the
+ * connection and calls engine_peer_down(). Answers to the caller's own requests (PEER_*_REPLY but
+ * CONNECT's) are not given to the engine. */
+int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, uint64_t now);
+/* Anything at all was heard. */
+void engine_peer_heard(EnginePeer *peer, uint64_t now);
+
+/* The connection broke, or a dial attempt failed. refused: nobody listens there: imports that wait
+ * for a first session fail at once; else the engine will want it again. */
+void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now);
+
+/* When engine_tick() must be called next; UINT64_MAX: never. */
+uint64_t engine_next(const Engine *engine);
+void engine_tick(Engine *engine, uint64_t now);
+
+/* This node ends in order: BYE to all. */
+void engine_peers_leave(Engine *engine, uint64_t now);
+
+/* --- imports of other nodes --- */
+
+/* Begins to connect: an import in state PENDING; engine_import_connect() does this when the node is
+ * another one. instance: 0, or of the segment that it must be. */
+/* The caller has opened the route of this import, whose home has granted it (ops->import_granted).
+ */
+void engine_import_ready(EngineImport *import);
+/* It could not. The home is told. */
+void engine_import_fail(EngineImport *import, enum wire_status status);
+/* Its route is stuck: as if its node were lost. The home is told. */
+void engine_import_lose(EngineImport *import);
+
+/* --- guests --- */
+
+/* The guest that is this client of the peer; NULL: none. */
+EngineClient *engine_guest_find(EnginePeer *peer, uint64_t client);
+
+/* --- records --- */
+
+struct engine_peer_record {
+	uint32_t number, uid;
+	uint64_t session, incarnation, detection;
+};
+void engine_peer_save(const EnginePeer *peer, struct engine_peer_record *ret);
+/* Before clients and imports, after engine_set_nodes(). In state AWAY, heard at now. -EBADMSG. */
+int engine_peer_restore(Engine *engine, const struct engine_peer_record *record, uint64_t now,
+	EnginePeer **ret_peer);
+
+#endif
