@@ -92,6 +92,13 @@ void rig_skip(const char *reason)
 	_exit(EXIT_SKIPPED);
 }
 
+void rig_skip_under_tsan(void)
+{
+#ifdef __SANITIZE_THREAD__
+	rig_skip("TSan has a thread and system calls of its own");
+#endif
+}
+
 /* The exit status of a child, or -1 when its time is over. */
 static int await(pid_t pid, int64_t end)
 {

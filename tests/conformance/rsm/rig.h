@@ -55,6 +55,8 @@ void rig_equal(const char *file, int line, const char *l, const char *r, uint64_
 void rig_need(const char *file, int line, const char *what, int got);
 /* Ends the test; the reason is printed. */
 _Noreturn void rig_skip(const char *reason);
+/* For what cannot be seen beside TSan's own thread and system calls. */
+void rig_skip_under_tsan(void);
 
 /* Until the condition holds, at most 10 s: for what another process or the system does in its time.
  */

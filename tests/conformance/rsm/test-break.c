@@ -581,6 +581,7 @@ static void former_importers_do_not_reach_a_sandboxed_exporter(void)
 	rsm_memseg_id_t id;
 	pthread_t thread;
 
+	rig_skip_under_tsan();
 	forbid_to_hold_threads();
 	memory[0] = 1;
 	export = rig_export((void *)memory, 1, &id);

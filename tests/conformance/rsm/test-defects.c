@@ -345,6 +345,7 @@ static void accesses_without_the_kernel(void *data)
 /* §9.28: accesses, barriers, and signals that nobody sleeps for, are no business of the kernel */
 static void accesses_barriers_and_signals_need_no_system_call(void)
 {
+	rig_skip_under_tsan();
 	rig_in_child(accesses_without_the_kernel, NULL);
 }
 

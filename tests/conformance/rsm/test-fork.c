@@ -2,6 +2,7 @@
 /* fork and exec: rsmapi.md §6.6, Decision 7. */
 #include "agent.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -342,8 +343,11 @@ static volatile pid_t forked_by_handler;
 
 static void fork_in_handler(int signal_number)
 {
+	int error = errno;
+
 	(void)signal_number;
 	forked_by_handler = fork();
+	errno = error;
 }
 
 /* A handler that interrupts a wait may fork, and its child return from there. */
