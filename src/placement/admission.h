@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLACEMENT_ADMISSION_H
+#define PLACEMENT_ADMISSION_H
+
+/*
+ * Whether a hard binding can be kept. When the nodes of a hard binding are full the kernel does not
+ * let the access fail: it kills processes, and not those who caused it. So a binding is only made
+ * if its pages and all that other bindings may still take from the same nodes are there. Pure
+ * logic.
+ *
+ * What others may take is counted at its worst: any binding may put all that it lacks on any of its
+ * nodes.
+ */
+
+#include "placement/plan.h"
+
+/* What a binding may still take. */
+struct claim {
+	struct placement placement;
+	uint64_t pages;
+};
+
+/* True if the first claim and, beside it, every other hard one can be met. available: pages of each
+ * node below n_nodes; other nodes have none. */
+bool admission_allows(const struct claim *claims, size_t n_claims, const uint64_t *available,
+	unsigned int n_nodes);
+
+#endif
