@@ -489,4 +489,5 @@ int main(void)
 		cmocka_unit_test(counting_pages_makes_none),
 	};
 
+	return cmocka_run_group_tests(tests, NULL, remove_root);
 }
