@@ -311,7 +311,7 @@ void manager_import_show(EngineImport *import)
 
 /* The engine's operations. An object without userdata is being made: its maker does the rest. */
 
-static void on_import_state(void *userdata, EngineImport *import)
+void manager_import_changed(void *userdata, EngineImport *import)
 {
 	if (!manager_import(import))
 		return;
@@ -331,7 +331,7 @@ static void leave_to_children(Manager *m, EngineImport *import)
 	manager_segment_save(m, import->segment);
 }
 
-static void on_import_free(void *userdata, EngineImport *import)
+void manager_import_free(void *userdata, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
 	ManagerClient *client = import->client->userdata;
@@ -355,7 +355,7 @@ static void on_import_free(void *userdata, EngineImport *import)
 	free(i);
 }
 
-static void on_segment_free(void *userdata, EngineSegment *segment)
+void manager_segment_free(void *userdata, EngineSegment *segment)
 {
 	ManagerSegment *s = manager_segment(segment);
 	Manager *m = userdata;
@@ -388,17 +388,10 @@ void manager_segment_show_cells(EngineSegment *segment)
 }
 
 /* While a segment is restored without its imports yet, its exporter may be posting to them. */
-static void on_segment_cells(void *userdata, EngineSegment *segment)
+void manager_segment_cells(void *userdata, EngineSegment *segment)
 {
 	const Manager *m = userdata;
 
 	if (!m->restoring)
 		manager_segment_show_cells(segment);
 }
-
-const struct engine_ops manager_engine_ops = {
-	.import_state = on_import_state,
-	.import_free = on_import_free,
-	.segment_free = on_segment_free,
-	.segment_cells = on_segment_cells,
-};

@@ -83,4 +83,10 @@ void manager_import_show(EngineImport *import);
 /* Tells the exporter's status page how many cells may be in use. */
 void manager_segment_show_cells(EngineSegment *segment);
 
+/* The engine's operations; userdata: the manager. */
+void manager_import_changed(void *userdata, EngineImport *import);
+void manager_import_free(void *userdata, EngineImport *import);
+void manager_segment_free(void *userdata, EngineSegment *segment);
+void manager_segment_cells(void *userdata, EngineSegment *segment);
+
 #endif
