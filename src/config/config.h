@@ -12,6 +12,9 @@
  * or, when a directory is named, from that directory alone. Files that are not there are no error.
  * Every other flaw is one: nothing is guessed, skipped or half applied.
  *
+ * Section [Nodes] is no part of the table: its names are numbers of nodes, its values addresses. A
+ * node given in a later file replaces the one from an earlier.
+ *
  * A configuration does not change after it is loaded. No globals: thread safe.
  */
 
@@ -32,6 +35,22 @@ enum config_setting {
 #define CONFIG_TYPE_DURATION uint64_t
 #define CONFIG_TYPE_WORDS    char *
 #define CONFIG_TYPE_LEVEL    uint32_t
+#define CONFIG_TYPE_BOOL     bool
+#define CONFIG_TYPE_PATH     char *
+#define CONFIG_TYPE_ADDRESS  char *
+#define CONFIG_TYPE_ALLOW    char *
+#define CONFIG_TYPE_MAP	     char *
+
+#define CONFIG_HOST_MAX 254 /* bytes of a host's name or address, with the NUL */
+
+/* One of [Nodes]. */
+struct config_node {
+	uint32_t number;
+	uint32_t port; /* as given, or that of Port= */
+	char host[CONFIG_HOST_MAX];
+	char *text; /* as it was written */
+	char *origin;
+};
 
 struct config {
 #define SETTING(section, name, field, TYPE, default_text, min, max, help) CONFIG_TYPE_##TYPE field;
@@ -39,6 +58,10 @@ struct config {
 #undef SETTING
 	char *text[CONFIG_SETTINGS];   /* each value as it was written */
 	char *origin[CONFIG_SETTINGS]; /* "/etc/causeway/causeway.conf:3"; NULL: the default */
+	struct config_node *nodes;     /* by number */
+	uint32_t n_nodes;
+	char *dir;	/* the directory, or the more important one of the system's */
+	bool dir_named; /* as in the call of config_load() */
 };
 
 #define CONFIG_ERROR_MAX 1024
@@ -52,6 +75,28 @@ int config_load(const char *dir, struct config **ret_config, char error[CONFIG_E
 
 void config_free(struct config *config);
 DEFINE_CLEANUP(struct config *, config_free);
+
+/* HOST[:PORT], with an IPv6 address in brackets. *ret_port: 0 if there is none. -EINVAL. */
+int config_address_parse(const char *text, char ret_host[CONFIG_HOST_MAX], uint32_t *ret_port);
+
+/* The node of this number in [Nodes], or NULL. */
+const struct config_node *config_find_node(const struct config *config, uint32_t number);
+
+/* A file named by a setting of type PATH: what is relative is so to the configuration's directory.
+ * -ENOMEM. */
+int config_path(const struct config *config, const char *path, char **ret_path);
+
+/* One word of AllowUids= and of MapUids=. node 0: every one. */
+struct config_allow {
+	uint32_t node, first, last;
+};
+struct config_map {
+	uint32_t node, theirs, ours;
+};
+/* Reads the next word from *at, which begins with the setting's value. 1, or 0 at the end; -EINVAL
+ * (never in what was loaded). */
+int config_allow_next(const char **at, struct config_allow *ret);
+int config_map_next(const char **at, struct config_map *ret);
 
 /* Every setting with its value and a comment that says where it comes from; a file with this
  * content is a valid configuration. */

@@ -14,11 +14,15 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include "base/error.h"
+#include "base/parse.h"
 #include "config/files.h"
 #include "config/setting.h"
 #include "config/suggest.h"
 
 #define LINE_MAX_LENGTH 4096
+#define NODE_MAX	65535u
+
+static const char nodes_section[] = "Nodes";
 
 /* Where the reader is. */
 struct reader {
@@ -72,6 +76,9 @@ static int unknown_section(struct reader *r, const char *name)
 			n += (size_t)snprintf(
 				known + n, sizeof(known) - n, " [%s]", settings[i].section);
 	}
+	suggest_offer(&s, nodes_section);
+	if (n < sizeof(known))
+		snprintf(known + n, sizeof(known) - n, " [%s]", nodes_section);
 	if (s.best)
 		return flaw(r, "unknown section [%.64s]; did you mean [%s]?", name, s.best);
 	return flaw(r, "unknown section [%.64s]; there are%s", name, known);
@@ -84,6 +91,10 @@ static int read_section(struct reader *r, char *line)
 	if (!end || end[1])
 		return flaw(r, "\"%.80s\" begins like a section; a section is a line [Name]", line);
 	*end = '\0';
+	if (!strcmp(line + 1, nodes_section)) {
+		r->section = nodes_section;
+		return 0;
+	}
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
 		if (strcmp(settings[i].section, line + 1))
 			continue;
@@ -145,6 +156,73 @@ static int assign(struct reader *r, unsigned int i, const char *value)
 	return 0;
 }
 
+/* [Nodes] */
+
+/* The line of this file that gives the node already; 0: none. */
+static unsigned int node_seen(const struct reader *r, const struct config_node *node)
+{
+	size_t n = strlen(r->path);
+
+	if (strncmp(node->origin, r->path, n) || node->origin[n] != ':')
+		return 0;
+	return (unsigned int)strtoul(node->origin + n + 1, NULL, 10);
+}
+
+/* The place for this number, in order, cleared if it is new. */
+static int node_place(struct config *config, uint32_t number, struct config_node **ret_node)
+{
+	struct config_node *nodes;
+	uint32_t i = 0;
+
+	while (i < config->n_nodes && config->nodes[i].number < number)
+		i++;
+	if (i == config->n_nodes || config->nodes[i].number != number) {
+		nodes = reallocarray(config->nodes, config->n_nodes + 1, sizeof(*nodes));
+		if (!nodes)
+			return -ENOMEM;
+		memmove(nodes + i + 1, nodes + i, (config->n_nodes - i) * sizeof(*nodes));
+		nodes[i] = (struct config_node){.number = number};
+		config->nodes = nodes;
+		config->n_nodes++;
+	}
+	*ret_node = &config->nodes[i];
+	return 0;
+}
+
+static int node_set(struct reader *r, struct config_node *node, const char *value)
+{
+	_cleanup_free_ char *text = strdup(value), *origin = NULL;
+
+	if (!text || asprintf(&origin, "%s:%u", r->path, r->line) < 0)
+		return -ENOMEM;
+	if (config_address_parse(value, node->host, &node->port) < 0)
+		return flaw(r, "%u=%.80s: must be " ADDRESS_EXPECTS, node->number, value);
+	free(node->text);
+	free(node->origin);
+	node->text = take_ptr(text);
+	node->origin = take_ptr(origin);
+	return 0;
+}
+
+static int read_node(struct reader *r, const char *name, const char *value)
+{
+	struct config_node *node;
+	uint32_t number;
+	int e;
+
+	if (parse_u32(name, &number) < 0 || number == 0 || number > NODE_MAX)
+		return flaw(r,
+			"\"%.64s\" in [Nodes]: the name must be a node's number, from 1 to %u",
+			name, NODE_MAX);
+	e = node_place(r->config, number, &node);
+	if (e < 0)
+		return e;
+	if (node->origin && node_seen(r, node))
+		return flaw(r, "node %u was given on line %u already; remove one", number,
+			node_seen(r, node));
+	return node_set(r, node, value);
+}
+
 static int read_setting(struct reader *r, char *line)
 {
 	char *equals = strchr(line, '='), *name, *value;
@@ -162,6 +240,8 @@ static int read_setting(struct reader *r, char *line)
 			"setting \"%.64s\" stands before any section; put a line [Name] above "
 			"it",
 			name);
+	if (r->section == nodes_section)
+		return read_node(r, name, value);
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
 		if (strcmp(settings[i].section, r->section) || strcmp(settings[i].name, name))
 			continue;
@@ -247,6 +327,28 @@ static int read_file(struct config *config, const char *path, char *error)
 	return e;
 }
 
+/* What two settings must have in common. */
+static int check_nodes(struct config *config, char *error)
+{
+	const char *origin = config->origin[CONFIG_Node_NodeId];
+
+	for (uint32_t i = 0; i < config->n_nodes; i++)
+		if (!config->nodes[i].port)
+			config->nodes[i].port = config->port;
+	if (config->n_nodes == 0 || config_find_node(config, config->node_id))
+		return 0;
+	if (!config->node_id)
+		snprintf(error, CONFIG_ERROR_MAX,
+			"%s: there are [Nodes], and which of them this is must be said: [Node] "
+			"NodeId=",
+			config->nodes[0].origin);
+	else
+		snprintf(error, CONFIG_ERROR_MAX,
+			"%s: NodeId=%u: this node must be one of [Nodes], with its own address",
+			origin, config->node_id);
+	return -EINVAL;
+}
+
 static int set_defaults(struct config *config)
 {
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
@@ -268,9 +370,15 @@ void config_free(struct config *config)
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
 		free(config->text[i]);
 		free(config->origin[i]);
-		if (settings[i].type == SETTING_WORDS)
+		if (setting_is_text(settings[i].type))
 			free(*(char **)((char *)config + settings[i].offset));
 	}
+	for (uint32_t i = 0; i < config->n_nodes; i++) {
+		free(config->nodes[i].text);
+		free(config->nodes[i].origin);
+	}
+	free(config->nodes);
+	free(config->dir);
 	free(config);
 }
 
@@ -287,6 +395,10 @@ int config_load_dirs(const char *const *dirs, unsigned int n_dirs, struct config
 		r = config_files_find(dirs, n_dirs, &files, error);
 	for (size_t i = 0; r == 0 && i < files.n; i++)
 		r = read_file(config, files.paths[i], error);
+	if (r == 0)
+		r = check_nodes(config, error);
+	if (r == 0 && !(config->dir = strdup(dirs[0])))
+		r = -ENOMEM;
 	if (r < 0 && !error[0])
 		snprintf(
 			error, CONFIG_ERROR_MAX, "cannot load the configuration: %s", strerror(-r));
@@ -299,15 +411,18 @@ int config_load_dirs(const char *const *dirs, unsigned int n_dirs, struct config
 int config_load(const char *dir, struct config **ret_config, char error[CONFIG_ERROR_MAX])
 {
 	static const char *const system_dirs[] = {CAUSEWAY_CONFIG_DIR, CAUSEWAY_VENDOR_DIR};
+	int r;
 
 	if (!dir)
 		return config_load_dirs(system_dirs, ELEMENTS(system_dirs), ret_config, error);
 	if (access(dir, R_OK | X_OK) < 0) {
-		int r = negative_errno();
-
+		r = negative_errno();
 		snprintf(error, CONFIG_ERROR_MAX, "cannot read the configuration directory %s: %s",
 			dir, strerror(-r));
 		return r;
 	}
-	return config_load_dirs(&dir, 1, ret_config, error);
+	r = config_load_dirs(&dir, 1, ret_config, error);
+	if (r == 0)
+		(*ret_config)->dir_named = true;
+	return r;
 }

@@ -17,6 +17,15 @@ static const char *origin(const struct config *config, unsigned int i)
 	return config->origin[i] ? config->origin[i] : "default";
 }
 
+static void print_nodes(const struct config *config, FILE *out)
+{
+	if (config->n_nodes)
+		fputs("\n[Nodes]\n", out);
+	for (uint32_t i = 0; i < config->n_nodes; i++)
+		fprintf(out, "# %s\n%u=%s\n", config->nodes[i].origin, config->nodes[i].number,
+			config->nodes[i].text);
+}
+
 void config_print(const struct config *config, FILE *out)
 {
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
@@ -24,26 +33,61 @@ void config_print(const struct config *config, FILE *out)
 			fprintf(out, "%s[%s]\n", i ? "\n" : "", settings[i].section);
 		fprintf(out, "# %s\n%s=%s\n", origin(config, i), settings[i].name, config->text[i]);
 	}
+	print_nodes(config, out);
+}
+
+static void add_json(struct json_object *list, const char *section, const char *name,
+	const char *value, const char *from)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "section", json_object_new_string(section));
+	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "value", json_object_new_string(value));
+	json_object_object_add(o, "origin", json_object_new_string(from));
+	json_object_array_add(list, o);
 }
 
 void config_print_json(const struct config *config, FILE *out)
 {
 	struct json_object *root = json_object_new_object(), *list = json_object_new_array();
 
-	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
-		struct json_object *o = json_object_new_object();
+	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
+		add_json(list, settings[i].section, settings[i].name, config->text[i],
+			origin(config, i));
+	for (uint32_t i = 0; i < config->n_nodes; i++) {
+		char number[16];
 
-		json_object_object_add(o, "section", json_object_new_string(settings[i].section));
-		json_object_object_add(o, "name", json_object_new_string(settings[i].name));
-		json_object_object_add(o, "value", json_object_new_string(config->text[i]));
-		json_object_object_add(o, "origin", json_object_new_string(origin(config, i)));
-		json_object_array_add(list, o);
+		snprintf(number, sizeof(number), "%u", config->nodes[i].number);
+		add_json(list, "Nodes", number, config->nodes[i].text, config->nodes[i].origin);
 	}
 	json_object_object_add(root, "settings", list);
 	fprintf(out, "%s\n",
 		json_object_to_json_string_ext(
 			root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(root);
+}
+
+static void print_man_nodes(FILE *out)
+{
+	fputs(".SS [Nodes]\n"
+	      "The nodes that may have to do with each other, this one among them: a line\n"
+	      ".IB NUMBER = HOST\n"
+	      "or\n"
+	      ".IB NUMBER = HOST : PORT\n"
+	      "each. The number is the other's\n"
+	      ".BR NodeId= ;\n"
+	      "the host is an IPv4 address, an IPv6 address in brackets, or a name; without a port "
+	      "that of\n"
+	      ".B Port=\n"
+	      "is meant. In a later file a line for the same node replaces the earlier one. "
+	      "Without "
+	      "this section the node has no peers and no port.\n"
+	      ".PP\n"
+	      "The list and the keys are read again on SIGHUP and by\n"
+	      ".BR \"causeway reload\" .\n"
+	      "The other settings, and this node's own address, count from the start.\n",
+		out);
 }
 
 static void print_man_setting(const struct setting *s, FILE *out)
@@ -112,11 +156,26 @@ void config_print_man(FILE *out)
 			fprintf(out, ".SS [%s]\n", settings[i].section);
 		print_man_setting(&settings[i], out);
 	}
+	print_man_nodes(out);
 	fputs(".SH EXAMPLES\n"
 	      ".EX\n"
 	      "# no user may export more than 4 GiB\n"
 	      "[Limits]\n"
 	      "MaxBytesPerUser=4G\n"
+	      ".EE\n"
+	      ".PP\n"
+	      ".EX\n"
+	      "# node 1 of three\n"
+	      "[Node]\n"
+	      "NodeId=1\n"
+	      "[Nodes]\n"
+	      "1=192.0.2.1\n"
+	      "2=192.0.2.2\n"
+	      "3=[2001:db8::3]:7800\n"
+	      "[Peers]\n"
+	      "# node 2 speaks for ordinary users only; its user 1000 is 2000 here\n"
+	      "AllowUids=2:1000-59999\n"
+	      "MapUids=2:1000:2000\n"
 	      ".EE\n"
 	      ".SH SEE ALSO\n"
 	      ".BR causeway (1),\n"

@@ -43,6 +43,52 @@ static int count_words(const char *text, uint64_t *ret)
 	return 0;
 }
 
+bool setting_is_text(enum setting_type type)
+{
+	return type == SETTING_WORDS || type >= SETTING_PATH;
+}
+
+static int check_address(const char *text)
+{
+	char host[CONFIG_HOST_MAX];
+	uint32_t port;
+
+	return *text ? config_address_parse(text, host, &port) : 0;
+}
+
+static int check_allow(const char *text)
+{
+	struct config_allow word;
+	int r;
+
+	do
+		r = config_allow_next(&text, &word);
+	while (r > 0);
+	return r;
+}
+
+static int check_map(const char *text)
+{
+	struct config_map word;
+	int r;
+
+	do
+		r = config_map_next(&text, &word);
+	while (r > 0);
+	return r;
+}
+
+static int parse_yes(const char *text, uint64_t *ret)
+{
+	bool v;
+	int r = parse_bool(text, &v);
+
+	if (r == 0)
+		*ret = v;
+	return r;
+}
+
+/* *ret stays 0 for what is text and has no bounds. */
 static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 {
 	switch (type) {
@@ -56,21 +102,36 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 		return count_words(text, ret);
 	case SETTING_LEVEL:
 		return parse_level(text, ret);
+	case SETTING_BOOL:
+		return parse_yes(text, ret);
+	case SETTING_PATH:
+		return *text ? 0 : -EINVAL;
+	case SETTING_ADDRESS:
+		return check_address(text);
+	case SETTING_ALLOW:
+		return check_allow(text);
+	case SETTING_MAP:
+		return check_map(text);
 	}
 	return -EINVAL;
+}
+
+static bool in_bounds(const struct setting *s, uint64_t v)
+{
+	return s->type == SETTING_BOOL || s->type >= SETTING_PATH || (v >= s->min && v <= s->max);
 }
 
 int setting_set(const struct setting *s, const char *text, struct config *config)
 {
 	void *field = (char *)config + s->offset;
 	char *words;
-	uint64_t v;
+	uint64_t v = 0;
 	int r;
 
 	r = parse_value(s->type, text, &v);
 	if (r < 0)
 		return r;
-	if (v < s->min || v > s->max)
+	if (!in_bounds(s, v))
 		return -ERANGE;
 	switch (s->type) {
 	case SETTING_U32:
@@ -81,7 +142,14 @@ int setting_set(const struct setting *s, const char *text, struct config *config
 	case SETTING_DURATION:
 		*(uint64_t *)field = v;
 		break;
+	case SETTING_BOOL:
+		*(bool *)field = v;
+		break;
 	case SETTING_WORDS:
+	case SETTING_PATH:
+	case SETTING_ADDRESS:
+	case SETTING_ALLOW:
+	case SETTING_MAP:
 		words = strdup(text);
 		if (!words)
 			return -ENOMEM;
@@ -148,6 +216,25 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 		break;
 	case SETTING_LEVEL:
 		expects_level(buf, size);
+		break;
+	case SETTING_BOOL:
+		snprintf(buf, size, "yes or no");
+		break;
+	case SETTING_PATH:
+		snprintf(buf, size, "a file's name");
+		break;
+	case SETTING_ADDRESS:
+		snprintf(buf, size, ADDRESS_EXPECTS ", or empty");
+		break;
+	case SETTING_ALLOW:
+		snprintf(buf, size,
+			"words NODE:UID or NODE:FIRST-LAST with a space between them, where NODE "
+			"is a node's number or * for all");
+		break;
+	case SETTING_MAP:
+		snprintf(buf, size,
+			"words NODE:THEIRS:OURS with a space between them, where NODE is a node's "
+			"number or * for all and the others are users' numbers");
 		break;
 	}
 }

@@ -16,7 +16,15 @@ enum setting_type {
 	SETTING_DURATION,
 	SETTING_WORDS,
 	SETTING_LEVEL,
+	SETTING_BOOL,
+	SETTING_PATH,
+	SETTING_ADDRESS,
+	SETTING_ALLOW,
+	SETTING_MAP,
 };
+
+/* Its field is a char *, the configuration's. */
+bool setting_is_text(enum setting_type type);
 
 struct setting {
 	const char *section;
@@ -33,6 +41,9 @@ extern const struct setting settings[CONFIG_SETTINGS];
 /* Sets the field of config from text. -EINVAL, -ERANGE: text is not what setting_expects() says;
  * -ENOMEM. */
 int setting_set(const struct setting *s, const char *text, struct config *config);
+
+#define ADDRESS_EXPECTS                                                                            \
+	"HOST or HOST:PORT (an IPv4 address, an IPv6 address in brackets, or a name)"
 
 /* "a number from 0 to 65535" */
 void setting_expects(const struct setting *s, char *buf, size_t size);

@@ -161,8 +161,10 @@ static void malformed_lines_are_named_by_file_and_line(void **state)
 {
 	refused(*state, "[Node]\n\nNodeID=1\n", 3, "did you mean \"NodeId\"?");
 	refused(*state, "[Node]\nColour=1\n", 2, "unknown setting \"Colour\" in [Node]");
-	refused(*state, "[Nodes]\n", 1, "did you mean [Node]?");
-	refused(*state, "[Bananas]\n", 1, "there are [Node] [Daemon] [Limits] [Rsm]");
+	refused(*state, "[Daemons]\n", 1, "did you mean [Daemon]?");
+	refused(*state, "[nodes]\n", 1, "did you mean [Nodes]?");
+	refused(*state, "[Bananas]\n", 1,
+		"there are [Node] [Network] [Peers] [Daemon] [Limits] [Rsm] [Nodes]");
 	refused(*state, "[Node\nNodeId=1\n", 1, "a section is a line [Name]");
 	refused(*state, "[Node] # x\n", 1, "a section is a line [Name]");
 	refused(*state, "[]\n", 1, "unknown section []");
@@ -183,6 +185,105 @@ static void impossible_values_say_what_is_possible(void **state)
 	refused(*state, "[Limits]\nMaxBytesPerUser=99999999T\n", 2, "0 to 128T");
 	refused(*state, "[Daemon]\nHandshakeTimeout=0\n", 2, "from 1ms to 60min");
 	refused(*state, "[Daemon]\nLogLevel=loud\n", 2, "one of emerg alert");
+}
+
+static void nodes_have_addresses(void **state)
+{
+	struct place *p = *state;
+	struct config *c;
+
+	write_file(p->usr, "causeway.conf",
+		"[Network]\nPort=7000\n[Nodes]\n20=[fe80::1%eth0]:1\n3 = h-3.example.org\n"
+		"1=192.0.2.1:7001\n[Node]\nNodeId=3\n");
+	write_file(p->etc, "causeway.conf.d/more.conf", "[Nodes]\n1=192.0.2.9\n4=[::1]\n");
+	c = load(p);
+	assert_int_equal(c->n_nodes, 4);
+	assert_int_equal(c->nodes[0].number, 1);
+	assert_string_equal(c->nodes[0].host, "192.0.2.9");
+	assert_int_equal(c->nodes[0].port, 7000);
+	assert_non_null(strstr(c->nodes[0].origin, "/etc/causeway.conf.d/more.conf:2"));
+	assert_string_equal(config_find_node(c, 3)->host, "h-3.example.org");
+	assert_string_equal(config_find_node(c, 4)->host, "::1");
+	assert_string_equal(c->nodes[3].host, "fe80::1%eth0");
+	assert_int_equal(c->nodes[3].port, 1);
+	assert_null(config_find_node(c, 2));
+	config_free(c);
+}
+
+static void impossible_nodes_are_refused(void **state)
+{
+	refused(*state, "[Nodes]\n0=a\n", 2, "a node's number, from 1 to 65535");
+	refused(*state, "[Nodes]\n65536=a\n", 2, "a node's number");
+	refused(*state, "[Nodes]\none=a\n", 2, "a node's number");
+	refused(*state, "[Nodes]\n1=a\n2=b\n1=c\n", 4, "node 1 was given on line 2 already");
+	refused(*state, "[Nodes]\n1=\n", 2, "1=: must be HOST or HOST:PORT");
+	refused(*state, "[Nodes]\n1=a b\n", 2, "must be HOST");
+	refused(*state, "[Nodes]\n1=fe80::1\n", 2, "an IPv6 address in brackets");
+	refused(*state, "[Nodes]\n1=[::1\n", 2, "must be HOST");
+	refused(*state, "[Nodes]\n1=[::1]x\n", 2, "must be HOST");
+	refused(*state, "[Nodes]\n1=a:0\n", 2, "must be HOST");
+	refused(*state, "[Nodes]\n1=a:65536\n", 2, "must be HOST");
+	refused(*state, "[Nodes]\n1=a:\n", 2, "must be HOST");
+	refused(*state, "[Node]\nNodeId=2\n[Nodes]\n1=a\n", 2, "must be one of [Nodes]");
+	refused(*state, "[Nodes]\n1=a\n", 2, "[Node] NodeId=");
+}
+
+static void whom_peers_speak_for_is_read_word_by_word(void **state)
+{
+	struct place *p = *state;
+	struct config_allow allow;
+	struct config_map map;
+	const char *at;
+	struct config *c;
+
+	write_file(p->etc, "causeway.conf",
+		"[Peers]\nAllowUids=2:0 *:1000-4294967294\nMapUids=  7:5:6 \nRootSquash=no\n");
+	c = load(p);
+	assert_false(c->root_squash);
+	at = c->allow_uids;
+	assert_int_equal(config_allow_next(&at, &allow), 1);
+	assert_int_equal(allow.node, 2);
+	assert_int_equal(allow.first, 0);
+	assert_int_equal(allow.last, 0);
+	assert_int_equal(config_allow_next(&at, &allow), 1);
+	assert_int_equal(allow.node, 0);
+	assert_int_equal(allow.first, 1000);
+	assert_true(allow.last == UINT32_MAX - 1);
+	assert_int_equal(config_allow_next(&at, &allow), 0);
+	at = c->map_uids;
+	assert_int_equal(config_map_next(&at, &map), 1);
+	assert_int_equal(map.node, 7);
+	assert_int_equal(map.theirs, 5);
+	assert_int_equal(map.ours, 6);
+	assert_int_equal(config_map_next(&at, &map), 0);
+	config_free(c);
+	refused(p, "[Peers]\nAllowUids=2\n", 2, "must be words NODE:UID or NODE:FIRST-LAST");
+	refused(p, "[Peers]\nAllowUids=2:5-4\n", 2, "must be words");
+	refused(p, "[Peers]\nAllowUids=0:5\n", 2, "must be words");
+	refused(p, "[Peers]\nAllowUids=1:5,2:6\n", 2, "must be words");
+	refused(p, "[Peers]\nAllowUids=1:4294967295\n", 2, "must be words");
+	refused(p, "[Peers]\nMapUids=1:5\n", 2, "must be words NODE:THEIRS:OURS");
+	refused(p, "[Peers]\nMapUids=1:5:6:7\n", 2, "must be words");
+	refused(p, "[Peers]\nRootSquash=perhaps\n", 2, "must be yes or no");
+}
+
+static void a_relative_path_begins_in_the_configuration(void **state)
+{
+	struct place *p = *state;
+	struct config *c = load(p);
+	char *path, expected[128];
+
+	snprintf(expected, sizeof(expected), "%s/keys", p->etc);
+	assert_int_equal(config_path(c, c->key_file, &path), 0);
+	assert_string_equal(path, expected);
+	free(path);
+	assert_int_equal(config_path(c, "/k", &path), 0);
+	assert_string_equal(path, "/k");
+	free(path);
+	config_free(c);
+	refused(p, "[Network]\nKeyFile=\n", 2, "must be a file's name");
+	refused(p, "[Network]\nListen=a:b\n", 2, "must be HOST or HOST:PORT");
+	refused(p, "[Network]\nDetectionTime=99ms\n", 2, "from 100ms to 1min");
 }
 
 static void a_line_without_end_is_refused(void **state)
@@ -228,7 +329,8 @@ static void what_is_printed_can_be_loaded_again(void **state)
 	char *text;
 
 	write_file(p->etc, "causeway.conf.d/x.conf",
-		"[Node]\nNodeId=9\n[Rsm]\nControllerAlias=a \"b\"\n[Daemon]\nIdleExit=5min\n");
+		"[Node]\nNodeId=9\n[Rsm]\nControllerAlias=a \"b\"\n[Daemon]\nIdleExit=5min\n"
+		"[Nodes]\n9=[::1]:5\n10=h\n");
 	c = load(p);
 	text = printed(c, config_print);
 	assert_non_null(strstr(text, "x.conf:2\nNodeId=9\n"));
@@ -238,9 +340,13 @@ static void what_is_printed_can_be_loaded_again(void **state)
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
 		assert_string_equal(c->text[i], again->text[i]);
 	assert_int_equal(again->idle_exit, c->idle_exit);
+	assert_int_equal(again->n_nodes, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_string_equal(c->nodes[i].text, again->nodes[i].text);
 	free(text);
 	text = printed(c, config_print_json);
 	assert_non_null(strstr(text, "\"value\":\"a \\\"b\\\"\""));
+	assert_non_null(strstr(text, "\"name\":\"10\""));
 	free(text);
 	config_free(c);
 	config_free(again);
@@ -274,6 +380,12 @@ int main(void)
 			malformed_lines_are_named_by_file_and_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			impossible_values_say_what_is_possible, setup, teardown),
+		cmocka_unit_test_setup_teardown(nodes_have_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(impossible_nodes_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			whom_peers_speak_for_is_read_word_by_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_relative_path_begins_in_the_configuration, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_without_end_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			what_is_no_file_or_no_directory_is_named, setup, teardown),
