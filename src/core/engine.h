@@ -66,10 +66,13 @@ struct engine_limits {
 /* How the engine's decisions reach the world; none of these may call the engine. */
 struct engine_ops {
 	/* import->state changed or the import was made or restored: show it in the client's status
-	 * page; for a final state also wake whoever sleeps on its cell. The segment that it loses
-	 * is still in import->segment during this call (not in a restore: there it is gone). */
+	 * page; for a final state also wake whoever sleeps on its cell. The segment or home that it
+	 * loses is still in import->segment or ->home during this call (not in a restore: there it
+	 * is gone). A guest's import that ends: its key must be revoked and its last totals sent
+	 * before this returns, since the peer is told next. */
 	void (*import_state)(void *userdata, EngineImport *import);
-	/* the import is about to be freed; import->segment is set if it was connected */
+	/* the import is about to be freed; import->segment is set if it was connected, ->home if it
+	 * was not over */
 	void (*import_free)(void *userdata, EngineImport *import);
 	/* the segment is about to be freed: drop its memory, cells and pipe; no import has a cell
 	 * of it any more */
@@ -79,10 +82,14 @@ struct engine_ops {
 	void (*segment_cells)(void *userdata, EngineSegment *segment);
 
 	/* Other nodes; see core/peer.h. NULL in an engine without peers. */
+	/* dial, if that is not under way; called by engine_tick() only */
 	void (*peer_wanted)(void *userdata, EnginePeer *peer);
+	/* the message is complete; it and its tail are gone after the call */
 	void (*peer_send)(void *userdata, EnginePeer *peer, const struct wire_message *message);
+	/* close every connection of the peer's, also one being made, after what was sent before;
+	 * no engine_peer_down() for them */
 	void (*peer_close)(void *userdata, EnginePeer *peer);
-	/* session or incarnation changed (session 0: lost): remember it */
+	/* session or incarnation changed (session 0: lost): remember it, the counters first */
 	void (*peer_session)(void *userdata, EnginePeer *peer);
 	/* about to be freed */
 	void (*peer_free)(void *userdata, EnginePeer *peer);
@@ -99,7 +106,9 @@ struct engine_ops {
 	 * grant, if data was wanted, and call engine_import_ready() or engine_import_fail(), now or
 	 * later */
 	void (*import_granted)(void *userdata, EngineImport *import, const uint8_t grant[16]);
-	/* has the client a data connection to that home already, or one on its way? */
+	/* has the client a data connection to that home already, or one on its way? Asked whenever
+	 * CONNECT is said, the first time before engine_import_connect() returns. A guest lives as
+	 * long as it has imports that are not over, and its data connection with it. */
 	bool (*import_has_route)(void *userdata, const EngineImport *import);
 	/* a signal's totals from the home */
 	void (*import_signal)(void *userdata, EngineImport *import, uint32_t total, uint32_t once);
@@ -124,15 +133,17 @@ struct EngineClient {
 	struct tree_node node; /* engine->clients, by id */
 	uint64_t id;	       /* never used again in this incarnation */
 	struct engine_identity identity;
-	EngineUser *user;	 /* who is charged: the uid that it connected with */
-	struct idtable segments; /* EngineSegment, by its index < WIRE_CLIENT_EXPORTS */
-	struct idtable imports;	 /* EngineImport, by its index < WIRE_CLIENT_IMPORTS */
-	uint32_t *generations;	 /* the last one of each import index; 0: never used */
-	uint32_t n_generations;	 /* allocated */
-	EnginePeer *peer;	 /* of a guest: its node; else NULL */
-	uint64_t guest;		 /* of a guest: its number there */
-	struct list guest_link;	 /* peer->guests */
-	void *userdata;		 /* the caller's */
+	EngineUser *user;	     /* who is charged: the uid that it connected with; the peer */
+	struct idtable segments;     /* EngineSegment, by its index < WIRE_CLIENT_EXPORTS */
+	struct idtable imports;	     /* EngineImport, by its index < WIRE_CLIENT_IMPORTS */
+	uint32_t *generations;	     /* the last one of each import index; 0: never used */
+	uint32_t n_generations;	     /* allocated */
+	EnginePeer *peer;	     /* of a guest: its node; else NULL */
+	uint64_t guest;		     /* of a guest: its number there */
+	struct list guest_link;	     /* peer->guests */
+	struct tree_node guest_node; /* peer->guest_numbers; see guest.c */
+	struct tree guest_imports;   /* of a guest, instead of imports: EngineImport by index */
+	void *userdata;		     /* the caller's */
 };
 
 struct EngineSegment {
@@ -162,15 +173,16 @@ struct EngineSegment {
 
 struct EngineImport {
 	EngineClient *client;
-	EngineSegment *segment; /* NULL once it is not connected any more */
-	struct list link;	/* segment->imports */
-	uint64_t instance;	/* of the segment, also when that is gone */
-	uint32_t index;		/* in client->imports */
-	uint32_t generation;	/* of this index; from 1 */
-	uint32_t rights;	/* WIRE_READ | WIRE_WRITE, as asked and granted */
-	EngineSegment *holding; /* has a cell of this one; NULL once that is freed */
-	uint32_t cell;		/* its place in holding->cells, from 1 */
-	uint32_t state;		/* enum wire_import_state */
+	EngineSegment *segment;	     /* NULL once it is not connected any more */
+	struct list link;	     /* segment->imports */
+	uint64_t instance;	     /* of the segment, also when that is gone */
+	uint32_t index;		     /* in client->imports */
+	struct tree_node guest_node; /* of a guest's: client->guest_imports */
+	uint32_t generation;	     /* of this index; from 1 */
+	uint32_t rights;	     /* WIRE_READ | WIRE_WRITE, as asked and granted */
+	EngineSegment *holding;	     /* has a cell of this one; NULL once that is freed */
+	uint32_t cell;		     /* its place in holding->cells, from 1 */
+	uint32_t state;		     /* enum wire_import_state */
 
 	/* Of a segment of another node: home is set, segment and holding are NULL. */
 	EnginePeer *home; /* also while it waits for its first answer; NULL once it is over */
@@ -251,6 +263,9 @@ void engine_import_disconnect(EngineImport *import);
 /* May this client see the segment in a list? Its own, one it may connect to with some right, or
  * uid 0. */
 bool engine_segment_visible(const EngineSegment *segment, const EngineClient *client);
+/* The same for a process of another node. */
+bool engine_segment_visible_from(
+	const EngineSegment *segment, uint32_t node, const struct engine_identity *identity);
 /* Published segment of that id, or NULL. */
 EngineSegment *engine_segment_find(Engine *engine, uint32_t space, uint32_t id);
 EngineSegment *engine_segment_find_instance(Engine *engine, uint64_t instance);
@@ -267,17 +282,18 @@ const struct engine_limits *engine_limits(const Engine *engine);
 uint32_t engine_node(const Engine *engine);
 
 /*
- * Restoring after a restart, from the journal: first every client, then every segment, then every
- * import, in any order within a kind, and the counters at any time (whoever keeps records writes
- * the counters before the object that used them). Quotas are counted but not enforced. import_state
- * and segment_cells are called as if the import had just been made. An import that is not connected
- * any more takes its cell back if the segment is there. -EBADMSG: the record contradicts itself or
- * what is already there; it is not taken.
+ * Restoring after a restart, from the journal: first every peer, then every client, then every
+ * segment, then every import, in any order within a kind, and the counters at any time (whoever
+ * keeps records writes the counters before the object that used them). Quotas are counted but not
+ * enforced. import_state and segment_cells are called as if the import had just been made. An
+ * import that is not connected any more takes its cell back if the segment is there. An import of
+ * another node's whose session is gone is restored as lost, one that the home has not granted yet
+ * asks again. -EBADMSG: the record contradicts itself or what is already there; it is not taken.
  */
 struct engine_client_record {
 	uint64_t id;
-	uint32_t peer; /* of a guest: its node; else 0 */
-	uint64_t guest;
+	uint32_t peer;	/* of a guest: its node; else 0 */
+	uint64_t guest; /* its number there */
 	struct engine_identity identity;
 	uid_t charged_uid; /* whose quota */
 };
@@ -298,6 +314,7 @@ struct engine_import_record {
 struct engine_counters {
 	uint64_t last_client, last_instance;
 	uint32_t last_system_id;
+	uint64_t last_session; /* of those that this node has numbered */
 };
 
 void engine_client_save(const EngineClient *client, struct engine_client_record *ret);

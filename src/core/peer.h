@@ -13,14 +13,25 @@
  *
  * How the caller uses it:
  *
- *   engine_set_nodes()              at the start and at each reload
- *   ops->peer_wanted(peer)          dial, if there is no connection; what is below ends in
- * peer_failed or peer_up engine_peer_get(node)           for who has proved to be that node
- *   engine_peer_hello()             on the HELLO of a dialler; engine_peer_hello_answer() on the
- * reply to ours engine_peer_receive()           every other packet of a session engine_peer_down()
- * the connection broke ops->peer_send(peer, message)   send on the connection; dropped if there is
- * none ops->peer_close(peer)           close it: nothing in common any more, or another has taken
- * over engine_next(), engine_tick()    time
+ *   engine_set_self()           once, before anything of a peer
+ *   engine_set_nodes()          at the start and at each reload
+ *   ops->peer_wanted(peer)      dial; what is below ends in engine_peer_down() or engine_peer_up()
+ *   engine_peer_get(node)       for who has proved to be that node
+ *   engine_peer_hello()         on the HELLO of a dialler
+ *   engine_peer_hello_answer()  on the reply to ours
+ *   engine_peer_receive()       every other packet of a session
+ *   engine_peer_down()          the connection broke, or could not be made
+ *   ops->peer_send(peer, m)     send on the connection
+ *   ops->peer_close(peer)       close it: nothing in common any more, or lost
+ *   engine_next(), engine_tick()  time
+ *
+ * Calls that are not told the time leave what depends on it to engine_tick(): after any call
+ * engine_next() may be 0, and engine_tick() is due at once. Peers are freed by engine_tick() and
+ * engine_free() alone, so a pointer is good until the next tick, and longer while there is a
+ * session, an import, a guest, a want, or a dialling that ops->peer_wanted() began.
+ *
+ * A peer that has a session but no connection may be dialled by both sides; a caller's attempt that
+ * hears nothing ends by itself (a second or two) with engine_peer_down().
  */
 
 #include "core/engine.h"
@@ -29,22 +40,38 @@
 struct EnginePeer {
 	Engine *engine;
 	struct tree_node node;	/* engine->peers, by number */
-	struct tree_node timer; /* engine->timers, by time; see peer.c */
+	struct tree_node timer; /* engine->timers, by time; see timer.c */
+	bool armed;		/* is in engine->timers */
 	uint32_t number;
 	enum wire_peer_state state;
+	bool listed;	      /* in the node list */
 	uint64_t session;     /* 0: none */
 	uint64_t incarnation; /* of the peer in this session */
 	uint64_t detection;   /* ns: the smaller of the two while there is a session */
-	uint64_t heard, said; /* when last, ns */
-	uint64_t since;	      /* dialling since */
+	uint64_t heard, said; /* when last, ns; said: the last PING */
+	uint64_t since;	      /* waiting without progress since; 0: not known yet, or not waiting */
+	uint64_t idle;	      /* nothing in common since; 0: not known yet, or there is */
+	uint64_t retry;	      /* not dialled again before */
+	uint64_t backoff;     /* ns, next time */
+	bool dialling;	      /* peer_wanted was said, and has not ended yet */
 	bool hello_sent;      /* ours, on the connection that we dial, not answered yet */
+	bool resumed;	      /* the connection that comes up goes on with the session */
+	bool holds_due;	      /* HOLDS has not been heard to its end on a resumed connection */
+	uint32_t holds;	      /* number of the present or last HOLDS; 0: no first part yet */
 	uint32_t uid;	      /* not 0: the peer speaks for this user only */
-	struct list imports;  /* EngineImport.home_link: ours of its segments */
+	struct list imports;  /* EngineImport.home_link: ours of its segments, not over */
 	struct list guests;   /* EngineClient.guest_link */
-	uint32_t n_imports, n_guest_imports;
-	uint32_t n_wanted; /* queries of the caller's that keep the connection */
-	void *userdata;	   /* the caller's */
+	struct tree guest_numbers; /* EngineClient.guest_node */
+	uint32_t n_imports;
+	uint32_t n_waiting; /* of them: not granted yet */
+	uint32_t n_wanted;  /* queries of the caller's that keep the connection */
+	EngineUser account; /* what its guests have: account.n_imports, account.n_clients */
+	void *userdata;	    /* the caller's */
 };
+
+/* Who this node is to others. uid: 0, or the daemon's if it speaks for no other user. secret:
+ * random, for the shape of trees whose keys are chosen by peers. */
+void engine_set_self(Engine *engine, uint64_t incarnation, uint32_t uid, uint64_t secret);
 
 /* The node list without this node; replaces the former. Peers that are not in it any more are lost
  * at once. -ENOMEM: nothing has changed. */
@@ -59,7 +86,8 @@ int engine_peer_get(Engine *engine, uint32_t node, EnginePeer **ret_peer);
 /* The peer with the smallest number above, or NULL. */
 EnginePeer *engine_peer_next(Engine *engine, uint32_t above);
 
-/* A query of the caller's needs the connection, or needs it no more. */
+/* A query of the caller's needs the connection, or needs it no more. How long it waits is the
+ * caller's to decide. */
 void engine_peer_want(EnginePeer *peer, uint64_t now);
 void engine_peer_unwant(EnginePeer *peer, uint64_t now);
 
@@ -67,13 +95,15 @@ void engine_peer_unwant(EnginePeer *peer, uint64_t now);
 void engine_peer_say_hello(EnginePeer *peer, struct wire_peer_hello *ret_hello);
 /*
  * The other's hello, on a connection that it made and on which it has proved to be the peer. Fills
- * the answer. 0: this connection is the peer's from now on (the caller closes a former one without
+ * the answer, also to a refusal (the caller sets its header's status). 0: this connection is the
+ * peer's from now on (the caller closes any other, also one that it is dialling, without
  * engine_peer_down()); a status to refuse with: STATUS_IN_USE (ours stays), STATUS_VERSION,
- * STATUS_NODE_UNKNOWN (does not mean us), STATUS_BAD_REQUEST.
+ * STATUS_NODE_UNKNOWN (does not mean us, or is not in the list), STATUS_BAD_REQUEST.
  */
 int engine_peer_hello(EnginePeer *peer, const struct wire_peer_hello *hello, uint64_t now,
 	struct wire_peer_hello_reply *ret_reply);
-/* The same for the answer to ours, when that was not a refusal. After either the caller sends the
+/* The answer to ours, when that was not a refusal (then: engine_peer_down()). STATUS_VERSION,
+ * STATUS_BAD_REQUEST: close, engine_peer_down(). After either, if it was 0, the caller sends the
  * answer first, and then calls: */
 int engine_peer_hello_answer(
 	EnginePeer *peer, const struct wire_peer_hello_reply *reply, uint64_t now);
@@ -91,19 +121,18 @@ void engine_peer_heard(EnginePeer *peer, uint64_t now);
  * for a first session fail at once; else the engine will want it again. */
 void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now);
 
-/* When engine_tick() must be called next; UINT64_MAX: never. */
+/* When engine_tick() must be called next (perhaps there is nothing to do then); 0: at once;
+ * UINT64_MAX: never. */
 uint64_t engine_next(const Engine *engine);
 void engine_tick(Engine *engine, uint64_t now);
 
 /* This node ends in order: BYE to all. */
 void engine_peers_leave(Engine *engine, uint64_t now);
 
-/* --- imports of other nodes --- */
+/* --- imports of other nodes: engine_import_connect() begins one --- */
 
-/* Begins to connect: an import in state PENDING; engine_import_connect() does this when the node is
- * another one. instance: 0, or of the segment that it must be. */
 /* The caller has opened the route of this import, whose home has granted it (ops->import_granted).
- */
+ * Nothing happens if it is over, or connected already. */
 void engine_import_ready(EngineImport *import);
 /* It could not. The home is told. */
 void engine_import_fail(EngineImport *import, enum wire_status status);
@@ -114,6 +143,14 @@ void engine_import_lose(EngineImport *import);
 
 /* The guest that is this client of the peer; NULL: none. */
 EngineClient *engine_guest_find(EnginePeer *peer, uint64_t client);
+
+/* The tail of CONNECT, LIST, SHOW: identity and groups. */
+#define ENGINE_IDENTITY_SIZE (32u + 4u * ENGINE_GROUPS_MAX)
+/* Returns how many bytes it took. */
+size_t engine_identity_encode(
+	const struct engine_identity *identity, uint8_t ret_tail[ENGINE_IDENTITY_SIZE]);
+/* The whole tail. STATUS_BAD_REQUEST. */
+int engine_identity_decode(const void *tail, size_t size, struct engine_identity *ret_identity);
 
 /* --- records --- */
 
