@@ -8,6 +8,12 @@ def reasons(text):
     return re.findall(r"^(?:# )?skip(?:ped)?: (.*)", text, re.M | re.I)
 
 
+def plan(text):
+    """How many results there should be, or None."""
+    m = re.search(r"^1\.\.(\d+)", text, re.M)
+    return int(m[1]) if m else None
+
+
 def parse(text):
     """(name, outcome, reason) of each result. Reasons of skips stand before them, in order. A number counts once, since a forked
     child may print its parent's buffer again."""

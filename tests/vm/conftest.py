@@ -78,7 +78,7 @@ def vm(request):
     machines.close()
 
 
-@pytest.fixture(params=kernels.SERIES)
+@pytest.fixture(scope="module", params=kernels.SERIES)
 def kernel(request):
     """Each of Debian's kernels in turn."""
     return request.param

@@ -31,7 +31,7 @@ QEMU = "qemu-system-x86_64"
 ACCELERATOR = os.environ.get("CAUSEWAY_VM_ACCEL", "tcg,thread=multi")  # works everywhere; see README.md
 BOOT_SECONDS = 90
 RUN_SECONDS = 30
-CONSOLE_LINES = 30
+CONSOLE_LINES = 40
 LONGEST_REQUEST = 4000  # a terminal holds 4096 bytes
 
 
@@ -128,8 +128,8 @@ class Running:
     def alive(self):
         return self.process.poll() is None
 
-    def wait_ready(self, seconds=BOOT_SECONDS):
-        self._answer("ready", seconds, "booting")
+    def wait_ready(self):
+        self._answer("ready", BOOT_SECONDS, "booting")
 
     def run(self, command, seconds=RUN_SECONDS):
         """One shell command inside: its status, its output of both kinds, how long it took."""
@@ -162,9 +162,10 @@ class Running:
         if result.status == 77 and not lines:
             pytest.skip("; ".join(tap.reasons(result.output)))
         failed = [name for name, outcome, _ in lines if outcome == "failed"]
-        if failed or result.status != 0:
-            pytest.fail(f"{self.name}: {command} ended with {result.status}, {len(failed)} of {len(lines)} failed: "
-                        f"{', '.join(failed)}\n{result.output}", pytrace=False)
+        planned = tap.plan(result.output)
+        if failed or result.status != 0 or len(lines) != planned:
+            pytest.fail(f"{self.name}: {command} ended with {result.status}, {len(lines)} results of {planned}, "
+                        f"{len(failed)} of {len(lines)} failed: {', '.join(failed)}\n{result.output}", pytrace=False)
 
     def shell(self):
         """Joins this terminal with a shell inside, until that ends."""
@@ -213,6 +214,10 @@ class Running:
         """Ends the machine and tells all that is known about it."""
         self.close()
         complaints = self.complaints.read_text(errors="replace")
-        console = "\n".join(self.console.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]) if self.console.exists() else ""
         raise kind(f"{self.name} (kernel {self.description.kernel}), {what}: {why}\n{data.decode(errors='replace')}{complaints}"
-                   f"--- the console's last lines\n{console}")
+                   f"--- the console's last lines\n{self._last_lines()}")
+
+    def _last_lines(self):
+        """The end of the console, without the kernel's guesses ("? ") at what else was on the stack."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return "\n".join([line for line in text.splitlines() if "]  ? " not in line][-CONSOLE_LINES:])
