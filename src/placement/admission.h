@@ -13,16 +13,15 @@
  */
 
 #include "placement/plan.h"
+#include "placement/topology.h"
 
 /* What a binding may still take. */
 struct claim {
 	struct placement placement;
-	uint64_t pages;
+	uint64_t bytes;
 };
 
-/* True if the first claim and, beside it, every other hard one can be met. available: pages of each
- * node below n_nodes; other nodes have none. */
-bool admission_allows(const struct claim *claims, size_t n_claims, const uint64_t *available,
-	unsigned int n_nodes);
+/* True if the first claim and, beside it, every other hard one can be met. */
+bool admission_allows(const struct claim *claims, size_t n_claims, const struct topology *t);
 
 #endif

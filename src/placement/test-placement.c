@@ -190,35 +190,39 @@ static void most_free_goes_on_when_nothing_is_free(void **state)
 
 /* Admission */
 
-static struct claim claim(enum placement_order order, bool hard, const char *nodes, uint64_t pages)
+static struct claim claim(enum placement_order order, bool hard, const char *nodes, uint64_t bytes)
 {
-	return (struct claim){{order, hard, set(nodes)}, pages};
+	return (struct claim){{order, hard, set(nodes)}, bytes};
 }
 
-static const uint64_t available[] = {100, 100, 0, 50};
+static const struct topology machine = {
+	.n = 4,
+	.nodes = (struct topology_node[]){{.available = 100}, {.available = 100}, {.available = 0},
+		{.available = 50}},
+};
 
 static void a_binding_is_allowed_up_to_what_its_nodes_have(void **state)
 {
 	struct claim c = claim(PLACE_FIRSTREF, true, "0-1", 200);
 
-	assert_true(admission_allows(&c, 1, available, 4));
-	c.pages++;
-	assert_false(admission_allows(&c, 1, available, 4));
+	assert_true(admission_allows(&c, 1, &machine));
+	c.bytes++;
+	assert_false(admission_allows(&c, 1, &machine));
 	c.placement.hard = false;
-	assert_true(admission_allows(&c, 1, available, 4));
+	assert_true(admission_allows(&c, 1, &machine));
 	c = claim(PLACE_FIRSTREF, true, "2,900", 1);
-	assert_false(admission_allows(&c, 1, available, 4));
+	assert_false(admission_allows(&c, 1, &machine));
 }
 
 static void each_node_of_a_hard_stripe_must_hold_its_part(void **state)
 {
 	struct claim c = claim(PLACE_STRIPE, true, "0,1,3", 150);
 
-	assert_true(admission_allows(&c, 1, available, 4));
-	c.pages++;
-	assert_false(admission_allows(&c, 1, available, 4));
+	assert_true(admission_allows(&c, 1, &machine));
+	c.bytes++;
+	assert_false(admission_allows(&c, 1, &machine));
 	c = claim(PLACE_MOSTFREE, true, "0,1,3", 250);
-	assert_true(admission_allows(&c, 1, available, 4));
+	assert_true(admission_allows(&c, 1, &machine));
 }
 
 static void what_others_may_take_is_not_there(void **state)
@@ -226,9 +230,9 @@ static void what_others_may_take_is_not_there(void **state)
 	struct claim c[] = {claim(PLACE_FIRSTREF, true, "0", 40),
 		claim(PLACE_STRIPE, true, "0,1", 80), claim(PLACE_FIRSTREF, false, "0,3", 20)};
 
-	assert_true(admission_allows(c, 3, available, 4));
-	c[0].pages++;
-	assert_false(admission_allows(c, 3, available, 4));
+	assert_true(admission_allows(c, 3, &machine));
+	c[0].bytes++;
+	assert_false(admission_allows(c, 3, &machine));
 }
 
 static void a_new_binding_must_not_starve_an_older_one(void **state)
@@ -237,13 +241,13 @@ static void a_new_binding_must_not_starve_an_older_one(void **state)
 		claim(PLACE_FIRSTREF, true, "0,1", 150), claim(PLACE_FIRSTREF, true, "1", 100)};
 
 	/* it may put all of its pages on node 1 */
-	assert_false(admission_allows(c, 2, available, 4));
+	assert_false(admission_allows(c, 2, &machine));
 	c[1] = claim(PLACE_FIRSTREF, true, "3", 10000);
-	assert_true(admission_allows(c, 2, available, 4));
+	assert_true(admission_allows(c, 2, &machine));
 	/* a soft one, too, would take what the older one needs */
 	c[0] = claim(PLACE_FIRSTREF, false, "1", 1);
 	c[1] = claim(PLACE_FIRSTREF, true, "1", 100);
-	assert_false(admission_allows(c, 2, available, 4));
+	assert_false(admission_allows(c, 2, &machine));
 }
 
 /* Topology, from files as a machine with a node of memory alone has them */
@@ -326,9 +330,9 @@ static void a_machine_is_read_from_its_files(void **state)
 	assert_false(nodeset_has(&t.cpus, 2));
 	assert_int_equal(t.nodes[0].total, 3500 * page);
 	assert_int_equal(t.nodes[0].free, 1010 * page);
-	/* 1000 - 20 - 200 free, 400 - 20 of the cache, 20 - 10 of slab */
-	assert_int_equal(t.nodes[0].available, (780 + 380 + 10) * page);
-	assert_int_equal(t.nodes[2].available, 5000 * page);
+	/* 1000 - 20 - 200 free, 400 - 20 of the cache, 20 - 10 of slab; a 64th of 3500 and 6000 */
+	assert_int_equal(t.nodes[0].available, (780 + 380 + 10 - 54) * page);
+	assert_int_equal(t.nodes[2].available, (5000 - 93) * page);
 	assert_int_equal(topology_free_huge(root, 2, 2 << 20), 6 << 20);
 	assert_int_equal(topology_free_huge(root, 0, 2 << 20), 0);
 	topology_deinit(&t);

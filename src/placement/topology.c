@@ -155,6 +155,14 @@ static uint64_t droppable(uint64_t pages, uint64_t low)
 	return pages - MIN(pages / 2, low);
 }
 
+/* Less a 64th of the node: pages come with tables and other bookkeeping. */
+static uint64_t available_pages(const struct node_pages *p)
+{
+	uint64_t sum = p->above + droppable(p->cache, p->low) + droppable(p->slab, p->low);
+
+	return sum - MIN(sum, p->total / 64);
+}
+
 int topology_refresh(struct topology *t, const char *root)
 {
 	_cleanup_free_ struct node_pages *pages = calloc(t->n, sizeof(*pages));
@@ -174,9 +182,7 @@ int topology_refresh(struct topology *t, const char *root)
 		t->nodes[node] = (struct topology_node){
 			.total = p->total * size,
 			.free = p->free * size,
-			.available = (p->above + droppable(p->cache, p->low) +
-					     droppable(p->slab, p->low)) *
-				     size,
+			.available = available_pages(p) * size,
 		};
 	}
 	return 0;

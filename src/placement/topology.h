@@ -13,8 +13,8 @@
 struct topology_node {
 	uint64_t total, free; /* bytes; free as the kernel counts it, without cache */
 	/* What a segment may still get here without reclaim beyond clean cache: free memory above
-	 * the kernel's reserves, and the page cache that can be dropped, by the rule that
-	 * MemAvailable follows. */
+	 * the kernel's reserves and the page cache that can be dropped, by the rule that
+	 * MemAvailable follows, less something for what comes with pages. */
 	uint64_t available;
 };
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef API_SHMBIND_REGISTRY_H
+#define API_SHMBIND_REGISTRY_H
+
+/*
+ * The node's registry of bindings, where a node runs; none is started for it. Without one the guard
+ * of hard bindings sees this machine's free memory, but not what other bindings may still take.
+ */
+
+#include "api/shmbind/segment.h"
+#include "placement/plan.h"
+#include "placement/topology.h"
+
+struct registration {
+	int shmid;
+	bool made; /* at a node */
+};
+
+/* -ENOMEM: a hard binding could not be kept, and nothing has been registered. topology: this
+ * machine's, for when no node answers. */
+int registry_admit(const struct placement *placement, const struct attachment *a,
+	const struct topology *topology, struct registration *ret_registration);
+
+/* Bound, or not. */
+void registry_done(const struct registration *r, bool kept);
+
+#endif
