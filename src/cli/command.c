@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -24,6 +25,17 @@ const struct option_spec option_specs[OPTIONS] = {
 		"rsm sisci clshm"},
 	[OPTION_COUNT] = {"count", 'c', "N", "Make N round trips (default 100).", NULL},
 	[OPTION_VERBOSE] = {"verbose", 'v', NULL, "Show what the node's daemon logs.", NULL},
+	[OPTION_HOME] = {"node", 'N', "ID", "Only segments that are at home on this node.", NULL},
+	[OPTION_DIR] = {"directory", 'd', "DIR", "The directory to use; needed.", NULL},
+	[OPTION_REPLACE] = {"replace", 'r', "N", "Make new keys for node N.", NULL},
+	[OPTION_ID] = {"node", 'n', "ID", "The node; needed.", NULL},
+	[OPTION_NODES] = {"nodes", 'n', "N", "So many nodes; needed without --ids.", NULL},
+	[OPTION_IDS] = {"ids", 'i', "LIST",
+		"Their numbers, with a comma between (default: 1 to N).", NULL},
+	[OPTION_NETNS] = {"netns", 'w', NULL,
+		"Give each node a network namespace, joined by a bridge; only root can.", NULL},
+	[OPTION_DETECTION] = {"detection", 't', "TIME",
+		"DetectionTime= of the nodes: 100ms to 60s.", NULL},
 };
 
 #define BIT(name) (1u << OPTION_##name)
@@ -83,7 +95,59 @@ const struct command commands[] = {
 		"with ok, warning (something is slower or missing, the rest works) or failed, and "
 		"with what can be done. The exit status is 1 if a check failed.",
 		doctor_run},
-	{"help", "[COMMAND]", 0, 1, false, 0, "Explain a command.", "", help_run},
+	{"keygen", "[NODE...]", 0, INT32_MAX, false, BIT(DIR) | BIT(REPLACE) | BIT(JSON),
+		"Make the keys with which nodes know each other.",
+		"There is a key for each pair of nodes, so that no node can pretend to be another "
+		"one. "
+		"DIR/N/keys has those of node N: one for each of the nodes named and of those that "
+		"have "
+		"keys in DIR already. Only what is missing is made, unless --replace says "
+		"otherwise. "
+		"The directory is made if needed, for its owner alone. Copy each file to its node "
+		"as "
+		"what KeyFile= names there, and let nobody else read it.",
+		keygen_run},
+	{"cluster start", "", 0, 0, false,
+		BIT(DIR) | BIT(NODES) | BIT(IDS) | BIT(NETNS) | BIT(DETECTION) | BIT(JSON),
+		"Start several nodes on this machine.",
+		"The nodes have configuration, keys, sockets and logs in DIR/1, DIR/2 and so on, "
+		"and "
+		"speak TCP over 127.0.0.1; with --netns each has a network of its own, and its "
+		"cable "
+		"can be cut. They stay until 'causeway cluster stop'. Keys and what is in "
+		"DIR/N/causeway.conf.d of an earlier cluster are used again.",
+		cluster_start_run},
+	{"cluster run", "[--] COMMAND [ARGUMENT...]", 1, INT32_MAX, true, BIT(DIR) | BIT(ID),
+		"Run a command on a node of a cluster.",
+		"The command runs in place of this process, with CAUSEWAY_SOCKET set to the node's "
+		"and "
+		"in its network. It and what it starts belong to the node: 'cluster kill' and "
+		"'cluster "
+		"stop' end them. CAUSEWAY_CLUSTER_NODE in the environment is how they are known.",
+		cluster_run_run},
+	{"cluster status", "", 0, 0, false, BIT(DIR) | BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS),
+		"Show the nodes of a cluster, and what runs there.", "", cluster_status_run},
+	{"cluster kill", "", 0, 0, false, BIT(DIR) | BIT(ID), "Kill a node like a power failure.",
+		"SIGKILL for its daemon, its keeper and all that runs there.", cluster_kill_run},
+	{"cluster kill-daemon", "", 0, 0, false, BIT(DIR) | BIT(ID),
+		"Kill a node's daemon alone; its keeper starts another one.", "",
+		cluster_kill_daemon_run},
+	{"cluster start-node", "", 0, 0, false, BIT(DIR) | BIT(ID),
+		"Start a node of a cluster that was killed.", "", cluster_start_node_run},
+	{"cluster cut", "", 0, 0, false, BIT(DIR) | BIT(ID),
+		"Cut a node of a cluster with --netns off from all others.",
+		"Packets vanish in both directions, as in a switch that lost its mind: no "
+		"connection is "
+		"closed.",
+		cluster_cut_run},
+	{"cluster heal", "", 0, 0, false, BIT(DIR) | BIT(ID), "Join a node that was cut off again.",
+		"", cluster_heal_run},
+	{"cluster stop", "", 0, 0, false, BIT(DIR), "End a cluster and all that runs there.",
+		"Also clears up what a crash of the machine or of this tool left. Configuration, "
+		"keys "
+		"and logs stay in DIR.",
+		cluster_stop_run},
+	{"help", "[COMMAND]", 0, 2, false, 0, "Explain a command.", "", help_run},
 };
 const unsigned int n_commands = ELEMENTS(commands);
 
@@ -111,21 +175,89 @@ int cli_usage(const char *format, ...)
 	return EXIT_USAGE;
 }
 
-const struct command *command_find(const char *name)
+int command_group_length(const struct command *c)
 {
-	struct suggest s = SUGGEST_INIT(name);
+	size_t n = strcspn(c->name, " ");
 
-	for (unsigned int i = 0; i < n_commands; i++) {
-		if (!strcmp(commands[i].name, name))
-			return &commands[i];
-		suggest_offer(&s, commands[i].name);
-	}
-	if (s.best)
-		cli_usage("there is no command '%s'; did you mean '%s'?", name, s.best);
+	return c->name[n] ? (int)n : 0;
+}
+
+bool command_begins_group(const struct command *c)
+{
+	int n = command_group_length(c);
+
+	return n && (c == commands || strncmp(c[-1].name, c->name, (size_t)n + 1) != 0);
+}
+
+static bool is_of_group(const struct command *c, const char *group)
+{
+	int n = command_group_length(c);
+
+	return n && (size_t)n == strlen(group) && !strncmp(c->name, group, (size_t)n);
+}
+
+/* "cluster" and nothing that says what of it. */
+static void say_group(const char *group, const char *given)
+{
+	const char *between = "";
+
+	if (given)
+		fprintf(stderr, "causeway: there is no command '%s %s'; there are:", group, given);
 	else
-		cli_usage("there is no command '%s'.", name);
+		fprintf(stderr, "causeway: '%s' needs a second word:", group);
+	for (unsigned int i = 0; i < n_commands; i++) {
+		if (!is_of_group(&commands[i], group))
+			continue;
+		fprintf(stderr, "%s %s", between, commands[i].name + strlen(group) + 1);
+		between = ",";
+	}
+	fprintf(stderr, ".\nTry 'causeway help %s'.\n", group);
+}
+
+static const struct command *find_in_group(
+	const char *group, char **words, int n, int *ret_used, const char **ret_group)
+{
+	const char *second = n > 1 ? words[1] : NULL;
+
+	if (!second || !strcmp(second, "--help") || !strcmp(second, "-h")) {
+		*ret_group = group;
+		*ret_used = 1;
+		return NULL;
+	}
+	for (unsigned int i = 0; i < n_commands; i++) {
+		if (!is_of_group(&commands[i], group) ||
+			strcmp(commands[i].name + strlen(group) + 1, second) != 0)
+			continue;
+		*ret_used = 2;
+		return &commands[i];
+	}
+	say_group(group, second);
 	return NULL;
 }
+
+const struct command *command_find(char **words, int n, int *ret_used, const char **ret_group)
+{
+	struct suggest s = SUGGEST_INIT(words[0]);
+
+	*ret_group = NULL;
+	for (unsigned int i = 0; i < n_commands; i++) {
+		if (is_of_group(&commands[i], words[0]))
+			return find_in_group(words[0], words, n, ret_used, ret_group);
+		suggest_offer(&s, commands[i].name);
+		if (strcmp(commands[i].name, words[0]) != 0)
+			continue;
+		*ret_used = 1;
+		return &commands[i];
+	}
+	if (s.best)
+		cli_usage("there is no command '%s'; did you mean '%s'?", words[0], s.best);
+	else
+		cli_usage("there is no command '%s'.", words[0]);
+	return NULL;
+}
+
+/* What getopt gives for option i. */
+#define OPTION_VALUE(i) (256 + (int)(i))
 
 /* The table in getopt's form, for the options in mask. */
 struct getopt_form {
@@ -146,8 +278,8 @@ static void make_getopt_form(uint32_t mask, bool stop_at_argument, struct getopt
 
 		if (!(mask & 1u << i))
 			continue;
-		form->longs[n++] = (struct option){
-			o->name, o->argument ? required_argument : no_argument, NULL, o->letter};
+		form->longs[n++] = (struct option){o->name,
+			o->argument ? required_argument : no_argument, NULL, OPTION_VALUE(i)};
 		*s++ = o->letter;
 		if (o->argument)
 			*s++ = ':';
@@ -156,11 +288,14 @@ static void make_getopt_form(uint32_t mask, bool stop_at_argument, struct getopt
 	*s = '\0';
 }
 
-static unsigned int option_of_letter(int letter)
+/* The option of mask that getopt means; OPTIONS: none. */
+static unsigned int option_of(int value, uint32_t mask)
 {
 	unsigned int i = 0;
 
-	while (i < OPTIONS && option_specs[i].letter != letter)
+	if (value >= OPTION_VALUE(0))
+		return (unsigned int)(value - OPTION_VALUE(0));
+	while (i < OPTIONS && !(mask & 1u << i && option_specs[i].letter == value))
 		i++;
 	return i;
 }
@@ -170,12 +305,12 @@ static int bad_option(char **argv, int kind, uint32_t mask)
 	const char *given = argv[optind - 1];
 	_cleanup_free_ char *name = strndup(given, strcspn(given, "="));
 	struct suggest s = SUGGEST_INIT(name && optopt == 0 ? name + 2 : "");
-	unsigned int i = option_of_letter(optopt);
+	unsigned int i = option_of(optopt, mask);
 
 	if (kind == ':')
 		return cli_usage(
 			"option --%s needs %s.", option_specs[i].name, option_specs[i].argument);
-	if (optopt && i < OPTIONS && mask & 1u << i)
+	if (optopt && i < OPTIONS)
 		return cli_usage("option --%s takes no value.", option_specs[i].name);
 	if (optopt)
 		return cli_usage("there is no option -%c here.", optopt);
@@ -200,7 +335,7 @@ static int parse_options(int argc, char **argv, uint32_t mask, bool stop_at_argu
 	while ((c = getopt_long(argc, argv, form.shorts, form.longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(argv, c, mask);
-		in->option[option_of_letter(c)] = optarg ? optarg : "";
+		in->option[option_of(c, mask)] = optarg ? optarg : "";
 	}
 	*ret_n = optind;
 	return 0;
@@ -219,29 +354,43 @@ static int check_arguments(const struct invocation *in)
 	return 0;
 }
 
+/* argv: the words that name a command, its options and arguments. */
+static int parse_command(int argc, char **argv, struct invocation *in)
+{
+	int used, n, r;
+
+	in->command = command_find(argv, argc, &used, &in->group);
+	if (!in->command) {
+		if (!in->group)
+			return EXIT_USAGE;
+		if (argc > 1)
+			in->option[OPTION_HELP] = "";
+		return 0;
+	}
+	argc -= used - 1;
+	argv += used - 1;
+	r = parse_options(
+		argc, argv, in->command->options | BIT(HELP), in->command->passes_on, in, &n);
+	if (r)
+		return r;
+	in->args = argv + n;
+	in->n_args = argc - n;
+	return check_arguments(in);
+}
+
 int command_parse(int argc, char **argv, struct invocation *ret_invocation)
 {
 	struct invocation in = {0};
 	int r, n;
 
 	r = parse_options(argc, argv, BIT(HELP) | BIT(VERSION), true, &in, &n);
+	if (r == 0 && argc > n)
+		r = parse_command(argc - n, argv + n, &in);
 	if (r)
 		return r;
-	argc -= n;
-	argv += n;
-	if (argc > 0) {
-		in.command = command_find(argv[0]);
-		if (!in.command)
-			return EXIT_USAGE;
-		r = parse_options(argc, argv, in.command->options | BIT(HELP),
-			in.command->passes_on, &in, &n);
-		if (r)
-			return r;
-		in.args = argv + n;
-		in.n_args = argc - n;
-		r = check_arguments(&in);
-		if (r)
-			return r;
+	if (in.group && !in.option[OPTION_HELP]) {
+		say_group(in.group, NULL);
+		return EXIT_USAGE;
 	}
 	*ret_invocation = in;
 	return 0;

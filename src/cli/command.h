@@ -27,12 +27,21 @@ enum option_id {
 	OPTION_SPACE,
 	OPTION_COUNT,
 	OPTION_VERBOSE,
+	OPTION_HOME,
+	OPTION_DIR,
+	OPTION_REPLACE,
+	OPTION_ID,
+	OPTION_NODES,
+	OPTION_IDS,
+	OPTION_NETNS,
+	OPTION_DETECTION,
 	OPTIONS,
 };
 
+/* Commands that have an option of one letter or name in common have the same option. */
 struct option_spec {
 	const char *name;
-	char letter;	      /* 0: none */
+	char letter;
 	const char *argument; /* NULL: a flag */
 	const char *help;
 	const char *choices; /* of the argument, for completion; NULL: anything */
@@ -41,13 +50,14 @@ struct option_spec {
 /* What the command line said. */
 struct invocation {
 	const struct command *command;
+	const char *group;	     /* "cluster" alone, to be explained; no command then */
 	const char *option[OPTIONS]; /* NULL: not given; "" for a flag */
 	char **args;		     /* ends with NULL */
 	int n_args;
 };
 
 struct command {
-	const char *name;
+	const char *name;      /* of one word, or of two: one of a group */
 	const char *arguments; /* as shown: "ID", "-- COMMAND [ARGUMENT…]" */
 	int min_args, max_args;
 	bool passes_on;	  /* options after the first argument are not ours */
@@ -67,11 +77,17 @@ extern const unsigned int n_commands;
  */
 int command_parse(int argc, char **argv, struct invocation *ret_invocation);
 
-/* NULL, after it said so and what was meant, if there is none of this name. */
-const struct command *command_find(const char *name);
+/* The command that the first of n words name, or of *ret_group, if they are a group's name alone.
+ * *ret_used: words. NULL and no group, after it said so and what was meant, if there is none. */
+const struct command *command_find(char **words, int n, int *ret_used, const char **ret_group);
 
-/* command: NULL for the overview */
-void command_print_help(const struct command *command, FILE *out);
+/* command and group: NULL for the overview */
+void command_print_help(const struct command *command, const char *group, FILE *out);
+
+/* The length of the name of c's group; 0: it is in none. */
+int command_group_length(const struct command *c);
+/* True if c is the first command of its group in the table. */
+bool command_begins_group(const struct command *c);
 
 /* causeway(1) in man's language, and a completion script for bash. */
 void command_print_man(FILE *out);
@@ -89,6 +105,16 @@ int ping_run(const struct invocation *in);
 int run_run(const struct invocation *in);
 int doctor_run(const struct invocation *in);
 int status_run(const struct invocation *in);
+int keygen_run(const struct invocation *in);
+int cluster_start_run(const struct invocation *in);
+int cluster_run_run(const struct invocation *in);
+int cluster_status_run(const struct invocation *in);
+int cluster_kill_run(const struct invocation *in);
+int cluster_kill_daemon_run(const struct invocation *in);
+int cluster_start_node_run(const struct invocation *in);
+int cluster_cut_run(const struct invocation *in);
+int cluster_heal_run(const struct invocation *in);
+int cluster_stop_run(const struct invocation *in);
 int help_run(const struct invocation *in);
 
 #endif

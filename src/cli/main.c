@@ -40,7 +40,7 @@ static bool print_document(int argc, char **argv)
 static int run_invocation(const struct invocation *in)
 {
 	if (in->option[OPTION_HELP]) {
-		command_print_help(in->command, stdout);
+		command_print_help(in->command, in->group, stdout);
 		return EXIT_OK;
 	}
 	if (in->option[OPTION_VERSION]) {

@@ -4,8 +4,6 @@
  * descriptor, so that nothing interrupts the clean-up; the children get the mask back that we
  * found.
  */
-#include <limits.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -15,12 +13,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/execute.h"
 #include "cli/private-node.h"
 #include "cli/table.h"
 
-#define EXIT_NO_EXEC   126
-#define EXIT_NOT_FOUND 127
-#define EXIT_SIGNAL    128
+#define EXIT_SIGNAL 128
 
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -60,34 +57,12 @@ static int watch_stop(int *ret_fd)
 }
 
 /* In the child: never returns. */
-/* execvp(3) says "permission denied" also when a folder of PATH may not be searched. */
-static bool is_on_path(const char *name)
-{
-	_cleanup_free_ char *path = strdup(getenv("PATH") ?: "");
-	char file[PATH_MAX], *rest = NULL;
-
-	for (char *dir = path ? strtok_r(path, ":", &rest) : NULL; dir;
-		dir = strtok_r(NULL, ":", &rest)) {
-		int n = snprintf(file, sizeof(file), "%s/%s", dir, name);
-
-		if (n > 0 && (size_t)n < sizeof(file) && access(file, F_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void become_command(char **args, const char *socket, const sigset_t *mask)
 {
-	int e;
-
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	if (setenv("CAUSEWAY_SOCKET", socket, 1) == 0)
-		execvp(args[0], args);
-	e = errno;
-	if (e == EACCES && !strchr(args[0], '/') && !is_on_path(args[0]))
-		e = ENOENT;
-	cli_fail("cannot execute '%s': %s", args[0], strerror(e));
-	_exit(e == ENOENT ? EXIT_NOT_FOUND : EXIT_NO_EXEC);
+	if (setenv("CAUSEWAY_SOCKET", socket, 1) < 0)
+		_exit(cli_fail("out of memory"));
+	_exit(execute(args));
 }
 
 static int status_of(const siginfo_t *info)
