@@ -25,6 +25,7 @@ enum keeper_kind {
 	KEEP_CELLS,	  /* segment instance */
 	KEEP_EXPORT_PIPE, /* segment instance: the writing end */
 	KEEP_IMPORT_PIPE, /* keep_import_key(): the writing end */
+	KEEP_FILLER = 40, /* shmid: to the process that follows free memory */
 };
 
 /* index: of the import, below WIRE_CLIENT_IMPORTS */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/parse.h"
+#include "daemon/filler.h"
 #include "daemon/log.h"
 #include "daemon/node.h"
 
@@ -29,8 +30,9 @@ enum {
 	OPTION_CONFIG,
 	OPTION_EMBEDDED,
 	OPTION_READY_FD,
-	OPTION_DAEMON_FD, /* internal, as is the next: which role this process has */
+	OPTION_DAEMON_FD, /* internal, as are the next: which role this process has */
 	OPTION_KEEPER_FD,
+	OPTION_FILLER_FD,
 	OPTION_PRINT_CONFIG,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -43,6 +45,7 @@ static const struct option options[] = {
 	{"ready-fd", required_argument, NULL, OPTION_READY_FD},
 	{"daemon-fd", required_argument, NULL, OPTION_DAEMON_FD},
 	{"keeper-fd", required_argument, NULL, OPTION_KEEPER_FD},
+	{"filler-fd", required_argument, NULL, OPTION_FILLER_FD},
 	{"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -51,7 +54,7 @@ static const struct option options[] = {
 
 struct command_line {
 	struct node_options node;
-	int daemon_fd, keeper_fd;
+	int daemon_fd, keeper_fd, filler_fd;
 	bool print_config;
 };
 
@@ -91,6 +94,9 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 		case OPTION_KEEPER_FD:
 			c->keeper_fd = parse_fd("keeper-fd", optarg);
 			break;
+		case OPTION_FILLER_FD:
+			c->filler_fd = parse_fd("filler-fd", optarg);
+			break;
 		case OPTION_PRINT_CONFIG:
 			c->print_config = true;
 			break;
@@ -113,13 +119,15 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 
 int main(int argc, char **argv)
 {
-	struct command_line c = {.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1};
+	struct command_line c = {.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1, .filler_fd = -1};
 	_cleanup_(config_free_p) struct config *config = NULL;
 	char error[CONFIG_ERROR_MAX];
 
 	parse_options(argc, argv, &c);
 	if (c.keeper_fd >= 0)
 		return node_run_keeper(&c.node, c.keeper_fd);
+	if (c.filler_fd >= 0)
+		return filler_run(c.filler_fd);
 	if (config_load(c.node.config_dir, &config, error) < 0) {
 		fprintf(stderr, "causewayd: %s\n", error);
 		return EXIT_FAILURE;

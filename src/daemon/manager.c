@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/closer.h"
 #include "base/fd.h"
+#include "daemon/binding.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/manager-segment.h"
@@ -159,6 +160,7 @@ static void store_everything(Manager *m)
 		idtable_for_each (&c->engine->imports, i, import)
 			manager_import_store(m, import);
 	}
+	bindings_store(m);
 	keeper_link_ready(m->link);
 }
 
@@ -380,6 +382,7 @@ static Manager *manager_alloc(const struct manager_options *options, int link)
 	m->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	list_init(&m->clients);
 	list_init(&m->handshakes);
+	list_init(&m->bindings);
 	return m;
 }
 

@@ -53,6 +53,7 @@ struct Manager {
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */
 	uint32_t n_handshakes;
+	struct list bindings; /* struct binding */
 };
 
 /* Until the node ends. link: to the keeper, who has just started us. Returns the exit status. */

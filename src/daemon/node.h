@@ -3,7 +3,7 @@
 #define DAEMON_NODE_H
 
 /*
- * The three roles of the one executable: the first process, which becomes the keeper; the daemon
+ * Three roles of the one executable (filler.h is the fourth): the first process, which becomes the keeper; the daemon
  * proper; a keeper that a daemon starts because its own died. Each returns an exit status.
  */
 

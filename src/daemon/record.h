@@ -18,6 +18,7 @@ enum record_kind {
 	RECORD_GROUPS,
 	RECORD_SEGMENT,
 	RECORD_IMPORT,
+	RECORD_BINDING = 40, /* binding.h */
 };
 
 /* Groups that do not fit are in a record of their own, written first. */

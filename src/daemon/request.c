@@ -23,6 +23,9 @@ static const struct request_type types[] = {
 	[WIRE_CHECK_MAP] = {request_check_map, REQUEST_QUERY},
 	[WIRE_STAT] = {request_stat, REQUEST_QUERY},
 	[WIRE_NODE_STATUS] = {request_node_status, REQUEST_QUERY},
+	[WIRE_BINDING_ADD] = {request_binding_add, REQUEST_QUERY},
+	[WIRE_BINDING_DONE] = {request_binding_done, REQUEST_QUERY},
+	[WIRE_BINDING_LIST] = {request_binding_list, REQUEST_QUERY},
 };
 
 const struct request_type *request_type(uint32_t type)

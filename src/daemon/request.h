@@ -8,7 +8,7 @@
  * changed.
  */
 
-#include "daemon/manager-segment.h"
+#include "daemon/manager-import.h"
 
 #define REPLY_FDS_MAX 4
 
@@ -95,6 +95,11 @@ int request_node_status(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-stat.c */
 int request_stat(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-binding.c */
+int request_binding_add(ManagerClient *c, struct request *q, struct reply *a);
+int request_binding_done(ManagerClient *c, struct request *q, struct reply *a);
+int request_binding_list(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-map.c */
 int request_watch(ManagerClient *c, struct request *q, struct reply *a);

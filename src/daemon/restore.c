@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include "base/cleanup.h"
+#include "daemon/binding.h"
 #include "daemon/log.h"
 #include "daemon/manager-segment.h"
 #include "memory/memfd.h"
@@ -220,6 +221,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		{RECORD_GROUPS, restore_groups},
 		{RECORD_SEGMENT, restore_segment},
 		{RECORD_IMPORT, restore_import},
+		{RECORD_BINDING, binding_restore},
 	};
 	EngineSegment *segment = NULL;
 	ManagerClient *c;

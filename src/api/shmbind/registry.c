@@ -63,7 +63,7 @@ int registry_admit(const struct placement *placement, const struct attachment *a
 	return 0;
 }
 
-void registry_done(const struct registration *r, bool kept)
+void registry_done(const struct registration *r, const struct attachment *a, bool kept, bool follow)
 {
 	struct wire_message m = {.type = WIRE_BINDING_DONE};
 
@@ -71,5 +71,7 @@ void registry_done(const struct registration *r, bool kept)
 		return;
 	m.binding_done.shmid = (uint32_t)r->shmid;
 	m.binding_done.kept = kept;
+	if (kept && follow)
+		m.binding_done.address = (uint64_t)(uintptr_t)a->address;
 	ask(&m);
 }

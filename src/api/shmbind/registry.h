@@ -21,7 +21,9 @@ struct registration {
 int registry_admit(const struct placement *placement, const struct attachment *a,
 	const struct topology *topology, struct registration *ret_registration);
 
-/* Bound, or not. */
-void registry_done(const struct registration *r, bool kept);
+/* Bound, or not. follow: the node shall follow free memory for it from now on, while it is attached
+ * here, as one map. */
+void registry_done(
+	const struct registration *r, const struct attachment *a, bool kept, bool follow);
 
 #endif

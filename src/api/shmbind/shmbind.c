@@ -151,6 +151,7 @@ static int bind_segment(const struct sysv_segment *s, const struct placement *pl
 {
 	_cleanup_(attachment_deinit) struct attachment a = {0};
 	struct registration registration;
+	bool follow;
 	int r;
 
 	r = attachment_make(s, true, &a);
@@ -162,9 +163,9 @@ static int bind_segment(const struct sysv_segment *s, const struct placement *pl
 	if (r < 0)
 		return r;
 	r = bind_pages(placement, &a, t, commit);
-	/* before the node looks at who has it attached */
-	attachment_deinit(&a);
-	registry_done(&registration, r == 0);
+	follow = r == 0 && placement->order == PLACE_MOSTFREE && !commit &&
+		 attachment_renew(&a) == 0;
+	registry_done(&registration, &a, r == 0, follow);
 	return r;
 }
 
