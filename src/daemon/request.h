@@ -8,7 +8,7 @@
  * changed.
  */
 
-#include "daemon/manager-import.h"
+#include "daemon/manager-segment.h"
 
 #define REPLY_FDS_MAX 4
 
