@@ -7,22 +7,11 @@
 
 #define ACCESS_MODE_MAX 0666u
 
-/* The nodes that there are: without peers, this one. */
-static uint32_t node_count(const Engine *engine)
-{
-	return 1;
-}
-
-static bool node_exists(const Engine *engine, uint32_t node)
-{
-	return node == engine->node;
-}
-
 bool engine_node_resolve(const Engine *engine, uint32_t node, uint32_t *ret_node)
 {
 	if (node == 0)
 		node = engine->node;
-	if (!node_exists(engine, node))
+	if (!engine_has_node(engine, node))
 		return false;
 	*ret_node = node;
 	return true;
@@ -32,7 +21,7 @@ int engine_access_check(const Engine *engine, const struct wire_access *access, 
 {
 	uint32_t node;
 
-	if (n_access > ENGINE_ACCESS_MAX || n_access > node_count(engine))
+	if (n_access > ENGINE_ACCESS_MAX || n_access > engine_count_nodes(engine))
 		return STATUS_BAD_ACCESS_LIST;
 	for (uint32_t i = 0; i < n_access; i++) {
 		if (!engine_node_resolve(engine, access[i].node, &node))
@@ -41,6 +30,17 @@ int engine_access_check(const Engine *engine, const struct wire_access *access, 
 			return STATUS_BAD_ACCESS_LIST;
 	}
 	return 0;
+}
+
+/* Nodes may have left the list since. */
+bool engine_access_record_valid(const struct wire_access *access, uint32_t n_access)
+{
+	if (n_access > ENGINE_ACCESS_MAX)
+		return false;
+	for (uint32_t i = 0; i < n_access; i++)
+		if (access[i].mode > ACCESS_MODE_MAX)
+			return false;
+	return true;
 }
 
 static int mode_for_node(const EngineSegment *segment, uint32_t node, uint32_t *ret_mode)
@@ -98,15 +98,43 @@ int engine_access_rights(const EngineSegment *segment, uint32_t node,
 	return 0;
 }
 
-bool engine_segment_visible(const EngineSegment *segment, const EngineClient *client)
+int engine_access_judge(Engine *engine, uint32_t node, const struct engine_identity *identity,
+	uint32_t space, uint32_t id, uint64_t instance, uint32_t rights,
+	EngineSegment **ret_segment)
+{
+	EngineSegment *segment = ids_find(&engine->ids, space, id);
+	uint32_t allowed;
+	int r;
+
+	if (!segment || (instance && segment->instance != instance))
+		return STATUS_NOT_FOUND;
+	r = engine_access_rights(segment, node, identity, &allowed);
+	if (r)
+		return r;
+	/* asking for nothing opens nothing to those who may nothing: a connection can also signal
+	 */
+	if (rights & ~allowed || !allowed)
+		return STATUS_DENIED;
+	*ret_segment = segment;
+	return 0;
+}
+
+bool engine_segment_visible_from(
+	const EngineSegment *segment, uint32_t node, const struct engine_identity *identity)
 {
 	uint32_t rights;
 
-	if (segment->owner == client || client->identity.uid == 0)
+	if (identity->uid == 0)
 		return true;
 	if (segment->state != WIRE_SEGMENT_PUBLISHED)
 		return false;
-	if (engine_access_rights(segment, client->engine->node, &client->identity, &rights))
+	if (engine_access_rights(segment, node, identity, &rights))
 		return false;
 	return rights != 0;
+}
+
+bool engine_segment_visible(const EngineSegment *segment, const EngineClient *client)
+{
+	return segment->owner == client ||
+	       engine_segment_visible_from(segment, client->engine->node, &client->identity);
 }

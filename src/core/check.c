@@ -27,7 +27,7 @@ static void check_cells(const EngineSegment *s)
 			continue;
 		i = holder;
 		assert(i->holding == s && i->cell == cell && i->instance == s->instance);
-		assert(idtable_get(&i->client->imports, i->index) == i);
+		assert(engine_import_get(i->client, i->index) == i);
 	}
 	assert(s->n_cells == highest + 1);
 }
@@ -65,10 +65,35 @@ static void check_segment(const EngineSegment *s)
 	check_connected(s);
 }
 
+/* What is not over has a home, and a session with it as soon as that has granted it. */
+static void check_remote(const EngineImport *i)
+{
+	bool over = i->state != WIRE_IMPORT_PENDING && i->state != WIRE_IMPORT_CONNECTED;
+
+	assert(!i->client->peer && !i->segment && !i->holding && i->cell == 0);
+	assert(i->node != i->client->engine->node);
+	assert(!i->home == over);
+	assert(i->state != WIRE_IMPORT_CONNECTED || i->granted);
+	assert((i->state == WIRE_IMPORT_FAILED) == (i->failure != 0));
+	if (over) {
+		assert(list_empty(&i->home_link));
+		return;
+	}
+	assert(i->home->number == i->node);
+	if (i->granted)
+		assert(i->home->session && i->home->incarnation == i->incarnation);
+}
+
 static void check_import(const EngineImport *i)
 {
-	assert(i->generation > 0 && i->generation <= i->client->generations[i->index]);
+	assert(i->generation > 0);
+	assert(i->client->peer || i->generation <= i->client->generations[i->index]);
 	assert(!(i->rights & ~(WIRE_READ | WIRE_WRITE)));
+	if (i->node) {
+		check_remote(i);
+		return;
+	}
+	assert(!i->home);
 	assert(!i->holding || idtable_get(&i->holding->cells, i->cell) == i);
 	if (i->state == WIRE_IMPORT_CONNECTED) {
 		assert(i->segment && i->segment == i->holding);
@@ -79,6 +104,27 @@ static void check_import(const EngineImport *i)
 	}
 }
 
+static void check_guest(const EngineClient *c, struct engine_counts *counts)
+{
+	const struct tree_node *n;
+	uint32_t n_imports = 0;
+
+	assert(c->user == &c->peer->account && c->peer->session);
+	assert(engine_guest_find(c->peer, c->guest) == c);
+	assert(c->segments.n_used == 0 && c->imports.n_used == 0);
+	for (n = tree_above(&c->guest_imports, 0); n; n = tree_above(&c->guest_imports, n->key)) {
+		const EngineImport *i = container_of(n, EngineImport, guest_node);
+
+		assert(i->client == c && i->index + 1 == n->key);
+		assert(i->index < WIRE_CLIENT_IMPORTS);
+		check_import(i);
+		n_imports++;
+	}
+	/* One that a restore has brought without imports goes with the peer's HOLDS. */
+	assert(n_imports > 0 || c->peer->state == WIRE_PEER_AWAY || c->peer->holds_due);
+	counts->n_imports += n_imports;
+}
+
 static void check_client(
 	const EngineClient *c, struct engine_counts *counts, uint32_t *ret_n_published)
 {
@@ -87,7 +133,10 @@ static void check_client(
 	uint32_t index;
 
 	assert(c->id <= c->engine->counters.last_client);
-	assert(engine_user_find(c->engine, c->user->uid) == c->user);
+	if (c->peer)
+		check_guest(c, counts);
+	else
+		assert(engine_user_find(c->engine, c->user->uid) == c->user);
 	idtable_for_each (&c->segments, index, s) {
 		assert(s->owner == c && s->index == index);
 		check_segment(s);
@@ -145,6 +194,66 @@ static void check_order(const Engine *engine)
 	assert(n_segments == engine->counts.n_segments);
 }
 
+static void check_imports_of(const EnginePeer *p)
+{
+	uint32_t n_imports = 0, n_waiting = 0;
+	const EngineImport *i;
+
+	list_for_each (i, &p->imports, home_link) {
+		assert(i->home == p && i->client->engine == p->engine);
+		assert(engine_import_get(i->client, i->index) == i);
+		n_imports++;
+		n_waiting += !i->granted;
+	}
+	assert(n_imports == p->n_imports && n_waiting == p->n_waiting);
+	assert(n_waiting > 0 || p->since == 0);
+}
+
+static void check_guests_of(const EnginePeer *p)
+{
+	uint32_t n_clients = 0, n_imports = 0;
+	const struct tree_node *n;
+	const EngineClient *c;
+
+	list_for_each (c, &p->guests, guest_link) {
+		assert(c->peer == p && engine_client_find(p->engine, c->id) == c);
+		for (n = tree_above(&c->guest_imports, 0); n;
+			n = tree_above(&c->guest_imports, n->key))
+			n_imports++;
+		n_clients++;
+	}
+	assert(p->account.n_clients == n_clients && p->account.n_imports == n_imports);
+	assert(p->account.n_segments == 0 && p->account.bytes == 0);
+}
+
+static void check_peer(const Engine *engine, const EnginePeer *p)
+{
+	bool needed = p->n_wanted > 0 || p->n_imports > 0 || p->account.n_clients > 0;
+
+	assert(p->engine == engine && p->number != engine->node);
+	assert(p->listed == engine_has_node(engine, p->number));
+	assert(p->state <= WIRE_PEER_AWAY);
+	assert((p->session != 0) == (p->state == WIRE_PEER_UP || p->state == WIRE_PEER_AWAY));
+	assert((p->session != 0) == (p->incarnation != 0));
+	assert(p->session || (p->n_imports == p->n_waiting && p->account.n_clients == 0));
+	assert(p->listed || (!p->session && p->n_imports == 0));
+	/* Somebody will look at it again, unless the caller has something to do. */
+	assert(p->due != UINT64_MAX || (p->dialling && !p->session && needed));
+	assert(p->due == UINT64_MAX || tree_get(&engine->timers, p->timer.key) == &p->timer);
+	check_imports_of(p);
+	check_guests_of(p);
+}
+
+static void check_peers(const Engine *engine)
+{
+	const struct tree_node *n;
+
+	for (n = tree_above(&engine->peers, 0); n; n = tree_above(&engine->peers, n->key))
+		check_peer(engine, container_of(n, EnginePeer, node));
+	for (n = tree_above(&engine->timers, 0); n; n = tree_above(&engine->timers, n->key))
+		assert(container_of(n, EnginePeer, timer)->due != UINT64_MAX);
+}
+
 void engine_check(const Engine *engine)
 {
 	struct engine_counts counts = {};
@@ -160,4 +269,5 @@ void engine_check(const Engine *engine)
 	assert(n_published == engine->ids.n_used);
 	check_users(engine, engine->users.root);
 	check_order(engine);
+	check_peers(engine);
 }

@@ -43,6 +43,25 @@ static void user_put(Engine *engine, EngineUser *user)
 	free(user);
 }
 
+/* A peer's processes are charged to the peer, so that it cannot use up what the users here may
+ * have. */
+static int charge(Engine *engine, uid_t uid, EngineClient *client)
+{
+	if (!client->peer)
+		return user_get(engine, uid, &client->user);
+	client->user = &client->peer->account;
+	client->user->n_clients++;
+	return 0;
+}
+
+static void uncharge(Engine *engine, EngineClient *client)
+{
+	if (client->peer)
+		client->user->n_clients--;
+	else
+		user_put(engine, client->user);
+}
+
 EngineClient *engine_client_find(const Engine *engine, uint64_t id)
 {
 	struct tree_node *n = tree_get(&engine->clients, id);
@@ -51,14 +70,16 @@ EngineClient *engine_client_find(const Engine *engine, uint64_t id)
 }
 
 int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identity *identity,
-	uid_t uid, EngineClient **ret_client)
+	uid_t uid, EnginePeer *peer, uint64_t guest, EngineClient **ret_client)
 {
 	EngineClient *client = calloc(1, sizeof(*client));
 	int r;
 
 	if (!client)
 		return -ENOMEM;
-	r = user_get(engine, uid, &client->user);
+	client->peer = peer;
+	client->guest = guest;
+	r = charge(engine, uid, client);
 	if (r < 0) {
 		free(client);
 		return r;
@@ -70,6 +91,8 @@ int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identi
 	idtable_init(&client->imports, WIRE_CLIENT_IMPORTS);
 	client->node.key = id;
 	tree_insert(&engine->clients, &client->node);
+	if (peer)
+		engine_guest_link(client);
 	engine->counters.last_client = MAX(engine->counters.last_client, id);
 	engine->counts.n_clients++;
 	*ret_client = client;
@@ -85,8 +108,8 @@ int engine_client_new(
 	assert(identity->n_groups <= ENGINE_GROUPS_MAX);
 	if (n_clients >= engine->limits.max_clients_per_user)
 		return STATUS_NO_RESOURCES;
-	return engine_client_attach(
-		engine, engine->counters.last_client + 1, identity, identity->uid, ret_client);
+	return engine_client_attach(engine, engine->counters.last_client + 1, identity,
+		identity->uid, NULL, 0, ret_client);
 }
 
 void engine_client_free(EngineClient *client)
@@ -99,13 +122,15 @@ void engine_client_free(EngineClient *client)
 	if (!client)
 		return;
 	engine = client->engine;
+	if (client->peer)
+		engine_guest_unlink(client);
 	idtable_for_each (&client->imports, index, i)
 		engine_import_disconnect(i);
 	idtable_for_each (&client->segments, index, s)
 		engine_segment_end(s, WIRE_IMPORT_EXPORTER_GONE);
 	tree_remove(&engine->clients, &client->node);
 	engine->counts.n_clients--;
-	user_put(engine, client->user);
+	uncharge(engine, client);
 	idtable_deinit(&client->segments);
 	idtable_deinit(&client->imports);
 	free(client->generations);

@@ -10,6 +10,7 @@
 
 #include "core/engine.h"
 #include "core/ids.h"
+#include "core/peer.h"
 #include "wire/shared.h"
 #include "wire/status.h"
 
@@ -27,14 +28,26 @@ struct Engine {
 	struct ids ids;	      /* the published ones */
 	struct engine_counts counts;
 	struct engine_counters counters;
+
+	/* Other nodes. */
+	uint64_t incarnation;
+	uint32_t uid;	    /* as in HELLO */
+	uint64_t secret;    /* see engine_set_self() */
+	uint32_t *nodes;    /* the others, in order */
+	uint32_t n_nodes;   /* of them */
+	struct tree peers;  /* EnginePeer by number */
+	struct tree timers; /* EnginePeer by when it must be looked at */
+	uint64_t serial;    /* of our last request */
+	uint64_t last_holds;
 };
 
 /* client.c */
 EngineClient *engine_client_find(const Engine *engine, uint64_t id);
 EngineUser *engine_user_find(const Engine *engine, uid_t uid);
-/* Makes a client with this id, charged to uid. Errors: -ENOMEM. */
+/* Makes a client with this id, charged to uid or, if peer is set, as this guest to that peer.
+ * Errors: -ENOMEM. */
 int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identity *identity,
-	uid_t uid, EngineClient **ret_client);
+	uid_t uid, EnginePeer *peer, uint64_t guest, EngineClient **ret_client);
 /* Makes client->generations[index] exist. Errors: -ENOMEM. */
 int engine_client_reserve_generation(EngineClient *client, uint32_t index);
 
@@ -56,19 +69,99 @@ void engine_segment_end(EngineSegment *segment, enum wire_import_state state);
 void engine_segment_count_cells(EngineSegment *segment, uint32_t at_least);
 
 /* import.c */
+/* Makes and shows a connected one. index: ENGINE_LOWEST, and generation 0: the next ones; or, of a
+ * guest, the peer's. STATUS_NO_RESOURCES, -ENOMEM. */
+int engine_import_new(EngineClient *client, EngineSegment *segment, uint32_t rights, uint32_t index,
+	uint32_t generation, EngineImport **ret_import);
+/* The next generation of its index. */
+uint32_t engine_import_count_generation(EngineImport *import);
+void engine_import_show(EngineImport *import);
+/* Frees it and tells no peer. */
+void engine_import_detach(EngineImport *import);
 /* Puts the import into the tables of its client and, if there are such, of import->segment and
  * ->holding. index and cell:
  * ENGINE_LOWEST or one that must be free. Errors of idtable_add() and idtable_add_at(). */
 int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell);
-/* The import has lost its segment. */
+/* The import has lost its segment; the peer of a guest is told. */
 void engine_import_revoke(EngineImport *import, enum wire_import_state state);
 
 /* access.c */
+bool engine_access_record_valid(const struct wire_access *access, uint32_t n_access);
 int engine_access_check(const Engine *engine, const struct wire_access *access, uint32_t n_access);
 /* The rights of a process on a node: NOT_LISTED, or 0 and WIRE_READ | WIRE_WRITE as allowed. */
 int engine_access_rights(const EngineSegment *segment, uint32_t node,
 	const struct engine_identity *identity, uint32_t *ret_rights);
+/* May a process of that node connect to what is published there, and to what? instance: 0, or the
+ * segment's. NOT_FOUND, NOT_LISTED, DENIED. */
+int engine_access_judge(Engine *engine, uint32_t node, const struct engine_identity *identity,
+	uint32_t space, uint32_t id, uint64_t instance, uint32_t rights,
+	EngineSegment **ret_segment);
 /* Is this one of the nodes, and which: 0 stands for this one. */
 bool engine_node_resolve(const Engine *engine, uint32_t node, uint32_t *ret_node);
+
+/* timer.c */
+/* Looked at then, and not before. UINT64_MAX: never. */
+void engine_timer_set(EnginePeer *peer, uint64_t due);
+/* Looked at by the next tick. */
+void engine_timer_touch(EnginePeer *peer);
+/* Has this long passed? */
+static inline bool engine_passed(uint64_t since, uint64_t span, uint64_t now)
+{
+	return now >= since && now - since >= span;
+}
+
+/* peer.c */
+#define ENGINE_BACKOFF_MIN (50 * 1000000ull) /* ns */
+/* What is due now; the peer may be gone afterwards. */
+void engine_peer_review(EnginePeer *peer, uint64_t now);
+/* The state that follows from the rest, if it is not UP. */
+void engine_peer_settle(EnginePeer *peer);
+/* Sends it if there is a connection. */
+void engine_peer_say(EnginePeer *peer, const struct wire_message *message);
+void engine_peer_say_bare(EnginePeer *peer, uint16_t type);
+void engine_peer_close(EnginePeer *peer);
+void engine_peer_free(EnginePeer *peer);
+
+/* session.c */
+/* Guests go, imports are lost; those that are not granted yet wait on. */
+void engine_session_end(EnginePeer *peer);
+uint64_t engine_session_detection(const Engine *engine, uint64_t theirs);
+
+/* remote.c */
+int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space, uint32_t id,
+	uint32_t rights, EngineImport **ret_import);
+/* Puts it into the list of its home. */
+void engine_remote_link(EngineImport *import);
+void engine_remote_unlink(EngineImport *import);
+/* Tells the home that it is over. */
+void engine_remote_say_disconnect(EngineImport *import);
+/* All that the home has granted are lost. */
+void engine_remote_lose_granted(EnginePeer *home);
+/* All others fail. */
+void engine_remote_fail_waiting(EnginePeer *home, enum wire_status status);
+/* The connection is up: what we hold, if resumed, and what we wait for. */
+void engine_remote_say_all(EnginePeer *home);
+int engine_remote_granted(EnginePeer *home, const struct wire_message *message);
+int engine_remote_lost(EnginePeer *home, const struct wire_peer_lost *lost);
+void engine_remote_signal(EnginePeer *home, const struct wire_peer_signal *signal);
+
+/* restore-peer.c: all but the generation. -EBADMSG, -ENOMEM. */
+int engine_remote_restore(
+	EngineClient *client, const struct engine_import_record *record, EngineImport **ret_import);
+
+/* guest.c */
+EngineImport *engine_guest_import(const EngineClient *guest, uint32_t index);
+/* Calls of the peer's. 0 or STATUS_BAD_REQUEST. */
+int engine_guest_connect(EnginePeer *peer, const struct wire_message *message);
+int engine_guest_holds(EnginePeer *peer, const struct wire_message *message);
+void engine_guest_disconnect(EnginePeer *peer, const struct wire_peer_disconnect *q);
+void engine_guest_data(EnginePeer *peer, const struct wire_message *message);
+/* Into and out of the tables of its peer; out: with its imports. */
+void engine_guest_link(EngineClient *guest);
+void engine_guest_unlink(EngineClient *guest);
+void engine_guest_say_lost(const EngineImport *import);
+/* The session was resumed. */
+void engine_guests_resume(EnginePeer *peer);
+void engine_guests_free(EnginePeer *peer);
 
 #endif

@@ -27,10 +27,17 @@ int engine_new(uint32_t node, const struct engine_limits *limits, const struct e
 
 void engine_free(Engine *engine)
 {
+	EnginePeer *peer;
+
 	if (!engine)
 		return;
+	while ((peer = engine_peer_next(engine, 0))) {
+		engine_guests_free(peer);
+		engine_peer_free(peer);
+	}
 	assert(!engine->clients.root);
 	ids_deinit(&engine->ids);
+	free(engine->nodes);
 	free(engine);
 }
 

@@ -192,6 +192,7 @@ struct EngineImport {
 	uint64_t size;
 	uint32_t flags; /* WIRE_IMPORT_FOREIGN_ENDIAN */
 	uint8_t key[16];
+	uint64_t held;	      /* of a guest's: the last HOLDS of its peer that had it */
 	bool granted;	      /* the home has answered; the route is being opened, or is open */
 	uint64_t incarnation; /* of the home */
 	void *userdata;
@@ -233,7 +234,8 @@ int engine_segment_publish(EngineSegment *segment, uint32_t id, const struct wir
 int engine_segment_republish(
 	EngineSegment *segment, const struct wire_access *access, uint32_t n_access);
 
-/* Somebody else may still have the memory: a connected import of another client, or handed_out. */
+/* Somebody else may still have the memory: a connected import of another client of this node, or
+ * handed_out. Guests never have it. */
 bool engine_segment_shared(const EngineSegment *segment);
 /*
  * The id is free at once; all imports become WIRE_IMPORT_REVOKED; the segment is bound again.

@@ -5,10 +5,10 @@
 
 /*
  * Imports: a client's connection to a segment. As long as both exist it holds a cell of the
- * segment, connected or not.
+ * segment, connected or not. Those of other nodes' segments: remote.c.
  */
 
-static void show_state(EngineImport *import)
+void engine_import_show(EngineImport *import)
 {
 	Engine *engine = import->client->engine;
 
@@ -49,6 +49,44 @@ static void cell_free(EngineImport *import)
 	engine_segment_count_cells(segment, 1);
 }
 
+static int own_index_take(EngineImport *import, uint32_t index)
+{
+	EngineClient *client = import->client;
+	int r;
+
+	r = table_add(&client->imports, import, index, &import->index);
+	if (r < 0)
+		return r;
+	r = engine_client_reserve_generation(client, import->index);
+	if (r < 0)
+		idtable_remove(&client->imports, import->index);
+	return r;
+}
+
+static int index_take(EngineImport *import, uint32_t index)
+{
+	EngineClient *client = import->client;
+
+	if (!client->peer)
+		return own_index_take(import, index);
+	if (engine_guest_import(client, index))
+		return -EEXIST;
+	import->index = index;
+	import->guest_node.key = (uint64_t)index + 1;
+	tree_insert(&client->guest_imports, &import->guest_node);
+	return 0;
+}
+
+static void index_free(EngineImport *import)
+{
+	EngineClient *client = import->client;
+
+	if (client->peer)
+		tree_remove(&client->guest_imports, &import->guest_node);
+	else
+		idtable_remove(&client->imports, import->index);
+}
+
 int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell)
 {
 	EngineClient *client = import->client;
@@ -56,24 +94,26 @@ int engine_import_attach(EngineImport *import, uint32_t index, uint32_t cell)
 	int r;
 
 	list_init(&import->link);
-	r = table_add(&client->imports, import, index, &import->index);
+	list_init(&import->home_link);
+	r = index_take(import, index);
 	if (r < 0)
 		return r;
-	r = engine_client_reserve_generation(client, import->index);
-	if (r == 0 && import->holding)
+	if (import->holding)
 		r = table_add(&import->holding->cells, import, cell, &import->cell);
 	if (r < 0) {
-		idtable_remove(&client->imports, import->index);
+		index_free(import);
 		return r;
 	}
 	if (import->segment)
 		segment_link(import);
+	if (import->home)
+		engine_remote_link(import);
 	client->user->n_imports++;
 	engine->counts.n_imports++;
 	return 0;
 }
 
-static uint32_t next_generation(EngineImport *import)
+uint32_t engine_import_count_generation(EngineImport *import)
 {
 	uint32_t *last = &import->client->generations[import->index];
 
@@ -81,48 +121,12 @@ static uint32_t next_generation(EngineImport *import)
 	return *last;
 }
 
-/* What the client may connect to, as far as the names and rights go. */
-static int judge(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
-	uint32_t id, uint32_t rights, EngineSegment **ret_segment)
+int engine_import_new(EngineClient *client, EngineSegment *segment, uint32_t rights, uint32_t index,
+	uint32_t generation, EngineImport **ret_import)
 {
-	Engine *engine = client->engine;
-	EngineSegment *segment;
-	uint32_t home, allowed;
+	EngineImport *import = calloc(1, sizeof(*import));
 	int r;
 
-	if (controller != WIRE_CONTROLLER_LOOPBACK && controller != WIRE_CONTROLLER_TCP)
-		return STATUS_NO_CONTROLLER;
-	if (controller == WIRE_CONTROLLER_LOOPBACK && node != 0 && node != engine->node)
-		return STATUS_NO_CONTROLLER;
-	if (!engine_node_resolve(engine, node, &home))
-		return STATUS_NODE_UNKNOWN;
-	segment = ids_find(&engine->ids, space, id);
-	if (!segment)
-		return STATUS_NOT_FOUND;
-	r = engine_access_rights(segment, engine->node, &client->identity, &allowed);
-	if (r)
-		return r;
-	/* asking for nothing opens nothing to those who may nothing: a connection can also signal
-	 */
-	if (rights & ~allowed || !allowed)
-		return STATUS_DENIED;
-	*ret_segment = segment;
-	return 0;
-}
-
-int engine_import_connect(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
-	uint32_t id, uint32_t rights, EngineImport **ret_import)
-{
-	EngineSegment *segment;
-	EngineImport *import;
-	int r;
-
-	r = judge(client, space, controller, node, id, rights, &segment);
-	if (r)
-		return r;
-	if (client->user->n_imports >= client->engine->limits.max_imports_per_user)
-		return STATUS_NO_RESOURCES;
-	import = calloc(1, sizeof(*import));
 	if (!import)
 		return -ENOMEM;
 	import->client = client;
@@ -130,33 +134,87 @@ int engine_import_connect(EngineClient *client, uint32_t space, uint32_t control
 	import->instance = segment->instance;
 	import->rights = rights;
 	import->state = WIRE_IMPORT_CONNECTED;
-	r = engine_import_attach(import, ENGINE_LOWEST, ENGINE_LOWEST);
+	r = engine_import_attach(import, index, ENGINE_LOWEST);
 	if (r < 0) {
 		free(import);
 		return r == -ENOSPC ? STATUS_NO_RESOURCES : r;
 	}
-	import->generation = next_generation(import);
-	if (client != segment->owner && client->identity.uid != segment->uid)
-		segment->handed_out = true;
+	import->generation = generation ? generation : engine_import_count_generation(import);
 	engine_segment_count_cells(segment, import->cell + 1);
-	show_state(import);
+	engine_import_show(import);
 	*ret_import = import;
 	return 0;
 }
 
+static int connect_here(EngineClient *client, uint32_t space, uint32_t id, uint32_t rights,
+	EngineImport **ret_import)
+{
+	Engine *engine = client->engine;
+	EngineSegment *segment;
+	int r;
+
+	r = engine_access_judge(
+		engine, engine->node, &client->identity, space, id, 0, rights, &segment);
+	if (r)
+		return r;
+	if (client->user->n_imports >= engine->limits.max_imports_per_user)
+		return STATUS_NO_RESOURCES;
+	r = engine_import_new(client, segment, rights, ENGINE_LOWEST, 0, ret_import);
+	if (r == 0 && client != segment->owner && client->identity.uid != segment->uid)
+		segment->handed_out = true;
+	return r;
+}
+
+static int connect_there(EngineClient *client, uint32_t node, uint32_t space, uint32_t id,
+	uint32_t rights, EngineImport **ret_import)
+{
+	EnginePeer *home;
+	int r;
+
+	if (rights & ~(WIRE_READ | WIRE_WRITE))
+		return STATUS_DENIED;
+	if (client->user->n_imports >= client->engine->limits.max_imports_per_user)
+		return STATUS_NO_RESOURCES;
+	r = engine_peer_get(client->engine, node, &home);
+	if (r)
+		return r;
+	return engine_remote_connect(client, home, space, id, rights, ret_import);
+}
+
+int engine_import_connect(EngineClient *client, uint32_t space, uint32_t controller, uint32_t node,
+	uint32_t id, uint32_t rights, EngineImport **ret_import)
+{
+	Engine *engine = client->engine;
+	uint32_t home;
+
+	if (controller != WIRE_CONTROLLER_LOOPBACK && controller != WIRE_CONTROLLER_TCP)
+		return STATUS_NO_CONTROLLER;
+	if (controller == WIRE_CONTROLLER_LOOPBACK && node != 0 && node != engine->node)
+		return STATUS_NO_CONTROLLER;
+	if (!engine_node_resolve(engine, node, &home))
+		return STATUS_NODE_UNKNOWN;
+	if (home != engine->node)
+		return connect_there(client, home, space, id, rights, ret_import);
+	return connect_here(client, space, id, rights, ret_import);
+}
+
 EngineImport *engine_import_get(EngineClient *client, uint32_t index)
 {
+	if (client->peer)
+		return engine_guest_import(client, index);
 	return idtable_get(&client->imports, index);
 }
 
 void engine_import_revoke(EngineImport *import, enum wire_import_state state)
 {
 	import->state = state;
-	show_state(import);
+	engine_import_show(import);
 	segment_unlink(import);
+	if (import->client->peer)
+		engine_guest_say_lost(import);
 }
 
-void engine_import_disconnect(EngineImport *import)
+void engine_import_detach(EngineImport *import)
 {
 	EngineClient *client = import->client;
 	Engine *engine = client->engine;
@@ -166,8 +224,21 @@ void engine_import_disconnect(EngineImport *import)
 		segment_unlink(import);
 	if (import->holding)
 		cell_free(import);
+	if (import->home)
+		engine_remote_unlink(import);
 	client->user->n_imports--;
 	engine->counts.n_imports--;
-	idtable_remove(&client->imports, import->index);
+	index_free(import);
 	free(import);
+}
+
+void engine_import_disconnect(EngineImport *import)
+{
+	EngineClient *client = import->client;
+
+	if (import->home)
+		engine_remote_say_disconnect(import);
+	engine_import_detach(import);
+	if (client->peer && !client->guest_imports.root)
+		engine_client_free(client);
 }

@@ -41,7 +41,7 @@ struct EnginePeer {
 	Engine *engine;
 	struct tree_node node;	/* engine->peers, by number */
 	struct tree_node timer; /* engine->timers, by time; see timer.c */
-	bool armed;		/* is in engine->timers */
+	uint64_t due;		/* in engine->timers for then; 0: at once; UINT64_MAX: not there */
 	uint32_t number;
 	enum wire_peer_state state;
 	bool listed;	      /* in the node list */
@@ -57,7 +57,7 @@ struct EnginePeer {
 	bool hello_sent;      /* ours, on the connection that we dial, not answered yet */
 	bool resumed;	      /* the connection that comes up goes on with the session */
 	bool holds_due;	      /* HOLDS has not been heard to its end on a resumed connection */
-	uint32_t holds;	      /* number of the present or last HOLDS; 0: no first part yet */
+	uint64_t holds;	      /* number of the HOLDS that is being heard; 0: no first part yet */
 	uint32_t uid;	      /* not 0: the peer speaks for this user only */
 	struct list imports;  /* EngineImport.home_link: ours of its segments, not over */
 	struct list guests;   /* EngineClient.guest_link */

@@ -15,7 +15,12 @@ void engine_client_save(const EngineClient *client, struct engine_client_record 
 	memset(ret, 0, sizeof(*ret));
 	ret->id = client->id;
 	ret->identity = client->identity;
-	ret->charged_uid = client->user->uid;
+	if (client->peer) {
+		ret->peer = client->peer->number;
+		ret->guest = client->guest;
+	} else {
+		ret->charged_uid = client->user->uid;
+	}
 }
 
 void engine_segment_save(const EngineSegment *segment, struct engine_segment_record *ret)
@@ -48,6 +53,15 @@ void engine_import_save(const EngineImport *import, struct engine_import_record 
 	ret->rights = import->rights;
 	ret->cell = import->cell;
 	ret->state = import->state;
+	ret->node = import->node;
+	ret->space = import->space;
+	ret->id = import->id;
+	ret->failure = import->failure;
+	ret->flags = import->flags;
+	ret->granted = import->granted;
+	ret->size = import->size;
+	ret->incarnation = import->incarnation;
+	memcpy(ret->key, import->key, sizeof(ret->key));
 }
 
 void engine_counters_save(const Engine *engine, struct engine_counters *ret)
@@ -64,6 +78,7 @@ int engine_counters_restore(Engine *engine, const struct engine_counters *counte
 	own->last_client = MAX(own->last_client, counters->last_client);
 	own->last_instance = MAX(own->last_instance, counters->last_instance);
 	own->last_system_id = counters->last_system_id;
+	own->last_session = MAX(own->last_session, counters->last_session);
 	return 0;
 }
 
@@ -71,14 +86,18 @@ int engine_client_restore(
 	Engine *engine, const struct engine_client_record *record, EngineClient **ret_client)
 {
 	const struct engine_identity *identity = &record->identity;
+	EnginePeer *peer = record->peer ? engine_peer_find(engine, record->peer) : NULL;
 
+	if (record->peer && (!peer || !peer->session || engine_guest_find(peer, record->guest)))
+		return -EBADMSG;
 	if (record->id == 0 || engine_client_find(engine, record->id))
 		return -EBADMSG;
 	if (identity->n_groups > ENGINE_GROUPS_MAX)
 		return -EBADMSG;
 	if (!memchr(identity->command, 0, sizeof(identity->command)))
 		return -EBADMSG;
-	return engine_client_attach(engine, record->id, identity, record->charged_uid, ret_client);
+	return engine_client_attach(
+		engine, record->id, identity, record->charged_uid, peer, record->guest, ret_client);
 }
 
 /* What -ERANGE or -EEXIST means here: the record names a place that is none, or taken. */
@@ -93,7 +112,7 @@ static bool published_record_valid(Engine *engine, const struct engine_segment_r
 		return false;
 	if (engine_id_reserved(record->space, record->id) && record->id < ENGINE_RSM_SYSTEM_BASE)
 		return false;
-	return engine_access_check(engine, record->access, record->n_access) == 0;
+	return engine_access_record_valid(record->access, record->n_access);
 }
 
 static bool segment_record_valid(Engine *engine, const struct engine_segment_record *record)
@@ -164,17 +183,13 @@ static bool import_record_valid(
 	}
 }
 
-int engine_import_restore(
-	Engine *engine, const struct engine_import_record *record, EngineImport **ret_import)
+static int local_restore(
+	EngineClient *client, const struct engine_import_record *record, EngineImport **ret_import)
 {
-	EngineClient *client = engine_client_find(engine, record->client);
-	EngineSegment *segment = engine_segment_find_instance(engine, record->instance);
+	EngineSegment *segment = engine_segment_find_instance(client->engine, record->instance);
 	EngineImport *import;
 	int r;
 
-	/* The range checks also keep the number that means "any" from coming in. */
-	if (!client || record->index >= WIRE_CLIENT_IMPORTS || record->cell >= WIRE_CELLS_MAX)
-		return -EBADMSG;
 	if (!import_record_valid(record, segment))
 		return -EBADMSG;
 	import = calloc(1, sizeof(*import));
@@ -193,14 +208,35 @@ int engine_import_restore(
 	r = engine_import_attach(import, record->index, record->cell);
 	if (r < 0) {
 		free(import);
-		return contradiction(r);
+		return r;
 	}
-	import->generation = record->generation;
-	client->generations[import->index] =
-		MAX(client->generations[import->index], record->generation);
 	if (import->holding)
 		engine_segment_count_cells(import->holding, import->cell + 1);
-	engine->ops->import_state(engine->userdata, import);
+	*ret_import = import;
+	return 0;
+}
+
+int engine_import_restore(
+	Engine *engine, const struct engine_import_record *record, EngineImport **ret_import)
+{
+	EngineClient *client = engine_client_find(engine, record->client);
+	EngineImport *import;
+	int r;
+
+	/* The range checks also keep the number that means "any" from coming in. */
+	if (!client || record->index >= WIRE_CLIENT_IMPORTS || record->cell >= WIRE_CELLS_MAX)
+		return -EBADMSG;
+	if (record->node)
+		r = engine_remote_restore(client, record, &import);
+	else
+		r = local_restore(client, record, &import);
+	if (r < 0)
+		return contradiction(r);
+	import->generation = record->generation;
+	if (!client->peer)
+		client->generations[import->index] =
+			MAX(client->generations[import->index], record->generation);
+	engine_import_show(import);
 	*ret_import = import;
 	return 0;
 }
@@ -209,7 +245,7 @@ int engine_generation_restore(EngineClient *client, uint32_t index, uint32_t gen
 {
 	int r;
 
-	if (index >= WIRE_CLIENT_IMPORTS)
+	if (index >= WIRE_CLIENT_IMPORTS || client->peer)
 		return -EBADMSG;
 	r = engine_client_reserve_generation(client, index);
 	if (r < 0)

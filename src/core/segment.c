@@ -234,7 +234,7 @@ bool engine_segment_shared(const EngineSegment *segment)
 	if (segment->handed_out)
 		return true;
 	list_for_each (i, &segment->imports, link)
-		if (i->client != segment->owner)
+		if (i->client != segment->owner && !i->client->peer)
 			return true;
 	return false;
 }

@@ -233,9 +233,8 @@ static void contradictory_segments_are_refused(void **state)
 		SEGMENT_BUT(id, ID),
 		SEGMENT_BUT(id, 5),
 		SEGMENT_BUT(handed_out, 2),
-		SEGMENT_BUT(n_access, 2),
+		SEGMENT_BUT(n_access, ENGINE_ACCESS_MAX + 1),
 		SEGMENT_BUT(n_access, UINT32_MAX),
-		SEGMENT_BUT(access[0].node, 9),
 		SEGMENT_BUT(access[0].mode, 0777),
 	};
 	struct engine_segment_record fine = fine_segment();
