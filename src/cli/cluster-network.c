@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the nodes of a cluster reach each other: free ports of 127.0.0.1, or with netns a network
- * namespace a node, 10.1.0.0/16 in each, joined by a bridge in one more namespace, so that nothing
+ * namespace a node, 10.1.x.y in each, joined by a bridge in one more namespace, so that nothing
  * of it is in the machine's own network. The namespaces' names come from the directory's, so that
  * several clusters can live and whatever is left is found again.
  */
@@ -203,7 +203,7 @@ static int make_node(const char *hub, const struct cluster *c, const struct clus
 			"link set node%u master bridge up\n",
 			node->id, name, node->id);
 	if (!r)
-		r = ip(name, false, "link set lo up\naddr add %.*s/16 dev eth0\nlink set eth0 up\n",
+		r = ip(name, false, "link set lo up\naddr add %.*s/8 dev eth0\nlink set eth0 up\n",
 			(int)strcspn(node->address, ":"), node->address);
 	return r;
 }

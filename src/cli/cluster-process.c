@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The processes of a cluster: found by the marker in their environment, ended through pidfds. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "cli/cluster.h"
+#include "cli/process.h"
 
 #define DEATH_TIMEOUT (10 * NSEC_PER_SEC) /* of what got SIGKILL */
 
@@ -28,36 +28,6 @@ void cluster_processes_deinit(struct cluster_processes *p)
 	*p = (struct cluster_processes){0};
 }
 
-/* A file of /proc/PID, whose size nobody knows before. *ret_text ends with two NULs. */
-static int read_all(pid_t pid, const char *name, char **ret_text, size_t *ret_size)
-{
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0, room = 0;
-	char path[64], *more;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return negative_errno();
-	do {
-		room = room ? 2 * room : 4096;
-		more = realloc(text, room + 2);
-		if (!more)
-			return -ENOMEM;
-		text = more;
-		while ((n = read(fd, text + size, room - size)) > 0)
-			size += (size_t)n;
-		if (n < 0)
-			return negative_errno();
-	} while (size == room);
-	text[size] = text[size + 1] = '\0';
-	*ret_text = take_ptr(text);
-	*ret_size = size;
-	return 0;
-}
-
 /* The node that pid belongs to; 0: none of c's. */
 static uint32_t node_of(const struct cluster *c, pid_t pid)
 {
@@ -66,7 +36,7 @@ static uint32_t node_of(const struct cluster *c, pid_t pid)
 	size_t size, len = strlen(c->dir);
 	uint32_t id;
 
-	if (read_all(pid, "environ", &text, &size) < 0)
+	if (process_read(pid, "environ", &text, &size) < 0)
 		return 0;
 	for (const char *p = text; p < text + size; p += strlen(p) + 1) {
 		if (strncmp(p, marker, sizeof(marker) - 1) != 0)
@@ -82,24 +52,13 @@ static uint32_t node_of(const struct cluster *c, pid_t pid)
 /* The node's own processes are those that were told its socket. */
 static enum cluster_role role_of(const struct cluster *c, uint32_t node, pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
-	enum cluster_role role = CLUSTER_KEEPER;
-	const char *before = "";
+	_cleanup_free_ char *told = NULL, *fd = NULL;
 	char socket[PATH_MAX];
-	bool is_node = false;
-	size_t size;
 
-	cluster_path(c, node, "socket", socket, sizeof(socket));
-	if (read_all(pid, "cmdline", &text, &size) < 0)
+	if (!cluster_path(c, node, "socket", socket, sizeof(socket)) ||
+		process_option(pid, "--socket", &told) < 0 || strcmp(told, socket) != 0)
 		return CLUSTER_PROGRAM;
-	for (const char *p = text; p < text + size; p += strlen(p) + 1) {
-		if (!strcmp(before, "--socket") && !strcmp(p, socket))
-			is_node = true;
-		if (!strcmp(p, "--daemon-fd"))
-			role = CLUSTER_DAEMON;
-		before = p;
-	}
-	return is_node ? role : CLUSTER_PROGRAM;
+	return process_option(pid, "--daemon-fd", &fd) == 0 ? CLUSTER_DAEMON : CLUSTER_KEEPER;
 }
 
 static int add_process(struct cluster_processes *list, const struct cluster_process *p)

@@ -15,6 +15,7 @@
 #include "cli/daemon-start.h"
 #include "cli/directory.h"
 #include "cli/keys.h"
+#include "cli/peers.h"
 #include "cli/table.h"
 
 #define DETECTION_MIN (100 * NSEC_PER_MSEC)
@@ -124,9 +125,10 @@ static int write_files(const struct cluster *c, const uint32_t *ids, const char 
 static int add_node(struct cluster *c, const char *text)
 {
 	uint32_t id;
+	int r = peer_parse(text, &id);
 
-	if (parse_u32(text, &id) < 0 || id == 0 || id > KEYS_NODE_MAX)
-		return cli_usage("'%s' must be a node's number from 1 to %u.", text, KEYS_NODE_MAX);
+	if (r)
+		return r;
 	for (unsigned int i = 0; i < c->n; i++)
 		if (c->nodes[i].id == id)
 			return cli_usage("--ids names node %u twice.", id);

@@ -42,16 +42,18 @@ const struct option_spec option_specs[OPTIONS] = {
 
 const struct command commands[] = {
 	{"list", "", 0, 0, false,
-		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
-		"List the segments of this node.",
-		"The first line says which daemon answers. Shown are the segments that you may "
-		"know "
-		"of: your own, those that you may import, and as root all.",
+		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE) | BIT(HOME),
+		"List the segments of all nodes.",
+		"The first line says which daemon answers; it asks the others. Shown are the "
+		"segments "
+		"that you may know of: your own, those that you may import, and as root all; of "
+		"another node, what it lets this node's users know. A node that does not answer is "
+		"named on standard error, and the others are shown all the same.",
 		list_run},
-	{"show", "ID", 1, 1, false, BIT(JSON) | BIT(BYTES) | BIT(SPACE),
+	{"show", "ID", 1, 1, false, BIT(JSON) | BIT(BYTES) | BIT(SPACE) | BIT(HOME),
 		"Show one segment with its rights and importers.",
 		"ID is the segment's number, in decimal or, after 0x, in hexadecimal. If several "
-		"spaces have a segment of this number, all of them are shown.",
+		"nodes or spaces have a segment of this number, all of them are shown.",
 		show_run},
 	{"stat", "[SECONDS [COUNT]]", 0, 2, false,
 		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
@@ -70,9 +72,12 @@ const struct command commands[] = {
 		"its "
 		"own.",
 		stat_run},
-	{"ping", "", 0, 0, false, BIT(JSON) | BIT(COUNT),
-		"Measure the time to the daemon and back.",
-		"Starts a daemon where a program would start one.", ping_run},
+	{"ping", "[NODE]", 0, 1, false, BIT(JSON) | BIT(COUNT),
+		"Measure the time to the daemon and back, or between it and another node's.",
+		"Starts a daemon where a program would start one. With NODE it is the control "
+		"connection of the two daemons that is measured, by them; the way between this "
+		"process and its daemon does not count.",
+		ping_run},
 	{"run", "[--] COMMAND [ARGUMENT...]", 1, INT32_MAX, true, BIT(JSON) | BIT(VERBOSE),
 		"Run a command with a node of its own.",
 		"Starts a node in a private directory and the command with CAUSEWAY_SOCKET set to "
@@ -88,6 +93,25 @@ const struct command commands[] = {
 		run_run},
 	{"status", "", 0, 0, false, BIT(JSON) | BIT(BYTES),
 		"Show this node: its daemon, counts and limits.", "", status_run},
+	{"nodes", "", 0, 0, false, BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS),
+		"List the nodes that this one knows, and how it stands with each.",
+		"A connection is made when something is wanted of a node, and kept while there are "
+		"imports either way; so idle is no fault. 'causeway ping NODE' tries it.",
+		nodes_run},
+	{"node add", "NODE ADDRESS", 2, 2, false, 0,
+		"Put a node into the node list, or give it another address.",
+		"Changes causeway.conf.d/nodes.conf of the configuration that the node's daemon "
+		"uses "
+		"and has it reload; programs go on meanwhile. Each node has its own list: repeat "
+		"it on "
+		"the others.",
+		node_add_run},
+	{"node remove", "NODE", 1, 1, false, 0, "Take a node out of the node list.",
+		"All that is in common with it ends, as if it were lost.", node_remove_run},
+	{"reload", "", 0, 0, false, BIT(JSON), "Have the daemon read its node list and keys again.",
+		"If something is wrong with them, it says so and goes on with what it had. Other "
+		"settings need a new start of the daemon. Only root and the daemon's user may.",
+		reload_run},
 	{"doctor", "", 0, 0, false, BIT(JSON),
 		"Check that this machine and user can do everything.",
 		"Says which daemon answers and which were tried, looks at configuration, kernel, "

@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/parse.h"
-#include "cli/command.h"
 #include "cli/directory.h"
 #include "cli/keys.h"
+#include "cli/peers.h"
 #include "cli/table.h"
 
 enum { FILE_NODE, FILE_PATH, FILE_CHANGED };
@@ -16,13 +15,6 @@ static const struct column columns[] = {
 	[FILE_PATH] = {"PATH", "the file", 0},
 	[FILE_CHANGED] = {"CHANGED", "1 if it was written now", COLUMN_RIGHT},
 };
-
-static int parse_node(const char *text, uint32_t *ret_node)
-{
-	if (parse_u32(text, ret_node) < 0 || *ret_node == 0 || *ret_node > KEYS_NODE_MAX)
-		return cli_usage("'%s' must be a node's number from 1 to %u.", text, KEYS_NODE_MAX);
-	return 0;
-}
 
 static void print(const char *dir, const struct keys_report *report)
 {
@@ -73,11 +65,11 @@ int keygen_run(const struct invocation *in)
 	if (!nodes)
 		return cli_fail("out of memory");
 	if (text)
-		r = parse_node(text, &replace);
+		r = peer_parse(text, &replace);
 	else if (in->n_args == 0)
 		return cli_usage("'keygen' needs the numbers of nodes.");
 	for (int i = 0; r == 0 && i < in->n_args; i++)
-		r = parse_node(in->args[i], &nodes[i]);
+		r = peer_parse(in->args[i], &nodes[i]);
 	if (!r)
 		r = directory_open(in, true, &dir, &lock);
 	if (!r)

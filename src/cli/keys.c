@@ -157,6 +157,22 @@ static int read_file(
 	return r;
 }
 
+int keys_file_has(const char *path, uint32_t peer)
+{
+	_cleanup_(fclose_p) FILE *f = fopen(path, "re");
+	_cleanup_free_ char *line = NULL;
+	char digits[KEY_DIGITS + 1];
+	size_t size = 0;
+	uint32_t other;
+
+	if (!f)
+		return negative_errno();
+	while (getline(&line, &size, f) > 0)
+		if (parse_line(line, &other, digits) && other == peer)
+			return 1;
+	return ferror(f) ? -EIO : 0;
+}
+
 static int take_peer(struct keys *k, uint32_t node, uint32_t peer, const char *digits)
 {
 	return add_node(k, peer);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEYS_NODE_MAX 65534u /* highest number of a node */
+#define KEYS_NODE_MAX 65535u /* highest number of a node */
 
 struct keys_file {
 	uint32_t node;
@@ -33,6 +33,9 @@ struct keys_report {
  */
 int keys_make(const char *dir, const uint32_t *nodes, size_t n_nodes, uint32_t replace,
 	struct keys_report *ret_report);
+
+/* Whether the file at path has a key for peer: 1 or 0, or a negative errno. */
+int keys_file_has(const char *path, uint32_t peer);
 
 void keys_report_deinit(struct keys_report *r);
 

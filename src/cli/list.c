@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* causeway list */
+/* causeway list: the segments of all nodes */
 #include <string.h>
 #include "cli/command.h"
 #include "cli/node.h"
 #include "cli/segment.h"
 
-static void print(const struct invocation *in, const struct node *node, const Table *t)
+static struct json_object *silent_json(const struct segments *s)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < s->n_silent; i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "node", json_object_new_int64(s->silent[i].node));
+		json_object_object_add(o, "reason", json_object_new_string(s->silent[i].reason));
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static void print(const struct invocation *in, const struct node *node,
+	const struct segments *segments, const Table *t)
 {
 	struct json_object *root;
 
@@ -20,6 +35,7 @@ static void print(const struct invocation *in, const struct node *node, const Ta
 	root = json_object_new_object();
 	json_object_object_add(root, "daemon", node_json(node));
 	json_object_object_add(root, "segments", table_json(t));
+	json_object_object_add(root, "silent", silent_json(segments));
 	json_print(root, stdout);
 }
 
@@ -29,7 +45,6 @@ int list_run(const struct invocation *in)
 	_cleanup_(segments_deinit) struct segments segments = {0};
 	const char *columns = in->option[OPTION_COLUMNS];
 	struct node node;
-	uint32_t space;
 	int r;
 
 	if (columns && !strcmp(columns, "help")) {
@@ -38,15 +53,13 @@ int list_run(const struct invocation *in)
 	}
 	r = columns ? table_select(t, columns) : 0;
 	if (!r)
-		r = segments_space(in, &space);
-	if (!r)
 		r = node_find(false, &node);
 	if (!r)
-		r = segments_fetch(space, &segments);
+		r = segments_find(in, node.status.node, &segments);
 	if (r)
 		return r;
 	for (size_t i = 0; i < segments.n; i++)
 		segment_row(t, &segments.rows[i], in->option[OPTION_BYTES]);
-	print(in, &node, t);
+	print(in, &node, &segments, t);
 	return EXIT_OK;
 }

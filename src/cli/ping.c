@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* causeway ping: round trips to the daemon */
+/* causeway ping: round trips to the daemon, or between it and another node's */
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/parse.h"
 #include "cli/command.h"
-#include "cli/node.h"
+#include "cli/peers.h"
 
 #define COUNT_DEFAULT 100u
 #define COUNT_MAX     1000000u
@@ -26,21 +26,32 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int measure(uint64_t *times, uint32_t n)
+/* One round trip: ours to the daemon, or, with a node, the daemons' to each other. */
+static int ping(uint32_t node, uint64_t *ret_time)
 {
+	struct wire_message request = {.type = WIRE_PING, .ping = {.node = node}};
+	uint64_t start = clock_now();
 	struct cw_reply reply;
+	int r = cw_call(&request, NULL, 0, &reply);
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct wire_message request = {.type = WIRE_PING};
-		uint64_t start = clock_now();
-		int r = node_call(&request, "ping the daemon", &reply);
-
-		if (r)
-			return r;
-		times[i] = clock_now() - start;
-	}
-	qsort(times, n, sizeof(*times), by_value);
+	if (r && node)
+		return cli_fail("cannot ping node %u: %s", node, node_result_text(r));
+	if (r)
+		return cli_fail("cannot ping the daemon: %s", node_result_text(r));
+	*ret_time = node ? reply.message.ping_reply.round_trip : clock_now() - start;
 	return 0;
+}
+
+static int measure(uint32_t node, uint64_t *times, uint32_t n)
+{
+	/* the connection between the nodes is made by whoever needs it first */
+	int r = node ? ping(node, &times[0]) : 0;
+
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		r = ping(node, &times[i]);
+	if (r == 0)
+		qsort(times, n, sizeof(*times), by_value);
+	return r;
 }
 
 /* sorted: n times; the smallest that at least percent of them do not exceed */
@@ -49,8 +60,8 @@ static uint64_t percentile(const uint64_t *sorted, uint32_t n, uint32_t percent)
 	return sorted[((uint64_t)n * percent + 99) / 100 - 1];
 }
 
-static void print(
-	const struct invocation *in, const struct node *node, const uint64_t *times, uint32_t n)
+static void print(const struct invocation *in, const struct node *node, uint32_t to,
+	const uint64_t *times, uint32_t n)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
 	uint64_t median = percentile(times, n, 50), p99 = percentile(times, n, 99);
@@ -58,6 +69,8 @@ static void print(
 
 	if (!in->option[OPTION_JSON]) {
 		node_print(node, stdout);
+		if (to)
+			printf("between its daemon and node %u's: ", to);
 		printf("%u round trips: min %.1f us, median %.1f us, p99 %.1f us, max %.1f us\n", n,
 			(double)times[0] / 1e3, (double)median / 1e3, (double)p99 / 1e3,
 			(double)times[n - 1] / 1e3);
@@ -71,6 +84,8 @@ static void print(
 	table_number(t, PING_MAX, times[n - 1]);
 	root = json_object_new_object();
 	json_object_object_add(root, "daemon", node_json(node));
+	if (to)
+		json_object_object_add(root, "node", json_object_new_int64(to));
 	json_object_object_add(root, "round_trips", table_json_row(t));
 	json_print(root, stdout);
 }
@@ -79,9 +94,12 @@ int ping_run(const struct invocation *in)
 {
 	const char *text = in->option[OPTION_COUNT];
 	_cleanup_free_ uint64_t *times = NULL;
-	uint32_t n = COUNT_DEFAULT;
+	uint32_t n = COUNT_DEFAULT, to = 0;
 	struct node node;
-	int r;
+	int r = in->n_args ? peer_parse(in->args[0], &to) : 0;
+
+	if (r)
+		return r;
 
 	if (text && (parse_u32(text, &n) < 0 || n < 1 || n > COUNT_MAX))
 		return cli_usage("--count=%s: must be a number from 1 to %u.", text, COUNT_MAX);
@@ -90,9 +108,9 @@ int ping_run(const struct invocation *in)
 		return cli_fail("out of memory");
 	r = node_find(true, &node);
 	if (!r)
-		r = measure(times, n);
+		r = measure(to, times, n);
 	if (r)
 		return r;
-	print(in, &node, times, n);
+	print(in, &node, to, times, n);
 	return EXIT_OK;
 }

@@ -4,6 +4,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "base/error.h"
+#include "cli/peers.h"
 
 const struct column segment_columns[SEGMENT_COLUMNS] = {
 	[SEGMENT_NODE] = {"NODE", "node where the segment is at home", COLUMN_RIGHT},
@@ -29,6 +30,7 @@ const struct column segment_columns[SEGMENT_COLUMNS] = {
 void segments_deinit(struct segments *s)
 {
 	free(s->rows);
+	free(s->silent);
 	*s = (struct segments){0};
 }
 
@@ -54,24 +56,89 @@ static int take_rows(const struct cw_reply *reply, struct segments *s)
 	return 0;
 }
 
-int segments_fetch(uint32_t space, struct segments *ret_segments)
+/* Appends the segments of node, 0: of the one that answers. Returns 0, EXIT_FAILED after it said
+ * why; *ret_result: what the daemon or the library answered, if that was not 0. */
+static int fetch(uint32_t space, uint32_t node, struct segments *s, int *ret_result)
 {
-	_cleanup_(segments_deinit) struct segments s = {0};
 	struct wire_message request;
 	struct cw_reply reply;
 	uint64_t cursor = 0;
 	int r;
 
+	*ret_result = 0;
 	do {
-		request = (struct wire_message){
-			.type = WIRE_LIST, .list = {.space = space, .cursor = cursor}};
-		r = node_call(&request, "list the segments", &reply);
-		if (!r)
-			r = take_rows(&reply, &s);
+		request = (struct wire_message){.type = WIRE_LIST,
+			.list = {.space = space, .cursor = cursor, .node = node}};
+		*ret_result = cw_call(&request, NULL, 0, &reply);
+		if (*ret_result)
+			return 0;
+		r = take_rows(&reply, s);
 		if (r)
 			return r;
 		cursor = reply.message.list_reply.next;
 	} while (cursor);
+	return 0;
+}
+
+/* The segments of the node that answers, or of one other. */
+static int fetch_one(uint32_t space, uint32_t node, struct segments *s)
+{
+	int result, r = fetch(space, node, s, &result);
+
+	if (r || !result)
+		return r;
+	if (node)
+		return cli_fail(
+			"cannot list the segments of node %u: %s", node, node_result_text(result));
+	return cli_fail("cannot list the segments: %s", node_result_text(result));
+}
+
+/* The segments of a node that may be down. */
+static int fetch_peer(uint32_t space, uint32_t node, struct segments *s)
+{
+	struct silent_node *silent;
+	int result, r = fetch(space, node, s, &result);
+
+	if (r || !result)
+		return r;
+	silent = reallocarray(s->silent, s->n_silent + 1, sizeof(*silent));
+	if (!silent)
+		return cli_fail("out of memory");
+	s->silent = silent;
+	silent[s->n_silent++] = (struct silent_node){node, node_result_text(result)};
+	cli_fail("node %u: %s; its segments are not shown", node, node_result_text(result));
+	return 0;
+}
+
+static int fetch_all(uint32_t space, struct segments *s)
+{
+	_cleanup_(peers_deinit) struct peers peers = {0};
+	int r = fetch_one(space, 0, s);
+
+	if (!r)
+		r = peers_fetch(&peers);
+	for (size_t i = 0; r == 0 && i < peers.n; i++)
+		if (peers.rows[i].state != WIRE_PEER_SELF)
+			r = fetch_peer(space, peers.rows[i].node, s);
+	return r;
+}
+
+int segments_find(const struct invocation *in, uint32_t own, struct segments *ret_segments)
+{
+	_cleanup_(segments_deinit) struct segments s = {0};
+	const char *text = in->option[OPTION_HOME];
+	uint32_t space = 0, node = 0;
+	int r;
+
+	r = segments_space(in, &space);
+	if (!r && text)
+		r = peer_parse(text, &node);
+	if (!r && text)
+		r = fetch_one(space, node == own ? 0 : node, &s);
+	else if (!r)
+		r = fetch_all(space, &s);
+	if (r)
+		return r;
 	*ret_segments = s;
 	s = (struct segments){0};
 	return 0;

@@ -2,7 +2,7 @@
 #ifndef CLI_SEGMENT_H
 #define CLI_SEGMENT_H
 
-/* What list and show have in common: fetching rows of segments, and their columns. */
+/* What list, show and bench have in common: finding segments, and their columns. */
 
 #include "cli/command.h"
 #include "cli/node.h"
@@ -29,18 +29,29 @@ enum segment_column {
 
 extern const struct column segment_columns[SEGMENT_COLUMNS];
 
+/* A node that did not say which segments it has. */
+struct silent_node {
+	uint32_t node;
+	const char *reason;
+};
+
 struct segments {
 	struct wire_list_row *rows;
 	size_t n;
+	struct silent_node *silent;
+	size_t n_silent;
 };
-
-/* All segments of space (0: all) that we may know of. Returns 0, or EXIT_FAILED after it said why.
- */
-int segments_fetch(uint32_t space, struct segments *ret_segments);
-void segments_deinit(struct segments *s);
 
 /* The space of --space, 0 if it was not given. Returns 0, or EXIT_USAGE after it said why. */
 int segments_space(const struct invocation *in, uint32_t *ret_space);
+
+/*
+ * All segments that we may know of, of all nodes or of that of --node. A node that does not answer
+ * is named on stderr and in silent; that is a failure only if --node asked for it alone. own: the
+ * number of the node that answers. Returns 0, EXIT_USAGE, or EXIT_FAILED after it said why.
+ */
+int segments_find(const struct invocation *in, uint32_t own, struct segments *ret_segments);
+void segments_deinit(struct segments *s);
 
 void segment_row(Table *t, const struct wire_list_row *row, bool bytes);
 

@@ -46,6 +46,12 @@ static const char *state_name(uint32_t state)
 		return "revoked";
 	case WIRE_IMPORT_EXPORTER_GONE:
 		return "exporter gone";
+	case WIRE_IMPORT_PENDING:
+		return "connecting";
+	case WIRE_IMPORT_FAILED:
+		return "refused";
+	case WIRE_IMPORT_NODE_LOST:
+		return "node lost";
 	}
 	return "?";
 }
@@ -134,10 +140,24 @@ static struct json_object *view_json(const struct view *v)
 	return o;
 }
 
-/* list: NULL, or where JSON goes */
-static int show_instance(uint64_t instance, bool bytes, struct json_object *list)
+/* Which one, to the daemon: of other nodes by number, here by instance, so that it is the one that
+ * was listed. */
+static struct wire_message show_request(const struct wire_list_row *row, uint32_t own)
 {
-	struct wire_message request = {.type = WIRE_SHOW, .show = {.instance = instance}};
+	struct wire_message m = {.type = WIRE_SHOW};
+
+	if (row->node == own)
+		m.show.instance = row->instance;
+	else
+		m.show = (struct wire_show){.space = row->space, .node = row->node, .id = row->id};
+	return m;
+}
+
+/* list: NULL, or where JSON goes */
+static int show_one(
+	const struct wire_list_row *row, uint32_t own, bool bytes, struct json_object *list)
+{
+	struct wire_message request = show_request(row, own);
 	_cleanup_(view_deinit) struct view v = {
 		.segment = table_new(segment_columns, SEGMENT_COLUMNS),
 		.access = table_new(access_columns, ELEMENTS(access_columns)),
@@ -160,7 +180,8 @@ static int show_instance(uint64_t instance, bool bytes, struct json_object *list
 	return 0;
 }
 
-static int show_all(const struct segments *segments, uint32_t id, const struct invocation *in)
+static int show_all(
+	const struct segments *segments, uint32_t id, uint32_t own, const struct invocation *in)
 {
 	struct json_object *list = in->option[OPTION_JSON] ? json_object_new_array() : NULL;
 	unsigned int n = 0;
@@ -173,7 +194,7 @@ static int show_all(const struct segments *segments, uint32_t id, const struct i
 			continue;
 		if (n++ && !list)
 			putchar('\n');
-		r = show_instance(row->instance, in->option[OPTION_BYTES], list);
+		r = show_one(row, own, in->option[OPTION_BYTES], list);
 	}
 	if (r == 0 && n == 0)
 		r = cli_fail(
@@ -192,17 +213,15 @@ int show_run(const struct invocation *in)
 {
 	_cleanup_(segments_deinit) struct segments segments = {0};
 	struct node node;
-	uint32_t id, space;
+	uint32_t id;
 	int r;
 
 	if (parse_u32(in->args[0], &id) < 0)
 		return cli_usage("'%s' is not the number of a segment: it must be from 0 to "
 				 "4294967295, or hexadecimal after 0x.",
 			in->args[0]);
-	r = segments_space(in, &space);
+	r = node_find(false, &node);
 	if (!r)
-		r = node_find(false, &node);
-	if (!r)
-		r = segments_fetch(space, &segments);
-	return r ? r : show_all(&segments, id, in);
+		r = segments_find(in, node.status.node, &segments);
+	return r ? r : show_all(&segments, id, node.status.node, in);
 }

@@ -31,7 +31,14 @@ static struct {
 	uint32_t claim; /* rows that an answer claims beyond those it has */
 	uint64_t puts;	/* of each segment, in all */
 	uint64_t puts_a_call;
+	bool has_peers;	     /* this one, 3, and 7, which may have segments, and 8, which is down */
+	uint32_t peer_rows;  /* of node 7 */
+	const char *trouble; /* with reload */
 } fake;
+
+#define FAKE_SELF 3u
+#define FAKE_PEER 7u
+#define FAKE_DOWN 8u
 
 int cw_connect(struct cw_node *ret_node)
 {
@@ -119,6 +126,93 @@ static void fake_stat(const struct wire_stat *q, struct cw_reply *a)
 			 a->packet);
 }
 
+/* One node a packet. */
+static int fake_nodes(const struct wire_nodes *q, struct cw_reply *a)
+{
+	static const struct wire_node_row rows[] = {
+		{.node = FAKE_SELF, .state = WIRE_PEER_SELF, .address = "h3"},
+		{.node = FAKE_PEER,
+			.state = WIRE_PEER_UP,
+			.session = 0xabc,
+			.n_imports = 5,
+			.n_guests = 6,
+			.heard = 1500000000,
+			.address = "h7:1"},
+		{.node = FAKE_DOWN, .address = "h8", .trouble = "nobody \x1b answers"},
+	};
+	uint32_t i = q->cursor;
+
+	if (!fake.has_peers)
+		return STATUS_NOT_SUPPORTED;
+	a->message.nodes_reply.next = i + 1 < ELEMENTS(rows) ? i + 1 : 0;
+	a->message.nodes_reply.n = 1 + fake.claim;
+	a->message.tail = a->packet;
+	a->message.tail_size =
+		(size_t)(wire_put_node_row(a->packet, a->packet + sizeof(a->packet), &rows[i]) -
+			 a->packet);
+	return 0;
+}
+
+/* Node 7 has segments of the numbers 0x20 … */
+static int fake_list_of(const struct wire_list *q, struct cw_reply *a)
+{
+	struct wire_list_row row = {.space = WIRE_SPACE_RSM,
+		.node = FAKE_PEER,
+		.state = WIRE_SEGMENT_PUBLISHED,
+		.size = 8192,
+		.command = "elsewhere"};
+	uint8_t *at = a->packet;
+
+	if (q->node != FAKE_PEER)
+		return q->node == FAKE_DOWN ? STATUS_NODE_UNREACHABLE : STATUS_NODE_UNKNOWN;
+	for (uint32_t i = 0; i < fake.peer_rows; i++) {
+		row.id = 0x20 + i;
+		at = wire_put_list_row(at, a->packet + sizeof(a->packet), &row);
+	}
+	a->message.list_reply.n = fake.peer_rows;
+	a->message.tail = a->packet;
+	a->message.tail_size = (size_t)(at - a->packet);
+	return 0;
+}
+
+/* A segment of node 7, told by its number. */
+static int fake_show_of(const struct wire_show *q, struct cw_reply *a)
+{
+	const struct wire_list_row row = {.space = q->space,
+		.node = q->node,
+		.id = q->id,
+		.state = WIRE_SEGMENT_PUBLISHED,
+		.command = "elsewhere"};
+
+	if (q->instance || q->node != FAKE_PEER || q->id >= 0x20 + fake.peer_rows)
+		return STATUS_NOT_FOUND;
+	a->message.tail = a->packet;
+	a->message.tail_size =
+		(size_t)(wire_put_list_row(a->packet, a->packet + sizeof(a->packet), &row) -
+			 a->packet);
+	return 0;
+}
+
+static int fake_ping(const struct wire_ping *q, struct cw_reply *a)
+{
+	if (q->node && q->node != FAKE_PEER)
+		return STATUS_NODE_UNREACHABLE;
+	a->message.ping_reply.round_trip = 20000;
+	return 0;
+}
+
+static int fake_reload(struct cw_reply *a)
+{
+	struct wire_reload_reply *l = &a->message.reload_reply;
+
+	a->message.type = WIRE_RELOAD_REPLY;
+	l->n_nodes = 3;
+	if (!fake.trouble)
+		return 0;
+	snprintf(l->trouble, sizeof(l->trouble), "%s", fake.trouble);
+	return STATUS_BAD_REQUEST;
+}
+
 int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct cw_reply *a)
 {
 	memset(a, 0, sizeof(*a));
@@ -128,14 +222,22 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 			.node = 3, .daemon_pid = 41, .keeper_pid = 40, .version = "1.2"};
 		return 0;
 	case WIRE_PING:
-		return 0;
+		return fake_ping(&q->ping, a);
+	case WIRE_NODES:
+		return fake_nodes(&q->nodes, a);
+	case WIRE_RELOAD:
+		return fake_reload(a);
 	case WIRE_LIST:
+		if (q->list.node)
+			return fake_list_of(&q->list, a);
 		fake_list(&q->list, a);
 		return 0;
 	case WIRE_STAT:
 		fake_stat(&q->stat, a);
 		return 0;
 	case WIRE_SHOW:
+		if (!q->show.instance)
+			return fake_show_of(&q->show, a);
 		return fake_show(&q->show, a);
 	}
 	return STATUS_NOT_SUPPORTED;
@@ -298,6 +400,26 @@ static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
 		{"stat --columns=PUT", "did you mean PUTS?"},
 		{"ping -c 0", "from 1 to"},
 		{"ping -c 1000001", "from 1 to"},
+		{"ping 0", "a node's number from 1 to"},
+		{"list --node=x", "a node's number"},
+		{"nodes --columns=STAT", "did you mean STATE?"},
+		{"node", "needs a second word: add, remove."},
+		{"node add 4", "needs NODE ADDRESS"},
+		{"node add four h", "'four' must be a node's number"},
+		{"node add 4 [::1", "must be HOST"},
+		{"node remove -- -1", "a node's number"},
+		{"keygen 1 2", "needs --directory"},
+		{"keygen -d /tmp", "needs the numbers of nodes"},
+		{"keygen -d /tmp 1 65536", "a node's number"},
+		{"cluster start -d /tmp/x", "needs --nodes=N or --ids=LIST"},
+		{"cluster start -d /tmp/x -n 0", "from 1 to 64"},
+		{"cluster start -d /tmp/x -n 65", "from 1 to 64"},
+		{"cluster start -d /tmp/x -n 2 -i 1", "but --ids has 1"},
+		{"cluster start -d /tmp/x -i 1,2,1", "node 1 twice"},
+		{"cluster start -d /tmp/x -i 1,,2", "'' must be a node's number"},
+		{"cluster start -d /tmp/x -n 2 -t 1ms", "from 100ms to 60s"},
+		{"cluster start -n 2", "needs --directory"},
+		{"cluster kill -d /tmp/x", "needs --node=ID"},
 		{"run", "needs [--] COMMAND"},
 		{"help nothing", "no command 'nothing'"},
 		{"cluster", "'cluster' needs a second word: start, run,"},
@@ -460,6 +582,112 @@ static void show_takes_decimal_and_hexadecimal_and_all_spaces(void **state)
 	assert_non_null(strstr(r->err, "no segment 0x99"));
 }
 
+static void list_shows_all_nodes_and_names_those_that_do_not_answer(void **state)
+{
+	struct json_object *root, *silent;
+	struct result *r;
+
+	fake.has_peers = true;
+	fake.peer_rows = 2;
+	r = cli("list");
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "worker"));
+	assert_non_null(strstr(r->out, "elsewhere"));
+	assert_string_equal(
+		r->err, "causeway: node 8: the node does not answer; its segments are not shown\n");
+	root = parse(cli("list --json")->out);
+	assert_int_equal(json_object_array_length(member(root, "segments")), 5);
+	silent = member(root, "silent");
+	assert_int_equal(json_object_array_length(silent), 1);
+	assert_int_equal(json_object_get_int(member(json_object_array_get_idx(silent, 0), "node")),
+		FAKE_DOWN);
+	json_object_put(root);
+}
+
+static void list_of_one_node_is_its_alone(void **state)
+{
+	struct result *r;
+
+	fake.has_peers = true;
+	fake.peer_rows = 2;
+	assert_string_equal(cli("list -n -o NODE,ID --node=7")->out, "   7 0x20\n   7 0x21\n");
+	assert_null(strstr(cli("list --node=3")->out, "elsewhere"));
+	r = cli("list --node=8");
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->err, "segments of node 8: the node does not answer"));
+	assert_non_null(strstr(cli("list --node=9")->err, "no such node"));
+}
+
+static void show_finds_segments_of_other_nodes(void **state)
+{
+	struct result *r;
+
+	fake.has_peers = true;
+	fake.peer_rows = 1;
+	r = cli("show 0x20");
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "elsewhere"));
+	assert_int_equal(cli("show 0x10 --node 7")->status, EXIT_FAILED);
+}
+
+static void nodes_shows_how_it_stands_with_each(void **state)
+{
+	struct json_object *root, *list, *row;
+
+	fake.has_peers = true;
+	assert_string_equal(cli("nodes -n")->out,
+		"   3 h3      self        0      0     - -\n"
+		"   7 h7:1    up          5      6  1.5s -\n"
+		"   8 h8      idle        0      0     - nobody ? answers\n");
+	root = parse(cli("nodes --json --columns=+SESSION")->out);
+	list = member(root, "nodes");
+	assert_int_equal(json_object_array_length(list), 3);
+	row = json_object_array_get_idx(list, 1);
+	assert_int_equal(json_object_get_int64(member(row, "heard")), 1500000000);
+	assert_string_equal(json_object_get_string(member(row, "session")), "0000000000000abc");
+	json_object_put(root);
+}
+
+static void a_daemon_without_nodes_has_none(void **state)
+{
+	struct result *r = cli("nodes");
+
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "no other nodes"));
+}
+
+static void a_node_list_that_lies_about_its_length_is_refused(void **state)
+{
+	fake.has_peers = true;
+	fake.claim = 1;
+	assert_non_null(strstr(cli("nodes")->err, "malformed"));
+	fake.claim = 1u << 30;
+	assert_int_equal(cli("nodes")->status, EXIT_FAILED);
+}
+
+static void ping_of_a_node_tells_what_the_daemons_measured(void **state)
+{
+	struct json_object *root = parse(cli("ping 7 -c 5 --json")->out);
+
+	assert_int_equal(json_object_get_int(member(root, "node")), 7);
+	assert_int_equal(
+		json_object_get_int(member(member(root, "round_trips"), "median_ns")), 20000);
+	json_object_put(root);
+	assert_non_null(strstr(cli("ping 8")->err, "cannot ping node 8: the node does not answer"));
+}
+
+static void reload_repeats_what_the_daemon_does_not_like(void **state)
+{
+	struct result *r = cli("reload");
+
+	assert_int_equal(r->status, EXIT_OK);
+	assert_string_equal(r->out, "node 3: reloaded, 3 nodes\n");
+	fake.trouble = "x.conf:3: no";
+	r = cli("reload");
+	assert_int_equal(r->status, EXIT_FAILED);
+	assert_non_null(strstr(r->err, "goes on with what it had: x.conf:3: no"));
+}
+
 static int64_t number(struct json_object *o, const char *key)
 {
 	return json_object_get_int64(member(o, key));
@@ -530,8 +758,8 @@ static void ping_counts(void **state)
 
 static void without_a_daemon_every_command_says_what_was_tried(void **state)
 {
-	static const char *const all[] = {
-		"list", "show 1", "stat", "ping", "status", "list --json"};
+	static const char *const all[] = {"list", "show 1", "stat", "ping", "status", "list --json",
+		"nodes", "reload", "node remove 2"};
 
 	fake.absent = true;
 	for (unsigned int i = 0; i < ELEMENTS(all); i++) {
@@ -631,6 +859,14 @@ int main(void)
 		TEST(a_segment_without_id_has_none),
 		TEST(a_list_that_lies_about_its_length_is_refused),
 		TEST(show_takes_decimal_and_hexadecimal_and_all_spaces),
+		TEST(list_shows_all_nodes_and_names_those_that_do_not_answer),
+		TEST(list_of_one_node_is_its_alone),
+		TEST(show_finds_segments_of_other_nodes),
+		TEST(nodes_shows_how_it_stands_with_each),
+		TEST(a_daemon_without_nodes_has_none),
+		TEST(a_node_list_that_lies_about_its_length_is_refused),
+		TEST(ping_of_a_node_tells_what_the_daemons_measured),
+		TEST(reload_repeats_what_the_daemon_does_not_like),
 		TEST(stat_shows_what_was_added_a_second),
 		TEST(stat_repeats_as_often_as_told_with_a_sum_each_time),
 		TEST(counts_that_go_back_are_nothing),

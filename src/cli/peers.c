@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/peers.h"
+
+#include "base/error.h"
+#include "base/parse.h"
+#include "cli/keys.h"
+#include "wire/status.h"
+
+void peers_deinit(struct peers *p)
+{
+	free(p->rows);
+	*p = (struct peers){0};
+}
+
+/* Appends the rows of one answer. */
+static int take_rows(const struct cw_reply *reply, struct peers *p)
+{
+	const uint8_t *at = reply->message.tail, *end = at + reply->message.tail_size;
+	uint32_t n = reply->message.nodes_reply.n;
+	struct wire_node_row *rows;
+
+	if (n > WIRE_PACKET_MAX)
+		return cli_fail("the daemon's node list is malformed: %u rows in one packet", n);
+	rows = reallocarray(p->rows, p->n + n + 1, sizeof(*rows));
+	if (!rows)
+		return cli_fail("out of memory");
+	p->rows = rows;
+	for (uint32_t i = 0; i < n; i++) {
+		at = wire_get_node_row(at, end, &rows[p->n]);
+		if (!at)
+			return cli_fail(
+				"the daemon's node list is malformed: row %u is cut short", i);
+		p->n++;
+	}
+	return 0;
+}
+
+int peers_fetch(struct peers *ret_peers)
+{
+	_cleanup_(peers_deinit) struct peers p = {0};
+	struct wire_message request;
+	struct cw_reply reply;
+	uint32_t cursor = 0;
+	int r;
+
+	do {
+		request = (struct wire_message){.type = WIRE_NODES, .nodes = {.cursor = cursor}};
+		r = cw_call(&request, NULL, 0, &reply);
+		if (r == STATUS_NOT_SUPPORTED)
+			break; /* older than node lists */
+		if (r)
+			return cli_fail("cannot list the nodes: %s", node_result_text(r));
+		r = take_rows(&reply, &p);
+		if (r)
+			return r;
+		cursor = reply.message.nodes_reply.next;
+	} while (cursor);
+	*ret_peers = p;
+	p = (struct peers){0};
+	return 0;
+}
+
+const char *peer_state_name(uint32_t state)
+{
+	switch (state) {
+	case WIRE_PEER_IDLE:
+		return "idle";
+	case WIRE_PEER_DIALLING:
+		return "dialling";
+	case WIRE_PEER_UP:
+		return "up";
+	case WIRE_PEER_AWAY:
+		return "away";
+	case WIRE_PEER_SELF:
+		return "self";
+	}
+	return "?";
+}
+
+int peer_parse(const char *text, uint32_t *ret_node)
+{
+	uint32_t node;
+
+	if (parse_u32(text, &node) < 0 || node == 0 || node > KEYS_NODE_MAX)
+		return cli_usage("'%s' must be a node's number from 1 to %u.", text, KEYS_NODE_MAX);
+	*ret_node = node;
+	return 0;
+}
