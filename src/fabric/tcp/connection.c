@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the target does on one connection: reads requests, carries them out, answers. Of what it
+ * reads nothing is believed; what is no frame ends the connection.
+ */
+#include "fabric/tcp/target.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "wire/message.h"
+#include "wire/status.h"
+
+#define DONE_EVERY 16u /* requests of an operation that goes on are answered that often */
+
+static size_t available(const struct connection *c)
+{
+	return c->in_end - c->in_begin;
+}
+
+static uint8_t *consume(struct connection *c, size_t n)
+{
+	uint8_t *at = c->in + c->in_begin;
+
+	c->in_begin += n;
+	return at;
+}
+
+/* Before its effect for an atomic, which must not be had twice; after it for everything else. */
+static uint64_t count(struct connection *c)
+{
+	uint64_t number = atomic_load_explicit(c->done, memory_order_relaxed) + 1;
+
+	atomic_store_explicit(c->done, number, memory_order_release);
+	return number;
+}
+
+static void answer_failure(struct connection *c, uint64_t number)
+{
+	output_reply(c, &(struct frame_reply){.type = FRAME_FAILED,
+				.status = (uint16_t)c->status,
+				.size = c->failed,
+				.number = number});
+	c->said = number;
+}
+
+static void finish(struct connection *c)
+{
+	uint64_t number = count(c);
+
+	if (c->status)
+		answer_failure(c, number);
+	c->more = c->frame.flags & FRAME_MORE;
+	c->state = INPUT_HEADER;
+}
+
+static bool is_checked_only(const struct connection *c)
+{
+	return c->frame.flags & FRAME_CHECK;
+}
+
+static void carry_out_put(struct connection *c, const uint8_t *data)
+{
+	const struct frame_request *f = &c->frame;
+
+	if (!c->status && !is_checked_only(c))
+		c->status = key_store(c->key, f->off, data, f->size, f->width);
+	if (!c->status && !is_checked_only(c)) {
+		c->key->traffic.puts++;
+		c->key->traffic.put_bytes += f->size;
+	}
+	finish(c);
+}
+
+static void begin_large_get(struct connection *c)
+{
+	const struct frame_request *f = &c->frame;
+	uint64_t number = count(c);
+
+	output_reply(
+		c, &(struct frame_reply){.type = FRAME_DATA, .size = f->size, .number = number});
+	c->large = (struct large_reply){.key = c->key,
+		.off = f->off,
+		.left = f->size,
+		.number = number,
+		.more = f->flags & FRAME_MORE};
+	c->more = f->flags & FRAME_MORE;
+}
+
+static void carry_out_get(struct connection *c)
+{
+	const struct frame_request *f = &c->frame;
+	uint8_t *head;
+
+	if (!c->status) {
+		c->key->traffic.gets += !(f->flags & FRAME_MORE);
+		c->key->traffic.get_bytes += f->size;
+		if (f->size > COPY_MAX) {
+			begin_large_get(c);
+			return;
+		}
+		head = c->out + c->out_end;
+		c->status = key_load(c->key, f->off, head + FRAME_REPLY_SIZE, f->size, f->width);
+	}
+	if (!c->status)
+		frame_reply_encode(output_reserve(c, FRAME_REPLY_SIZE + f->size),
+			&(struct frame_reply){.type = FRAME_DATA,
+				.size = f->size,
+				.number = atomic_load_explicit(c->done, memory_order_relaxed) + 1});
+	finish(c);
+}
+
+static void carry_out_atomic(struct connection *c, const uint8_t *words)
+{
+	const struct frame_request *f = &c->frame;
+	bool swap = f->type == FRAME_SWAP;
+	uint64_t old, number = count(c);
+	uint8_t *at;
+
+	if (!c->status)
+		c->status = key_atomic(c->key, f->off, f->width, swap, frame_load64(words),
+			frame_load64(words + (swap ? 8 : 0)), &old);
+	if (c->status) {
+		answer_failure(c, number);
+	} else {
+		at = output_reserve(c, FRAME_REPLY_SIZE + 8);
+		frame_reply_encode(
+			at, &(struct frame_reply){.type = FRAME_DATA, .size = 8, .number = number});
+		frame_store64(at + FRAME_REPLY_SIZE, old);
+		c->key->traffic.puts++;
+		c->key->traffic.gets++;
+		c->key->traffic.put_bytes += f->width;
+		c->key->traffic.get_bytes += f->width;
+	}
+	c->more = false;
+}
+
+static void carry_out_signal(struct tcp_target *t, struct connection *c)
+{
+	if (!c->status && !is_checked_only(c)) {
+		t->ops->post(
+			t->userdata, c->key->region.userdata, c->frame.flags & FRAME_ACCUMULATE);
+		c->key->traffic.posts++;
+	}
+	finish(c);
+}
+
+static void begin_bulk(struct connection *c)
+{
+	c->state = INPUT_BULK;
+	c->off = c->frame.off;
+	c->left = c->frame.size;
+	if (!c->status)
+		c->key->traffic.puts += !(c->frame.flags & FRAME_MORE);
+}
+
+static void begin_batch(struct connection *c)
+{
+	c->state = INPUT_BATCH;
+	c->left = c->frame.size;
+	c->n_records = 0;
+	/* so many as it says, but not more than can be */
+	if (!c->status && !is_checked_only(c))
+		c->key->traffic.puts += MIN(c->frame.off, (uint64_t)c->frame.size);
+	if (!c->left)
+		finish(c);
+}
+
+/* What must be there before a request is begun: all of it, if it is small. */
+static size_t wanted_at_once(const struct frame_request *f)
+{
+	uint32_t tail = frame_request_tail(f);
+
+	return FRAME_REQUEST_SIZE +
+	       (f->type == FRAME_BATCH || (f->type == FRAME_PUT && tail > COPY_MAX) ? 0 : tail);
+}
+
+static int judge(struct tcp_target *t, struct connection *c)
+{
+	const struct frame_request *f = &c->frame;
+	unsigned int width = f->width;
+
+	c->key = keys_find(&t->keys, &f->key);
+	switch (f->type) {
+	case FRAME_GET:
+		return key_check(c->key, c->number, f->off, f->size, width, WIRE_READ);
+	case FRAME_PUT:
+		return key_check(c->key, c->number, f->off, f->size, width, WIRE_WRITE);
+	case FRAME_BATCH: /* each record for itself */
+		return key_check(c->key, c->number, 0, 0, 0, WIRE_WRITE);
+	case FRAME_SIGNAL:
+		return key_check(c->key, c->number, 0, 0, 0, 0);
+	default:
+		return key_check(c->key, c->number, f->off, f->size, width, WIRE_READ | WIRE_WRITE);
+	}
+}
+
+/* Each of the take functions: bytes taken; 0: more must come first; a negative errno with reason.
+ */
+static ssize_t take_request(struct tcp_target *t, struct connection *c, const char **ret_reason)
+{
+	const uint8_t *tail;
+	size_t size;
+
+	if (available(c) < FRAME_REQUEST_SIZE)
+		return 0;
+	*ret_reason = frame_request_decode(c->in + c->in_begin, &c->frame);
+	if (*ret_reason)
+		return -EBADMSG;
+	size = wanted_at_once(&c->frame);
+	if (available(c) < size)
+		return 0;
+	tail = consume(c, size) + FRAME_REQUEST_SIZE;
+	c->failed = 0;
+	c->status = judge(t, c);
+	switch (c->frame.type) {
+	case FRAME_PUT:
+		if (frame_request_tail(&c->frame) > COPY_MAX)
+			begin_bulk(c);
+		else
+			carry_out_put(c, tail);
+		break;
+	case FRAME_BATCH:
+		begin_batch(c);
+		break;
+	case FRAME_GET:
+		carry_out_get(c);
+		size += c->frame.size;
+		break;
+	case FRAME_SIGNAL:
+		carry_out_signal(t, c);
+		break;
+	default:
+		carry_out_atomic(c, tail);
+	}
+	return (ssize_t)size;
+}
+
+static void carry_out_record(
+	struct connection *c, const struct frame_record *record, const uint8_t *data)
+{
+	int r = key_check(c->key, c->number, record->off, record->size, record->width, WIRE_WRITE);
+
+	if (!r && !is_checked_only(c)) {
+		r = key_store(c->key, record->off, data, record->size, record->width);
+		c->key->traffic.put_bytes += record->size;
+	}
+	if (!r || c->status)
+		return;
+	c->status = r;
+	c->failed = c->n_records;
+}
+
+static ssize_t take_record(struct connection *c, const char **ret_reason)
+{
+	struct frame_record record;
+	size_t size;
+
+	if (c->left < FRAME_RECORD_HEAD) {
+		*ret_reason = "a batch that ends within a record";
+		return -EBADMSG;
+	}
+	if (available(c) < FRAME_RECORD_HEAD)
+		return 0;
+	frame_record_decode(c->in + c->in_begin, &record);
+	if (record.size > FRAME_RECORD_MAX || record.size > c->left - FRAME_RECORD_HEAD) {
+		*ret_reason = "a record that is too large";
+		return -EBADMSG;
+	}
+	size = FRAME_RECORD_HEAD + record.size;
+	if (available(c) < size)
+		return 0;
+	carry_out_record(c, &record, consume(c, size) + FRAME_RECORD_HEAD);
+	c->n_records++;
+	c->left -= (uint32_t)size;
+	if (!c->left)
+		finish(c);
+	return (ssize_t)size;
+}
+
+static void took_bulk(struct connection *c, size_t n)
+{
+	if (!c->status)
+		c->key->traffic.put_bytes += n;
+	c->off += n;
+	c->left -= (uint32_t)n;
+	if (!c->left)
+		finish(c);
+}
+
+/* The key may have been revoked since the request came. */
+static void look_at_bulk_key(struct connection *c)
+{
+	if (!c->status && c->key->revoked)
+		c->status = STATUS_REVOKED;
+}
+
+static ssize_t take_bulk(struct connection *c)
+{
+	size_t n = MIN(MIN(available(c), c->left), COPY_MAX);
+	const uint8_t *data = consume(c, n);
+
+	if (!n)
+		return 0;
+	look_at_bulk_key(c);
+	if (!c->status)
+		c->status = key_store(c->key, c->off, data, n, 0);
+	took_bulk(c, n);
+	return (ssize_t)n;
+}
+
+static ssize_t take(struct tcp_target *t, struct connection *c, const char **ret_reason)
+{
+	if (c->state == INPUT_BULK)
+		return take_bulk(c);
+	if (c->state == INPUT_BATCH)
+		return take_record(c, ret_reason);
+	return take_request(t, c, ret_reason);
+}
+
+/* Reads what has come, a large put straight to where it belongs. Returns bytes, 0 for none. */
+static ssize_t fill(struct connection *c, const char **ret_reason)
+{
+	struct iovec iov[2];
+	struct msghdr m = {.msg_iov = iov};
+	size_t direct = 0;
+	ssize_t n;
+
+	if (c->in_begin) {
+		memmove(c->in, c->in + c->in_begin, available(c));
+		c->in_end -= c->in_begin;
+		c->in_begin = 0;
+	}
+	if (c->state == INPUT_BULK) {
+		look_at_bulk_key(c);
+		if (!c->status && c->key->region.base)
+			direct = c->left;
+	}
+	if (direct)
+		iov[m.msg_iovlen++] = (struct iovec){c->key->region.base + c->off, direct};
+	iov[m.msg_iovlen++] = (struct iovec){c->in + c->in_end, INPUT_SIZE - c->in_end};
+	do {
+		n = recvmsg(c->fd, &m, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n < 0 && errno == EFAULT)
+		*ret_reason = "the memory behind a key is not there";
+	if (n <= 0)
+		return -EPIPE;
+	c->in_end += (size_t)n - MIN((size_t)n, direct);
+	if (direct)
+		took_bulk(c, MIN((size_t)n, direct));
+	return n;
+}
+
+static void answer_done(struct connection *c)
+{
+	uint64_t number = atomic_load_explicit(c->done, memory_order_relaxed);
+
+	if (number == c->said || (c->more && number - c->said < DONE_EVERY))
+		return;
+	output_reply(c, &(struct frame_reply){.type = FRAME_DONE, .number = number});
+	c->said = number;
+}
+
+/* Until nothing is there, or the turn is over, or the other side must read first. Returns what was
+ * moved. */
+static ssize_t work(struct tcp_target *t, struct connection *c, const char **ret_reason)
+{
+	size_t moved = 0;
+
+	while (moved < TURN_MAX) {
+		ssize_t n;
+
+		if (c->large.key || !output_has_room(c)) {
+			n = output_flush(c);
+			if (n < 0)
+				return n;
+			if (n)
+				break;
+		}
+		n = take(t, c, ret_reason);
+		if (!n)
+			n = fill(c, ret_reason);
+		if (n < 0)
+			return n;
+		if (!n)
+			break;
+		moved += (size_t)n;
+	}
+	return (ssize_t)moved;
+}
+
+int connection_turn(struct tcp_target *t, struct connection *c, const char **ret_reason)
+{
+	ssize_t moved = 0;
+	int r;
+
+	*ret_reason = NULL;
+	r = output_flush(c);
+	if (!r) {
+		moved = work(t, c, ret_reason);
+		if (moved < 0)
+			return -EPIPE;
+		if (!c->large.key)
+			answer_done(c);
+		r = output_flush(c);
+	}
+	if (r < 0)
+		return r;
+	c->waits_to_write = r;
+	if (c->waits_to_write)
+		return moved ? TURN_DONE : TURN_IDLE;
+	if (moved >= TURN_MAX)
+		return TURN_MORE;
+	return moved ? TURN_DONE : TURN_IDLE;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Explicit spans: puts are collected in a batch, where those to consecutive offsets become one
+ * record. A batch leaves when it is full, when anything else is said on the path, by flush, and
+ * with its first put if nothing is under way. It stays in its buffer until it is answered; the
+ * buffers are used in turn, so at most KEPT_MAX bytes are kept.
+ *
+ * While a batch is open there is room for its flight: path_enter() always leaves one more.
+ */
+#include "fabric/tcp/path.h"
+
+#include <stdlib.h>
+#include "wire/status.h"
+
+static void say_batch(struct tcp_path *p)
+{
+	struct iovec iov;
+
+	path_seal_batch(p, &iov);
+	path_write(p, &iov, 1, false);
+}
+
+/* Opens a batch in the next buffer; the gate is taken. Returns with it taken, or why not. */
+static int open_batch(struct tcp_path *p, struct fabric_user *user)
+{
+	struct batch **b = &p->batches[p->next_batch];
+
+	if (!*b) {
+		*b = malloc(sizeof(**b) + p->batch_size);
+		if (!*b)
+			return -ENOMEM;
+	}
+	(*b)->used = FRAME_REQUEST_SIZE;
+	p->next_batch = (p->next_batch + 1) % p->n_batches;
+	p->batch_user = user;
+	p->batch_tag = user->tag;
+	p->batch_frame = (struct frame_request){.type = FRAME_BATCH, .key = user->key};
+	p->run = NULL;
+	user->last = path_said(p) + 1;
+	atomic_store_explicit(&p->batch, *b, memory_order_relaxed);
+	return 0;
+}
+
+/* The gate, with a batch of the user's that has room for a record of n bytes. */
+static int enter_with_batch(struct tcp_path *p, struct fabric_user *user, size_t n)
+{
+	for (;;) {
+		struct batch *b;
+		uint64_t number;
+		int r = path_enter(p, 0, false);
+
+		if (r)
+			return r;
+		b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+		if (b && p->batch_user == user && b->used + FRAME_RECORD_HEAD + n <= p->batch_size)
+			return 0;
+		if (b) {
+			say_batch(p);
+			gate_leave(&p->gate);
+			continue;
+		}
+		b = p->batches[p->next_batch];
+		number = b ? b->number : 0;
+		if (number <= path_acked(p)) {
+			r = open_batch(p, user);
+			if (r)
+				gate_leave(&p->gate);
+			return r;
+		}
+		gate_leave(&p->gate);
+		r = path_wait(p, number);
+		if (r)
+			return r;
+	}
+}
+
+static void add_record(
+	struct tcp_path *p, uint64_t off, const void *src, size_t n, unsigned int width)
+{
+	struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+
+	p->run = b->bytes + b->used;
+	p->run_width = width;
+	p->run_size = (uint32_t)n;
+	p->run_next = off + n;
+	frame_record_encode(p->run, off, frame_width_log2(width), (uint32_t)n);
+	memcpy(p->run + FRAME_RECORD_HEAD, src, n);
+	b->used += FRAME_RECORD_HEAD + (uint32_t)n;
+}
+
+/* With the gate. Says the batch if it is time for it. */
+static void added(struct tcp_path *p)
+{
+	p->batch_frame.off++;
+	if (atomic_load_explicit(&p->batch, memory_order_relaxed)->used >= p->limit ||
+		(p->batch_frame.off == 1 && path_said(p) == path_acked(p)))
+		say_batch(p);
+}
+
+static bool extends_run(const struct tcp_path *p, const struct fabric_user *user, uint64_t off,
+	size_t n, unsigned int width)
+{
+	return p->batch_user == user && p->run && off == p->run_next && width == p->run_width &&
+	       p->run_size + n <= FRAME_RECORD_MAX &&
+	       atomic_load_explicit(&p->batch, memory_order_relaxed)->used + n <= p->batch_size;
+}
+
+static void extend_run(struct tcp_path *p, const void *src, size_t n)
+{
+	struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+
+	if (likely(n == 8))
+		memcpy(b->bytes + b->used, src, 8);
+	else
+		memcpy(b->bytes + b->used, src, n);
+	frame_store64(p->run, frame_load64(p->run) + n);
+	p->run_size += (uint32_t)n;
+	p->run_next += n;
+	b->used += (uint32_t)n;
+}
+
+static int put_record(struct tcp_path *p, struct fabric_user *user, uint64_t off, const void *src,
+	size_t n, unsigned int width)
+{
+	int r;
+
+	gate_enter(&p->gate);
+	if (likely(extends_run(p, user, off, n, width))) {
+		extend_run(p, src, n);
+		added(p);
+		gate_leave(&p->gate);
+		return 0;
+	}
+	if (p->batch_user != user || atomic_load_explicit(&p->batch, memory_order_relaxed)->used +
+						     FRAME_RECORD_HEAD + n >
+					     p->batch_size) {
+		gate_leave(&p->gate);
+		r = enter_with_batch(p, user, n);
+		if (r)
+			return r;
+	}
+	add_record(p, off, src, n, width);
+	added(p);
+	gate_leave(&p->gate);
+	return 0;
+}
+
+int path_span_put(struct tcp_path *p, struct fabric_user *user, uint64_t off, const void *src,
+	size_t n, unsigned int width)
+{
+	size_t at = 0;
+	int r;
+
+	if (unlikely(off > FRAME_OFFSET_MAX - n)) {
+		pthread_mutex_lock(&p->mutex);
+		path_fail_user(p, user->tag, STATUS_BAD_OFFSET);
+		pthread_mutex_unlock(&p->mutex);
+		return 0;
+	}
+	if (likely(n <= FRAME_RECORD_MAX))
+		return put_record(p, user, off, src, n, width);
+	for (r = 0; !r && at < n; at += FRAME_RECORD_MAX)
+		r = put_record(p, user, off + at, (const uint8_t *)src + at,
+			MIN(n - at, FRAME_RECORD_MAX), width);
+	return r;
+}
+
+int path_flush(FabricPath *path)
+{
+	struct tcp_path *p = tcp_path(path);
+
+	if (!atomic_load_explicit(&p->batch, memory_order_relaxed))
+		return 0;
+	gate_enter(&p->gate);
+	say_batch(p);
+	gate_leave(&p->gate);
+	return path_state(p) == PATH_ENDED ? p->ended : 0;
+}
