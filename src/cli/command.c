@@ -92,7 +92,7 @@ const struct command commands[] = {
 		"the command has ended.",
 		run_run},
 	{"status", "", 0, 0, false, BIT(JSON) | BIT(BYTES),
-		"Show this node: its daemon, counts and limits.", "", status_run},
+		"Show this node: its daemon, counts, limits and peers.", "", status_run},
 	{"nodes", "", 0, 0, false, BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS),
 		"List the nodes that this one knows, and how it stands with each.",
 		"A connection is made when something is wanted of a node, and kept while there are "
@@ -115,7 +115,8 @@ const struct command commands[] = {
 	{"doctor", "", 0, 0, false, BIT(JSON),
 		"Check that this machine and user can do everything.",
 		"Says which daemon answers and which were tried, looks at configuration, kernel, "
-		"limits and rights, and shares a piece of memory from end to end. Each check ends "
+		"limits and rights, shares a piece of memory from end to end, and asks every other "
+		"node that this one knows. Each check ends "
 		"with ok, warning (something is slower or missing, the rest works) or failed, and "
 		"with what can be done. The exit status is 1 if a check failed.",
 		doctor_run},

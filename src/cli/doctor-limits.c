@@ -29,24 +29,24 @@ static bool read_line(const char *path, char *buf, size_t size)
 	return ok;
 }
 
-/* A daemon started with --config reads another one. */
 void check_configuration(struct doctor *d, struct finding *f)
 {
-	_cleanup_(config_free_p) struct config *config = NULL;
+	_cleanup_free_ char *dir = NULL;
 	char error[CONFIG_ERROR_MAX];
 	unsigned int n = 0;
 
-	if (config_load(NULL, &config, error) < 0) {
+	if (d->connected)
+		node_config_dir(&d->node, &dir); /* if it cannot be seen: the system's */
+	if (config_load(dir, &d->config, error) < 0) {
 		finding_set(f, VERDICT_FAILED, "correct the file: causewayd does not start with it",
 			"%s", error);
 		return;
 	}
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++)
-		n += config->origin[i] != NULL;
+		n += d->config->origin[i] != NULL;
 	finding_set(f, VERDICT_OK, NULL,
-		"%u settings from files (" CAUSEWAY_CONFIG_DIR "), the rest "
-		"default",
-		n);
+		"%u settings and %u nodes from files (%s), the rest default", n, d->config->n_nodes,
+		d->config->dir);
 }
 
 static void format_limit(rlim_t v, char buf[32])

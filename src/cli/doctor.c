@@ -2,9 +2,11 @@
 /* causeway doctor: runs the checks and prints what they found */
 #include "cli/doctor.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/peers.h"
 
 const struct check doctor_checks[] = {
 	{"daemon", check_daemon},
@@ -50,6 +52,9 @@ void finding_set(
 	va_start(args, format);
 	vsnprintf(f->found, sizeof(f->found), format, args);
 	va_end(args);
+	for (char *p = f->found; *p; p++) /* other nodes' words may be among it */
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
 	snprintf(f->remedy, sizeof(f->remedy), "%s", remedy ? remedy : "");
 }
 
@@ -61,23 +66,59 @@ static const char *verdict_name(enum verdict v)
 	return names[v];
 }
 
-/* Each check is shown when it is done: the next one may take its time. */
-static void print_finding(const struct check *c, const struct finding *f)
+/* What came of all checks so far. */
+struct report {
+	Table *table; /* NULL: they are printed as they come, since the next may take its time */
+	unsigned int n[3];
+};
+
+static void print_finding(const char *name, const struct finding *f)
 {
-	printf("%-8s %-19s %s\n", verdict_name(f->verdict), c->name, f->found);
+	printf("%-8s %-19s %s\n", verdict_name(f->verdict), name, f->found);
 	if (f->remedy[0])
 		printf("%-28s -> %s\n", "", f->remedy);
 	fflush(stdout);
 }
 
-static void add_finding(Table *t, const struct check *c, const struct finding *f)
+static void add_finding(Table *t, const char *name, const struct finding *f)
 {
 	table_row(t);
 	table_text(t, FINDING_RESULT, "%s", verdict_name(f->verdict));
-	table_text(t, FINDING_CHECK, "%s", c->name);
+	table_text(t, FINDING_CHECK, "%s", name);
 	table_text(t, FINDING_FOUND, "%s", f->found);
 	if (f->remedy[0])
 		table_text(t, FINDING_REMEDY, "%s", f->remedy);
+}
+
+static void report(struct report *r, const char *name, const struct finding *f)
+{
+	r->n[f->verdict]++;
+	if (r->table)
+		add_finding(r->table, name, f);
+	else
+		print_finding(name, f);
+}
+
+static void check_peers(struct doctor *d, struct report *r)
+{
+	_cleanup_(peers_deinit) struct peers peers = {0};
+	char name[32];
+
+	if (!d->connected || peers_fetch(&peers))
+		return;
+	for (size_t i = 0; i < peers.n; i++) {
+		const struct wire_node_row *row = &peers.rows[i];
+		struct finding peer = {0}, transport = {0};
+
+		if (row->state == WIRE_PEER_SELF)
+			continue;
+		check_peer(d, row, &peer);
+		snprintf(name, sizeof(name), "node %u", row->node);
+		report(r, name, &peer);
+		check_transport(d, row, &transport);
+		snprintf(name, sizeof(name), "data of node %u", row->node);
+		report(r, name, &transport);
+	}
 }
 
 static void print_json(const struct doctor *d, const Table *t, unsigned int n_failed)
@@ -93,23 +134,21 @@ static void print_json(const struct doctor *d, const Table *t, unsigned int n_fa
 int doctor_run(const struct invocation *in)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
-	unsigned int n[3] = {0};
+	struct report r = {.table = in->option[OPTION_JSON] ? t : NULL};
 	struct doctor d = {0};
 
 	for (unsigned int i = 0; i < n_doctor_checks; i++) {
 		struct finding f = {0};
 
 		doctor_checks[i].run(&d, &f);
-		n[f.verdict]++;
-		if (in->option[OPTION_JSON])
-			add_finding(t, &doctor_checks[i], &f);
-		else
-			print_finding(&doctor_checks[i], &f);
+		report(&r, doctor_checks[i].name, &f);
 	}
+	check_peers(&d, &r);
 	if (in->option[OPTION_JSON])
-		print_json(&d, t, n[VERDICT_FAILED]);
+		print_json(&d, t, r.n[VERDICT_FAILED]);
 	else
-		printf("\n%u ok, %u with a warning, %u failed\n", n[VERDICT_OK], n[VERDICT_WARNING],
-			n[VERDICT_FAILED]);
-	return n[VERDICT_FAILED] ? EXIT_FAILED : EXIT_OK;
+		printf("\n%u ok, %u with a warning, %u failed\n", r.n[VERDICT_OK],
+			r.n[VERDICT_WARNING], r.n[VERDICT_FAILED]);
+	config_free(d.config);
+	return r.n[VERDICT_FAILED] ? EXIT_FAILED : EXIT_OK;
 }

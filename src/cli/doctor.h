@@ -8,6 +8,7 @@
  */
 
 #include "cli/node.h"
+#include "config/config.h"
 
 enum verdict {
 	VERDICT_OK,
@@ -25,6 +26,7 @@ struct finding {
 struct doctor {
 	bool connected;
 	struct node node;
+	struct config *config; /* the daemon's, or else the system's; NULL: not to be read */
 };
 
 struct check {
@@ -63,6 +65,10 @@ void check_memory(struct doctor *d, struct finding *f);
 void check_huge_pages(struct doctor *d, struct finding *f);
 void check_shared_memory(struct doctor *d, struct finding *f);
 void check_sizes(struct doctor *d, struct finding *f);
+
+/* doctor-peer.c: once a node that this one knows */
+void check_peer(struct doctor *d, const struct wire_node_row *row, struct finding *f);
+void check_transport(struct doctor *d, const struct wire_node_row *row, struct finding *f);
 
 /* doctor-place.c */
 void check_tracing(struct doctor *d, struct finding *f);

@@ -18,7 +18,6 @@
 #include "cli/command.h"
 #include "cli/keys.h"
 #include "cli/peers.h"
-#include "cli/process.h"
 #include "config/config.h"
 #include "wire/status.h"
 
@@ -54,8 +53,8 @@ static int edit_begin(struct edit *e)
 
 	if (r)
 		return r;
-	r = process_option((pid_t)e->node.status.daemon_pid, "--config", &e->dir);
-	if (r < 0 && r != -ENOENT)
+	r = node_config_dir(&e->node, &e->dir);
+	if (r < 0)
 		return cli_fail("cannot see which configuration causewayd, process %u, uses: %s",
 			e->node.status.daemon_pid, strerror(-r));
 	r = load(e->dir, &e->config);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/process.h"
 #include "wire/status.h"
 
 #define ATTEMPTS_MAX 8u
@@ -86,6 +87,17 @@ struct json_object *node_json(const struct node *n)
 		o, "embedded", json_object_new_boolean(n->status.flags & WIRE_NODE_EMBEDDED));
 	json_object_object_add(o, "started_now", json_object_new_boolean(n->connection.spawned));
 	return o;
+}
+
+int node_config_dir(const struct node *n, char **ret_dir)
+{
+	char *dir = NULL;
+	int r = process_option((pid_t)n->status.daemon_pid, "--config", &dir);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret_dir = dir;
+	return 0;
 }
 
 int node_call(struct wire_message *request, const char *what, struct cw_reply *ret_reply)

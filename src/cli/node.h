@@ -23,6 +23,10 @@ int node_find(bool may_start, struct node *ret_node);
 void node_print(const struct node *n, FILE *out);
 struct json_object *node_json(const struct node *n);
 
+/* The directory that its daemon was told to read its configuration from, the caller's to free;
+ * NULL: the system's. A negative errno: that cannot be seen. */
+int node_config_dir(const struct node *n, char **ret_dir);
+
 /* cw_call() for requests without descriptors. Returns 0, or EXIT_FAILED after it said what doing
  * failed: "cannot list the segments: …" */
 int node_call(struct wire_message *request, const char *what, struct cw_reply *ret_reply);

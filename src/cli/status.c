@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* causeway status: the node, its counts and limits */
+/* causeway status: the node, its counts, limits and peers */
 #include "base/error.h"
 #include "cli/command.h"
-#include "cli/node.h"
+#include "cli/peers.h"
 
 enum {
 	FIELD_NODE,
@@ -24,6 +24,7 @@ enum {
 	FIELD_MAX_SEGMENTS,
 	FIELD_MAX_IMPORTS,
 	FIELD_USERFAULTFD,
+	FIELD_PEERS,
 };
 
 static const struct column columns[] = {
@@ -46,6 +47,7 @@ static const struct column columns[] = {
 	[FIELD_MAX_SEGMENTS] = {"Max segments", "your segments", 0},
 	[FIELD_MAX_IMPORTS] = {"Max imports", "your imports", 0},
 	[FIELD_USERFAULTFD] = {"Userfaultfd", "lent to programs or not", 0},
+	[FIELD_PEERS] = {"Peers", "other nodes that it knows, and how it stands with them", 0},
 };
 
 static void fill(Table *t, const struct node *n, bool bytes)
@@ -76,16 +78,46 @@ static void fill(Table *t, const struct node *n, bool bytes)
 	table_text(t, FIELD_USERFAULTFD, "%s", s->flags & WIRE_NODE_UFFD ? "lent" : "not lent");
 }
 
+/* "3: 2 up, 4 away, 7 idle" */
+static void fill_peers(Table *t, const struct peers *peers)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *between = ": ";
+	unsigned int n = 0;
+	size_t size = 0;
+	FILE *f;
+
+	for (size_t i = 0; i < peers->n; i++)
+		n += peers->rows[i].state != WIRE_PEER_SELF;
+	f = open_memstream(&text, &size);
+	if (!f)
+		return;
+	for (size_t i = 0; i < peers->n; i++) {
+		const struct wire_node_row *row = &peers->rows[i];
+
+		if (row->state == WIRE_PEER_SELF)
+			continue;
+		fprintf(f, "%s%u %s", between, row->node, peer_state_name(row->state));
+		between = ", ";
+	}
+	fclose(f);
+	table_number_as(t, FIELD_PEERS, n, "%u%s", n, text);
+}
+
 int status_run(const struct invocation *in)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
+	_cleanup_(peers_deinit) struct peers peers = {0};
 	struct node node;
 	int r;
 
 	r = node_find(false, &node);
+	if (!r)
+		r = peers_fetch(&peers);
 	if (r)
 		return r;
 	fill(t, &node, in->option[OPTION_BYTES]);
+	fill_peers(t, &peers);
 	if (in->option[OPTION_JSON])
 		json_print(table_json_row(t), stdout);
 	else

@@ -218,6 +218,8 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 	memset(a, 0, sizeof(*a));
 	switch (q->type) {
 	case WIRE_NODE_STATUS:
+		if (q->node_status.asked && q->node_status.asked != FAKE_PEER)
+			return STATUS_NODE_UNREACHABLE;
 		a->message.node_status_reply = (struct wire_node_status_reply){
 			.node = 3, .daemon_pid = 41, .keeper_pid = 40, .version = "1.2"};
 		return 0;
@@ -820,6 +822,21 @@ static void doctor_warns_of_limits_that_hold_for_memory_files(void **state)
 	assert_non_null(strstr(out, "warning  sizes               file size 1048576"));
 }
 
+static void doctor_asks_every_other_node(void **state)
+{
+	const char *out;
+
+	assert_null(strstr(cli("doctor")->out, "node 7"));
+	fake.has_peers = true;
+	out = cli("doctor")->out;
+	assert_non_null(strstr(out, "ok       node 7              h7:1: reached and key accepted"));
+	assert_non_null(strstr(out, "data of node 7      tcp"));
+	assert_non_null(strstr(out, "failed   node 8              h8: the node does not answer: "
+				    "nobody ? answers\n"));
+	assert_non_null(strstr(out, "data of node 8 "));
+	assert_null(strstr(out, "node 3 "));
+}
+
 static void sizes_are_short_or_exact(void **state)
 {
 	static const struct column columns[] = {{"SIZE", "", 0}};
@@ -877,6 +894,7 @@ int main(void)
 		TEST(doctor_names_the_step_that_failed),
 		TEST(doctor_warns_of_a_directory_where_others_may_replace_the_socket),
 		TEST(doctor_warns_of_limits_that_hold_for_memory_files),
+		TEST(doctor_asks_every_other_node),
 		TEST(sizes_are_short_or_exact),
 	};
 
