@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/manager-segment.h"
+#include "daemon/guest.h"
+#include "daemon/route.h"
 
 /* How the engine's decisions reach the world: which file carries out what. */
 const struct engine_ops manager_engine_ops = {
@@ -7,4 +8,11 @@ const struct engine_ops manager_engine_ops = {
 	.import_free = manager_import_free,
 	.segment_free = manager_segment_free,
 	.segment_cells = manager_segment_cells,
+	.guest_equip = guest_equip,
+	.guest_free = guest_free,
+	.guest_data = guest_data,
+	.guest_resumed = guest_resumed,
+	.import_granted = route_import_granted,
+	.import_has_route = route_import_has,
+	.import_signal = manager_import_signal,
 };

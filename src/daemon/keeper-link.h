@@ -12,23 +12,26 @@
 #include "base/error.h"
 
 enum keeper_kind {
-	KEEP_LOCK = 1,	  /* key 0 */
-	KEEP_LISTEN,	  /* key 0 */
-	KEEP_JOURNAL,	  /* key 0 */
-	KEEP_NODE_PAGE,	  /* key 0 */
-	KEEP_SOCKET,	  /* client */
-	KEEP_PROCESS,	  /* client: its pidfd */
-	KEEP_STATUS_PAGE, /* client */
-	KEEP_CLIENT_PAGE, /* client */
-	KEEP_UFFD,	  /* client */
-	KEEP_MEMORY,	  /* segment instance */
-	KEEP_CELLS,	  /* segment instance */
-	KEEP_EXPORT_PIPE, /* segment instance: the writing end */
-	KEEP_IMPORT_PIPE, /* keep_import_key(): the writing end */
-	KEEP_FILLER = 40, /* shmid: to the process that follows free memory */
+	KEEP_LOCK = 1,	   /* key 0 */
+	KEEP_LISTEN,	   /* key 0 */
+	KEEP_JOURNAL,	   /* key 0 */
+	KEEP_NODE_PAGE,	   /* key 0 */
+	KEEP_SOCKET,	   /* client */
+	KEEP_PROCESS,	   /* client: its pidfd */
+	KEEP_STATUS_PAGE,  /* client */
+	KEEP_CLIENT_PAGE,  /* client */
+	KEEP_UFFD,	   /* client */
+	KEEP_MEMORY,	   /* segment instance */
+	KEEP_CELLS,	   /* segment instance */
+	KEEP_EXPORT_PIPE,  /* segment instance: the writing end */
+	KEEP_IMPORT_PIPE,  /* keep_import_key(): the writing end */
+	KEEP_IMPORT_CELLS, /* keep_import_key(): of another node's segment */
+	KEEP_ROUTE,	   /* keep_import_key(), of the route: the data connection */
+	KEEP_DONE,	   /* key 0: operations done for guests */
+	KEEP_FILLER = 40,  /* shmid: to the process that follows free memory */
 };
 
-/* index: of the import, below WIRE_CLIENT_IMPORTS */
+/* index: of the import or route, below WIRE_CLIENT_IMPORTS */
 static inline uint64_t keep_import_key(uint64_t client, uint32_t index)
 {
 	return client << 16 | index;

@@ -103,7 +103,7 @@ static void buckets_grow(Keeper *k)
 /* What a client may have filled may block who closes it; the rest need not trouble a thread. */
 static void kept_close(uint32_t kind, int fd)
 {
-	if (kind == KEEP_SOCKET || kind == KEEP_UFFD)
+	if (kind == KEEP_SOCKET || kind == KEEP_UFFD || kind == KEEP_ROUTE)
 		closer_close(fd);
 	else
 		fd_close(fd);

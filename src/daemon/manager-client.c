@@ -191,6 +191,7 @@ static ManagerClient *client_alloc(Manager *m)
 	c->manager = m;
 	c->socket = c->process = c->uffd = c->maps = -1;
 	c->status = STATUS_PAGE_NONE;
+	idtable_init(&c->routes, WIRE_CLIENT_ROUTES);
 	list_init(&c->link);
 	return c;
 }
@@ -234,6 +235,7 @@ void manager_client_free(ManagerClient *c)
 		journal_remove(m->journal, c->slot);
 		journal_remove(m->journal, c->groups_slot);
 	}
+	idtable_deinit(&c->routes);
 	status_page_deinit(&c->status);
 	closer_hang_up(c->socket);
 	fd_close(c->process);

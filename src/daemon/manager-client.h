@@ -25,6 +25,7 @@ typedef struct ManagerClient {
 	int socket, process, uffd; /* process: pidfd; uffd: -1 if it gave none */
 	int maps;		   /* the client page */
 	struct status_page status;
+	struct idtable routes; /* Route, by its index < WIRE_CLIENT_ROUTES */
 	uint8_t token[16];
 	uint64_t serial; /* of the last request */
 	uint32_t slot, groups_slot;

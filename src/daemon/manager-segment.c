@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/closer.h"
+#include "daemon/data.h"
 #include "memory/memfd.h"
 
 #define MEMORY_QUICK (4ull << 20) /* bytes that are freed at once */
@@ -28,17 +29,6 @@ int manager_segment_new(
 	return 0;
 }
 
-int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import)
-{
-	ManagerImport *i = malloc(sizeof(*i));
-
-	if (!i)
-		return -ENOMEM;
-	*i = (ManagerImport){.serial = serial, .slot = JOURNAL_NO_SLOT, .pipe = -1};
-	import->userdata = *ret_import = i;
-	return 0;
-}
-
 static int save(Manager *m, uint32_t kind, const void *record, size_t size, uint32_t *slot)
 {
 	if (*slot == JOURNAL_NO_SLOT)
@@ -59,15 +49,6 @@ int manager_segment_save(Manager *m, EngineSegment *segment)
 
 	engine_segment_save(segment, &record.engine);
 	return save(m, RECORD_SEGMENT, &record, sizeof(record), &s->slot);
-}
-
-int manager_import_save(Manager *m, EngineImport *import)
-{
-	ManagerImport *i = manager_import(import);
-	struct record_import record = {.serial = i->serial};
-
-	engine_import_save(import, &record.engine);
-	return save(m, RECORD_IMPORT, &record, sizeof(record), &i->slot);
 }
 
 /* Nobody posts to the imports that lost their connection before there were cells. */
@@ -114,12 +95,6 @@ void manager_segment_store(Manager *m, EngineSegment *segment)
 	keeper_link_store(m->link, KEEP_EXPORT_PIPE, segment->instance, s->pipe);
 }
 
-void manager_import_store(Manager *m, EngineImport *import)
-{
-	keeper_link_store(m->link, KEEP_IMPORT_PIPE,
-		keep_import_key(import->client->id, import->index), manager_import(import)->pipe);
-}
-
 static int *cell_pipe(EngineSegment *segment, uint32_t cell)
 {
 	EngineImport *import;
@@ -146,10 +121,12 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 	r = cell_pipe_new(pipe);
 	if (r < 0)
 		return r;
-	if (cell == 0)
+	if (cell == 0) {
+		data_set_pipe(segment, *pipe);
 		manager_segment_store(m, segment);
-	else
+	} else {
 		manager_import_store(m, idtable_get(&segment->cells, cell));
+	}
 	return 0;
 }
 
@@ -286,74 +263,7 @@ int manager_segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t
 	return manager_segment_save(c->manager, segment);
 }
 
-static void show_word(EngineImport *import)
-{
-	ManagerClient *client = import->client->userdata;
-
-	atomic_store_explicit(&client->status.map->imports[import->index],
-		WIRE_IMPORT_WORD(import->generation, import->state), memory_order_release);
-}
-
-/* The word first: whoever is woken by the cell must find it. */
-void manager_import_show(EngineImport *import)
-{
-	ManagerImport *i = manager_import(import);
-	ManagerSegment *s = import->holding ? manager_segment(import->holding) : NULL;
-
-	show_word(import);
-	if (import->state == WIRE_IMPORT_CONNECTED)
-		return;
-	if (s && s->cells.map)
-		cells_look(&s->cells, import->cell, i->pipe);
-	else if (i->pipe >= 0)
-		cell_pipe_fill(i->pipe);
-}
-
 /* The engine's operations. An object without userdata is being made: its maker does the rest. */
-
-void manager_import_changed(void *userdata, EngineImport *import)
-{
-	if (!manager_import(import))
-		return;
-	manager_import_save(userdata, import);
-	manager_import_show(import);
-}
-
-/* The memory stays with those who inherited its maps when the import ends. */
-static void leave_to_children(Manager *m, EngineImport *import)
-{
-	const ManagerClient *client = import->client->userdata;
-
-	if (import->state != WIRE_IMPORT_CONNECTED || import->segment->handed_out ||
-		!client_page_forked(client->maps))
-		return;
-	import->segment->handed_out = true;
-	manager_segment_save(m, import->segment);
-}
-
-void manager_import_free(void *userdata, EngineImport *import)
-{
-	ManagerImport *i = manager_import(import);
-	ManagerClient *client = import->client->userdata;
-	Manager *m = userdata;
-
-	if (!i)
-		return;
-	leave_to_children(m, import);
-	if (import->holding)
-		client_page_add_import(
-			client->maps, import->index, &manager_segment(import->holding)->ended);
-	atomic_store_explicit(&client->status.map->imports[import->index],
-		WIRE_IMPORT_WORD(import->generation, WIRE_IMPORT_FREE), memory_order_release);
-	journal_remove(m->journal, i->slot);
-	if (i->pipe >= 0) {
-		keeper_link_drop(m->link, KEEP_IMPORT_PIPE,
-			keep_import_key(import->client->id, import->index));
-		fd_close(i->pipe);
-	}
-	import->userdata = NULL;
-	free(i);
-}
 
 void manager_segment_free(void *userdata, EngineSegment *segment)
 {

@@ -3,9 +3,8 @@
 #define DAEMON_MANAGER_SEGMENT_H
 
 /*
- * What the daemon has of a segment and of an import besides the engine's view: descriptors, cells,
- * pipes, records. Hangs on EngineSegment.userdata and EngineImport.userdata; freed by the engine's
- * operations, which are here, too.
+ * What the daemon has of a segment besides the engine's view: descriptors, cells, the pipe, the
+ * record. Hangs on EngineSegment.userdata; freed by the engine's operations, which are here, too.
  */
 
 #include "daemon/manager-client.h"
@@ -24,32 +23,20 @@ typedef struct ManagerSegment {
 	uint64_t offset;      /* of the segment in memory */
 	struct traffic ended; /* counts of imports that are gone; begins anew after a restart */
 	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
+	struct data_memory *data; /* while guests have keys to it; data.c */
 } ManagerSegment;
-
-typedef struct ManagerImport {
-	uint64_t serial; /* record_import */
-	uint32_t slot;
-	int pipe; /* writing end; -1: none */
-} ManagerImport;
 
 /* Attach what is there already, from now on owned. */
 int manager_segment_new(
 	EngineSegment *segment, int *memory, uint64_t serial, ManagerSegment **ret_segment);
-int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import);
 
 static inline ManagerSegment *manager_segment(const EngineSegment *segment)
 {
 	return segment->userdata;
 }
 
-static inline ManagerImport *manager_import(const EngineImport *import)
-{
-	return import->userdata;
-}
-
 /* Into the journal; the first time may fail. */
 int manager_segment_save(Manager *m, EngineSegment *segment);
-int manager_import_save(Manager *m, EngineImport *import);
 
 /* Unpublishes for this request; s->moved says whether to fresh memory, and is in the record. What
  * was announced is finished by a successor: nobody may connect to the fresh memory in between.
@@ -75,17 +62,11 @@ int manager_segment_need_pipe(Manager *m, EngineSegment *segment, uint32_t cell)
 
 /* All its descriptors, to the keeper. */
 void manager_segment_store(Manager *m, EngineSegment *segment);
-void manager_import_store(Manager *m, EngineImport *import);
-
-/* Shows the import's state to its client; a final one also in its cell. */
-void manager_import_show(EngineImport *import);
 
 /* Tells the exporter's status page how many cells may be in use. */
 void manager_segment_show_cells(EngineSegment *segment);
 
 /* The engine's operations; userdata: the manager. */
-void manager_import_changed(void *userdata, EngineImport *import);
-void manager_import_free(void *userdata, EngineImport *import);
 void manager_segment_free(void *userdata, EngineSegment *segment);
 void manager_segment_cells(void *userdata, EngineSegment *segment);
 

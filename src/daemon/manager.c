@@ -16,9 +16,11 @@
 #include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/binding.h"
+#include "daemon/data.h"
+#include "daemon/guest.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
-#include "daemon/manager-segment.h"
+#include "daemon/route.h"
 
 #define ACCEPTS_PER_TURN  16
 #define KEEPER_DEATHS_MAX 5
@@ -146,6 +148,7 @@ static void store_everything(Manager *m)
 	EngineSegment *segment;
 	EngineImport *import;
 	ManagerClient *c;
+	Route *route;
 	uint32_t i;
 
 	keeper_link_store(m->link, KEEPER_KIND_DAEMON, 0, self);
@@ -159,7 +162,10 @@ static void store_everything(Manager *m)
 			manager_segment_store(m, segment);
 		idtable_for_each (&c->engine->imports, i, import)
 			manager_import_store(m, import);
+		idtable_for_each (&c->routes, i, route)
+			route_store(route);
 	}
+	guests_store(m);
 	bindings_store(m);
 	keeper_link_ready(m->link);
 }
@@ -381,6 +387,7 @@ static Manager *manager_alloc(const struct manager_options *options, int link)
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	m->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	list_init(&m->clients);
+	list_init(&m->routes);
 	list_init(&m->handshakes);
 	list_init(&m->bindings);
 	return m;
@@ -415,6 +422,7 @@ int manager_run(const struct manager_options *options, int link)
 		log_limited("the event loop is out of memory; it goes on");
 		poll(NULL, 0, 10);
 	}
+	data_free(m->data);
 	if (r < 0)
 		return manager_fail("cannot go on", m->link, r);
 	keeper_link_end(m->link, EXIT_SUCCESS);

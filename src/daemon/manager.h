@@ -25,6 +25,8 @@ struct manager_options {
 };
 
 typedef struct Manager Manager;
+typedef struct Guests Guests;
+typedef struct Data Data;
 
 struct Manager {
 	struct manager_options options;
@@ -49,6 +51,10 @@ struct Manager {
 
 	/* Mappings are few (vm.max_map_count), and whoever made them was allowed to. */
 	uint32_t n_cells, max_cells;
+
+	Guests *guests;	    /* guest.c; NULL: there has been none */
+	Data *data;	    /* the same; data.c */
+	struct list routes; /* Route */
 
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */

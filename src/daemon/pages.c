@@ -151,18 +151,27 @@ int status_page_new(uint64_t incarnation, struct status_page *ret_page)
 	return r;
 }
 
-/* Imports get the lowest index that is free, so what was ever used is before the first hole. */
-static int find_used(struct status_page *p)
+/* The words of an array that have their memory, from the page of its first one on. */
+static int find_used(int fd, size_t at, uint32_t limit, uint32_t *ret_n)
 {
-	const off_t begin = offsetof(struct wire_status_page, imports);
-	off_t end = lseek(p->fd, 0, SEEK_HOLE);
+	const off_t begin = (off_t)at, page = begin / PAGE * PAGE;
+	off_t end = lseek(fd, page, SEEK_HOLE);
 
 	if (end < 0)
 		return negative_errno();
-	if (end > begin)
-		p->n_imports = MIN((uint32_t)((end - begin) / (off_t)sizeof(p->map->imports[0])),
-			WIRE_CLIENT_IMPORTS);
+	*ret_n = end > begin ? MIN((uint32_t)((end - begin) / (off_t)sizeof(uint64_t)), limit) : 0;
 	return 0;
+}
+
+/* Both get the lowest index that is free, so what was ever used is before the first hole. */
+static int find_all_used(struct status_page *p)
+{
+	int r = find_used(p->fd, offsetof(struct wire_status_page, imports), WIRE_CLIENT_IMPORTS,
+		&p->n_imports);
+
+	return r < 0 ? r
+		     : find_used(p->fd, offsetof(struct wire_status_page, routes),
+			       WIRE_CLIENT_ROUTES, &p->n_routes);
 }
 
 int status_page_open(int fd, struct status_page *ret_page)
@@ -172,7 +181,7 @@ int status_page_open(int fd, struct status_page *ret_page)
 
 	r = memfd_check(fd, sizeof(*p.map));
 	if (r == 0)
-		r = find_used(&p);
+		r = find_all_used(&p);
 	if (r == 0)
 		r = map_shared(fd, sizeof(*p.map), &p.map);
 	if (r == 0)
@@ -197,6 +206,20 @@ int status_page_reserve(struct status_page *p, uint32_t n_imports, uint32_t n_ex
 	int r = reserve_entries(p->fd, &imports, n_imports, &p->n_imports);
 
 	return r < 0 ? r : reserve_entries(p->fd, &exports, n_exports, &p->n_exports);
+}
+
+int status_page_reserve_routes(struct status_page *p, uint32_t n_routes)
+{
+	static const struct array routes = {offsetof(struct wire_status_page, routes),
+		sizeof(p->map->routes[0]), WIRE_CLIENT_ROUTES};
+
+	return reserve_entries(p->fd, &routes, n_routes, &p->n_routes);
+}
+
+void status_word_show(_Atomic uint64_t *word, uint64_t value)
+{
+	atomic_store_explicit(word, value, memory_order_release);
+	wake_all((_Atomic uint32_t *)wire_word_state(word));
 }
 
 int client_page_new(uint64_t incarnation, int *ret_fd)
@@ -328,9 +351,19 @@ int cells_reserve(struct cells *c, uint32_t cell)
 
 void cells_clear(struct cells *c, uint32_t cell)
 {
-	atomic_store(&c->map[cell].has_pipe, 0);
-	atomic_store(&c->map[cell].sleepers, 0);
-	atomic_store(&c->map[cell].word, 0);
+	struct wire_cell *w = &c->map[cell];
+
+	atomic_store(&w->has_pipe, 0);
+	atomic_store(&w->sleepers, 0);
+	atomic_store(&w->once, 0);
+	atomic_store(&w->total, 0);
+	atomic_store(&w->total_once, 0);
+	atomic_store(&w->word, 0);
+}
+
+void cells_begin_guest(struct cells *c, uint32_t cell)
+{
+	atomic_store(&c->map[cell].has_pipe, WIRE_CELL_GUEST);
 }
 
 void cells_look(struct cells *c, uint32_t cell, int pipe)
@@ -346,6 +379,97 @@ void cells_kick(struct cells *c, uint32_t cell, int pipe)
 	wake_all(&c->map[cell].word);
 	if (pipe >= 0 && (atomic_load(&c->map[cell].word) & WIRE_CELL_COUNT))
 		cell_pipe_fill(pipe);
+}
+
+/* Signals between nodes */
+
+struct signals cells_totals(const struct cells *c, uint32_t cell)
+{
+	const struct wire_cell *w = &c->map[cell];
+
+	return (struct signals){atomic_load(&w->total), atomic_load(&w->total_once)};
+}
+
+struct signals cells_take(struct cells *c, uint32_t cell)
+{
+	struct wire_cell *w = &c->map[cell];
+	uint32_t n = atomic_load(&w->word) & WIRE_CELL_COUNT;
+
+	if (n) {
+		atomic_fetch_add(&w->total, n);
+		atomic_fetch_sub(&w->word, n);
+	}
+	if (atomic_load(&w->once)) {
+		atomic_fetch_add(&w->total_once, 1);
+		atomic_store(&w->once, 0);
+	}
+	return cells_totals(c, cell);
+}
+
+/* Adds n to the count, which stays in its bounds; or makes it 1 if it is 0. Returns true if it was
+ * 0 before. */
+static bool cell_count(struct wire_cell *w, uint32_t n, bool accumulate)
+{
+	uint32_t old = atomic_load(&w->word), count, room;
+
+	do {
+		count = old & WIRE_CELL_COUNT;
+		room = WIRE_CELL_COUNT - count;
+		if (old & WIRE_CELL_LOOK || (count && !accumulate))
+			return false;
+	} while (!atomic_compare_exchange_weak(&w->word, &old, old + MIN(n, room)));
+	return !count;
+}
+
+static void cell_tell(struct wire_cell *w, bool first, int pipe)
+{
+	if (atomic_load(&w->sleepers))
+		wake_all(&w->word);
+	if (first && pipe >= 0)
+		cell_pipe_fill(pipe);
+}
+
+void cell_post(struct wire_cell *w, bool accumulate, int pipe)
+{
+	cell_tell(w, cell_count(w, 1, accumulate), pipe);
+}
+
+void cells_put(struct cells *c, uint32_t cell, struct signals totals, int pipe)
+{
+	struct wire_cell *w = &c->map[cell];
+	uint32_t n = totals.total - atomic_load(&w->total);
+	bool first = false;
+
+	if (n) {
+		first |= cell_count(w, n, true);
+		atomic_store(&w->total, totals.total);
+	}
+	if (totals.once != atomic_load(&w->total_once)) {
+		first |= cell_count(w, 1, false);
+		atomic_store(&w->total_once, totals.once);
+	}
+	cell_tell(w, first, pipe);
+}
+
+/* Operations done */
+
+int done_page_new(int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	int r = memfd_new("causeway-done", DONE_WORDS * sizeof(uint64_t), &fd);
+
+	if (r == 0)
+		r = memfd_reserve(fd, 0, DONE_WORDS * sizeof(uint64_t));
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r == -ENOSPC ? -ENOMEM : r;
+}
+
+int done_page_map(int fd, _Atomic uint64_t **ret_words)
+{
+	int r = memfd_check(fd, DONE_WORDS * sizeof(uint64_t));
+
+	return r < 0 ? r : map_shared(fd, DONE_WORDS * sizeof(uint64_t), ret_words);
 }
 
 /* Pipes */

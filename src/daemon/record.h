@@ -19,6 +19,8 @@ enum record_kind {
 	RECORD_SEGMENT,
 	RECORD_IMPORT,
 	RECORD_BINDING = 40, /* binding.h */
+	RECORD_GUEST,
+	RECORD_ROUTE,
 };
 
 /* Groups that do not fit are in a record of their own, written first. */
@@ -62,12 +64,36 @@ struct record_segment {
 struct record_import {
 	struct engine_import_record engine;
 	uint64_t serial;
+	uint8_t key[16]; /* of a guest's */
+	uint32_t route;	 /* of another node's segment: 1 + the route */
+};
+
+/* A process of another node; its imports are records of their own. */
+struct record_guest {
+	uint64_t id;	/* here, as a client's */
+	uint64_t guest; /* there */
+	uint32_t peer;
+	int32_t pid;
+	uint32_t uid, gid, charged_uid;
+	uint32_t word; /* in the done page */
+	char command[16];
+};
+
+/* In state OPEN the keeper has its descriptor. */
+struct record_route {
+	uint64_t client;
+	uint64_t session; /* that it belongs to; 0: none yet */
+	uint64_t done;	  /* as the home said when it was opened */
+	uint32_t index, generation, node, state;
+	uint32_t used; /* it has been open: the home counts on */
 };
 
 static_assert(sizeof(struct record_client) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_groups) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_segment) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_import) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_guest) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_route) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct engine_counters) <= JOURNAL_BODY_SIZE, "fits a slot");
 
 #endif

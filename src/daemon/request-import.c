@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/request.h"
 
+#include <string.h>
+#include "daemon/route.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -51,28 +53,36 @@ static EngineImport *find_connected(ManagerClient *c, uint64_t serial)
 	return NULL;
 }
 
-static int import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
+static int equip_local(ManagerClient *c, EngineImport *import)
 {
-	Manager *m = c->manager;
 	EngineSegment *segment = import->segment;
 	struct cells *cells = &manager_segment(segment)->cells;
-	ManagerImport *i;
 	int r;
 
 	/* Segments that nobody waits for have none. */
 	r = cells->map ? cells_reserve(cells, import->cell) : 0;
-	if (r == 0)
-		r = client_page_begin_import(c->maps, import->index);
-	if (r == 0)
-		r = manager_import_new(import, serial, &i);
 	if (r < 0)
 		return r;
 	if (cells->map)
 		cells_clear(cells, import->cell);
-	manager_import_show(import);
 	/* That another user has had the memory must be known before he has it. */
-	manager_segment_save(m, segment);
-	return manager_import_save(m, import);
+	return manager_segment_save(c->manager, segment);
+}
+
+static int import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
+{
+	ManagerImport *i;
+	int r;
+
+	r = client_page_begin_import(c->maps, import->index);
+	if (r == 0)
+		r = manager_import_new(import, serial, &i);
+	if (r == 0)
+		r = import_is_remote(import) ? route_attach(import) : equip_local(c, import);
+	if (r < 0)
+		return r;
+	manager_import_show(import);
+	return manager_import_save(c->manager, import);
 }
 
 static int import_make(ManagerClient *c, const struct wire_import_connect *q, uint64_t serial,
@@ -100,22 +110,25 @@ static int import_make(ManagerClient *c, const struct wire_import_connect *q, ui
 	return 0;
 }
 
-int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
+/* IMPORT_RESULT tells the rest, also if there is something to tell already. */
+static void reply_pending(const EngineImport *import, struct wire_import_connect_reply *p)
+{
+	p->import = import->index;
+	p->generation = import->generation;
+	p->rights = import->rights;
+	p->state = WIRE_IMPORT_PENDING;
+	p->route = 1 + manager_import(import)->route->index;
+}
+
+static int reply_connected(const EngineImport *import, struct reply *a)
 {
 	struct wire_import_connect_reply *p = &a->message.import_connect_reply;
-	EngineImport *import = find_connected(c, q->message.serial);
-	int r = 0;
+	int r;
 
-	if (!import)
-		r = import_make(c, &q->message.import_connect, q->message.serial, &import);
-	if (r)
-		return r;
 	/* Revoked between the connect and its repetition: there is nothing to hand out any more. */
 	r = import->segment ? reply_memory(import, a) : STATUS_REVOKED;
-	if (r) {
-		engine_import_disconnect(import);
+	if (r)
 		return r;
-	}
 	p->import = import->index;
 	p->generation = import->generation;
 	p->instance = import->instance;
@@ -125,6 +138,71 @@ int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
 	p->cell = import->cell;
 	p->offset = manager_segment(import->segment)->offset;
 	p->shmid = (uint32_t)manager_segment(import->segment)->shmid;
+	p->state = WIRE_IMPORT_CONNECTED;
+	return 0;
+}
+
+int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
+{
+	EngineImport *import = find_connected(c, q->message.serial);
+	int r = 0;
+
+	if (!import)
+		r = import_make(c, &q->message.import_connect, q->message.serial, &import);
+	if (r)
+		return r;
+	if (import_is_remote(import)) {
+		reply_pending(import, &a->message.import_connect_reply);
+		return 0;
+	}
+	r = reply_connected(import, a);
+	if (r)
+		engine_import_disconnect(import);
+	return r;
+}
+
+/* A failed one ends with the answer. What it was is in the record, for a successor that is asked
+ * again. */
+static int end_failed(ManagerClient *c, EngineImport *import)
+{
+	uint32_t failure = import->failure;
+
+	manager_client_announce(c, WIRE_IMPORT_RESULT, import->index,
+		WIRE_IMPORT_WORD(import->generation, failure));
+	engine_import_disconnect(import);
+	return (int)failure;
+}
+
+static bool failed_before(const ManagerClient *c, const struct request *q)
+{
+	return manager_client_repeats(c, q->message.serial) &&
+	       c->ending.type == WIRE_IMPORT_RESULT &&
+	       c->ending.index == q->message.import_result.import;
+}
+
+int request_import_result(ManagerClient *c, struct request *q, struct reply *a)
+{
+	struct wire_import_result_reply *p = &a->message.import_result_reply;
+	EngineImport *import = engine_import_get(c->engine, q->message.import_result.import);
+
+	if (!import && failed_before(c, q))
+		return (int)(uint32_t)c->ending.number;
+	if (!import || !import_is_remote(import))
+		return STATUS_BAD_HANDLE;
+	if (import->state == WIRE_IMPORT_PENDING)
+		return STATUS_WRONG_STATE;
+	if (import->state == WIRE_IMPORT_FAILED)
+		return end_failed(c, import);
+	p->import = import->index;
+	p->generation = import->generation;
+	p->instance = import->instance;
+	p->size = import->size;
+	p->rights = import->rights;
+	p->flags = import->flags;
+	p->cell = IMPORT_OWN_CELL;
+	p->route = 1 + manager_import(import)->route->index;
+	p->incarnation = import->incarnation;
+	memcpy(p->key, import->key, sizeof(p->key));
 	return 0;
 }
 
@@ -145,6 +223,8 @@ int request_import_memory(ManagerClient *c, struct request *q, struct reply *a)
 
 	if (!import)
 		return STATUS_BAD_HANDLE;
+	if (import_is_remote(import))
+		return STATUS_NOT_SUPPORTED;
 	if (!import->segment)
 		return STATUS_REVOKED;
 	a->message.import_memory_reply.flags = memory_flags(import);

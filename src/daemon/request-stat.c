@@ -2,11 +2,13 @@
 #include "daemon/request.h"
 
 #include <string.h>
+#include "daemon/data.h"
 
 /*
- * What goes through segments: the counts in the client pages of exporters and importers, added up.
- * They are claims of programs, for people to look at. Each is a read of some memory, so a packet
- * covers only so many, and a segment may need several.
+ * What goes through segments, added up: the counts in the client pages of exporters and importers,
+ * which are claims of programs, and those of the data thread, for imports of other nodes. For
+ * people to look at. Each is a read of some memory, so a packet covers only so many, and a segment
+ * may need several.
  */
 
 #define STAT_LOOKS 1024u /* segments and imports looked at for one packet */
@@ -26,22 +28,31 @@ static void fill_row(const EngineSegment *s, struct wire_stat_row *row)
 	memcpy(row->command, s->owner->identity.command, sizeof(row->command));
 }
 
+static void add_import(Manager *m, const EngineImport *import, struct traffic *sum)
+{
+	const ManagerClient *client;
+
+	if (import_is_guest(import)) {
+		data_add_traffic(m, import, sum);
+		return;
+	}
+	client = import->client->userdata;
+	client_page_add_import(client->maps, import->index, sum);
+}
+
 /* Adds the imports from *cell on, as many as looks allow. *cell: where to go on, 0 at the end. */
 static void add_imports(
-	const EngineSegment *s, uint32_t *cell, uint32_t *looks, struct traffic *sum)
+	Manager *m, const EngineSegment *s, uint32_t *cell, uint32_t *looks, struct traffic *sum)
 {
 	for (uint32_t i = *cell; i < s->n_cells; i++, (*looks)++) {
 		const EngineImport *import = idtable_get(&s->cells, i);
-		const ManagerClient *client;
 
 		if (*looks >= STAT_LOOKS) {
 			*cell = i;
 			return;
 		}
-		if (!import)
-			continue;
-		client = import->client->userdata;
-		client_page_add_import(client->maps, import->index, sum);
+		if (import)
+			add_import(m, import, sum);
 	}
 	*cell = 0;
 }
@@ -59,7 +70,7 @@ static void count(
 		row->export_posts = client_page_export_posts(owner->maps, s->index);
 		*cell = 1;
 	}
-	add_imports(s, cell, looks, &sum);
+	add_imports(owner->manager, s, cell, looks, &sum);
 	row->puts = sum.puts;
 	row->gets = sum.gets;
 	row->put_bytes = sum.put_bytes;

@@ -8,7 +8,7 @@
  * changed.
  */
 
-#include "daemon/manager-segment.h"
+#include "daemon/manager-import.h"
 
 #define REPLY_FDS_MAX 4
 
@@ -79,6 +79,11 @@ int request_segment_memory(ManagerClient *c, struct request *q, struct reply *a)
 int request_import_connect(ManagerClient *c, struct request *q, struct reply *a);
 int request_import_disconnect(ManagerClient *c, struct request *q, struct reply *a);
 int request_import_memory(ManagerClient *c, struct request *q, struct reply *a);
+int request_import_result(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-route.c */
+int request_route(ManagerClient *c, struct request *q, struct reply *a);
+int request_route_renew(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-signal.c */
 int request_cells(ManagerClient *c, struct request *q, struct reply *a);

@@ -4,8 +4,9 @@
 #include <stdatomic.h>
 #include "base/cleanup.h"
 #include "daemon/binding.h"
+#include "daemon/guest.h"
 #include "daemon/log.h"
-#include "daemon/manager-segment.h"
+#include "daemon/route.h"
 #include "memory/memfd.h"
 
 /*
@@ -128,12 +129,46 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 	return restore_cells(m, segment, stored);
 }
 
+/* A segment that guests import has cells, if not from before its first guest then from now on. */
+static int restore_guests_import(
+	Manager *m, EngineImport *import, const struct record_import *record)
+{
+	int r = import->holding ? manager_segment_need_cells(m, import->holding) : 0;
+
+	return r < 0 ? r : guest_restore_import(m, import, record->key);
+}
+
+static int restore_remote_import(Manager *m, EngineImport *import,
+	const struct record_import *record, struct keeper_stored *stored)
+{
+	_cleanup_close_ int cells = keeper_stored_take(
+		stored, KEEP_IMPORT_CELLS, keep_import_key(import->client->id, import->index));
+	int r = manager_import_restore_cells(m, import, &cells);
+
+	return r < 0 ? r : route_restore_import(import, record->route);
+}
+
+/* What an import of this node's client has there. */
+static int restore_clients_import(Manager *m, EngineImport *import,
+	const struct record_import *record, struct keeper_stored *stored)
+{
+	ManagerClient *c = import->client->userdata;
+	int r;
+
+	manager_import(import)->pipe = keeper_stored_take(
+		stored, KEEP_IMPORT_PIPE, keep_import_key(import->client->id, import->index));
+	note_serial(import->client, record->serial);
+	r = status_page_reserve(&c->status, import->index + 1, 0);
+	if (r == 0 && import_is_remote(import))
+		r = restore_remote_import(m, import, record, stored);
+	return r;
+}
+
 static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *stored)
 {
 	struct record_import record;
 	EngineImport *import;
 	ManagerImport *i;
-	ManagerClient *c;
 	int r;
 
 	journal_read(m->journal, slot, &record, sizeof(record));
@@ -143,18 +178,13 @@ static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *store
 	if (r < 0)
 		return r;
 	i->slot = slot;
-	i->pipe = keeper_stored_take(
-		stored, KEEP_IMPORT_PIPE, keep_import_key(record.engine.client, import->index));
-	c = import->client->userdata;
-	note_serial(import->client, record.serial);
-	r = status_page_reserve(&c->status, import->index + 1, 0);
+	if (import->holding && manager_segment(import->holding)->cells.map)
+		r = cells_reserve(&manager_segment(import->holding)->cells, import->cell);
+	if (r == 0)
+		r = import_is_guest(import) ? restore_guests_import(m, import, &record)
+					    : restore_clients_import(m, import, &record, stored);
 	if (r < 0)
 		return r;
-	if (import->holding && manager_segment(import->holding)->cells.map) {
-		r = cells_reserve(&manager_segment(import->holding)->cells, import->cell);
-		if (r < 0)
-			return r;
-	}
 	/* The predecessor may have died between the engine's decision and this. */
 	manager_import_save(m, import);
 	manager_import_show(import);
@@ -182,6 +212,10 @@ static int finish_ending(ManagerClient *c)
 		import = engine_import_get(c->engine, e->index);
 		if (import && import->generation == e->number &&
 			manager_import(import)->serial < c->serial)
+			engine_import_disconnect(import);
+	} else if (e->type == WIRE_IMPORT_RESULT) {
+		import = engine_import_get(c->engine, e->index);
+		if (import && import->generation == e->number >> 32)
 			engine_import_disconnect(import);
 	}
 	return 0;
@@ -219,7 +253,9 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		{RECORD_COUNTERS, restore_counters},
 		{RECORD_CLIENT, restore_client},
 		{RECORD_GROUPS, restore_groups},
+		{RECORD_GUEST, guest_restore},
 		{RECORD_SEGMENT, restore_segment},
+		{RECORD_ROUTE, route_restore},
 		{RECORD_IMPORT, restore_import},
 		{RECORD_BINDING, binding_restore},
 	};
@@ -243,5 +279,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		if (r < 0)
 			return r;
 	}
+	guests_drop_orphans(m);
+	routes_restored(m);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,9 +13,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -22,24 +25,29 @@
 #include "base/fd.h"
 #include "daemon/test-client.h"
 
-static void write_config(const struct node *n, const char *config)
+void node_write(const struct node *n, const char *name, const char *text)
 {
 	char path[64];
-	FILE *f;
+	int fd;
 
-	snprintf(path, sizeof(path), "%s/causeway.conf", n->dir);
-	f = fopen(path, "we");
-	assert_non_null(f);
-	fputs(config, f);
-	fclose(f);
+	snprintf(path, sizeof(path), "%s/%s", n->dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
 }
 
-void node_start(struct node *n, const char *program, const char *config, bool embedded)
+void node_prepare(struct node *n, const char *config)
 {
 	strcpy(n->dir, "/tmp/causeway-test-XXXXXX");
 	assert_non_null(mkdtemp(n->dir));
 	snprintf(n->socket, sizeof(n->socket), "%s/socket", n->dir);
-	write_config(n, config);
+	node_write(n, "causeway.conf", config);
+}
+
+void node_start(struct node *n, const char *program, const char *config, bool embedded)
+{
+	node_prepare(n, config);
 	node_start_again(n, program, embedded);
 }
 
@@ -66,12 +74,14 @@ void node_start_again(struct node *n, const char *program, bool embedded)
 	close(ready[0]);
 }
 
-/* The configuration is ours; nothing else may be there. */
+/* Configuration and keys are ours; nothing else may be there. */
 void node_remove(struct node *n)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "%s/causeway.conf", n->dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/keys", n->dir);
 	unlink(path);
 	assert_int_equal(rmdir(n->dir), 0);
 }
@@ -249,6 +259,20 @@ struct wire_node_status_reply client_node_status(struct client *c)
 
 	assert_int_equal(client_call(c, &m), STATUS_OK);
 	return c->reply.node_status_reply;
+}
+
+uint64_t client_wait_word(const _Atomic uint64_t *word, uint64_t old)
+{
+	struct timespec patience = {.tv_sec = 10};
+	uint64_t now;
+
+	while ((now = atomic_load((_Atomic uint64_t *)word)) == old) {
+		syscall(SYS_futex, wire_word_state(word), FUTEX_WAIT, (uint32_t)old, &patience,
+			NULL, 0);
+		if (errno == ETIMEDOUT)
+			fail_msg("nothing happens");
+	}
+	return now;
 }
 
 uint64_t client_import_word(const struct client *c, uint32_t import)

@@ -21,6 +21,10 @@ struct node {
 
 /* config: content of causeway.conf */
 void node_start(struct node *n, const char *program, const char *config, bool embedded);
+/* Its directory and configuration, without starting it. */
+void node_prepare(struct node *n, const char *config);
+/* A file in its directory, only for its user. */
+void node_write(const struct node *n, const char *name, const char *text);
 /* The same once more, after all its processes ended. */
 void node_start_again(struct node *n, const char *program, bool embedded);
 /* SIGTERM; the exit status must be 0 and nothing may be left in the directory. */
@@ -70,6 +74,8 @@ uint32_t client_publish(struct client *c, uint32_t segment, uint32_t id, uint32_
 uint32_t client_connect(struct client *c, uint32_t id, uint32_t rights, uint32_t *ret_import);
 
 struct wire_node_status_reply client_node_status(struct client *c);
+/* Until a word of the status page is not this any more; returns what it is then. */
+uint64_t client_wait_word(const _Atomic uint64_t *word, uint64_t old);
 uint64_t client_import_word(const struct client *c, uint32_t import);
 /* Until the import has this state, at most some seconds. */
 void client_wait_import(const struct client *c, uint32_t import, uint32_t state);

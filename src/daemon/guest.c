@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/guest.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/closer.h"
+#include "core/peer.h"
+#include "daemon/data.h"
+#include "daemon/log.h"
+#include "daemon/record.h"
+#include "wire/status.h"
+
+#define GRANT_SIZE     16u
+#define GRANT_LIFE     (10 * NSEC_PER_SEC)
+#define GRANTS_MAX     4u    /* of one guest at a time */
+#define GUESTS_OF_PEER 4096u /* each may have a data connection, which is a descriptor of ours */
+
+struct Guests {
+	int done_fd;
+	_Atomic uint64_t *done;
+	struct idtable words; /* ManagerGuest by its word in the done page */
+};
+
+struct grant {
+	uint8_t bytes[GRANT_SIZE];
+	uint64_t until; /* CLOCK_MONOTONIC; 0: free */
+	bool first;	/* of the first connection of a path: operations count from 0 */
+};
+
+typedef struct ManagerGuest {
+	EngineClient *engine;
+	uint32_t word; /* in the done page */
+	uint32_t slot;
+	struct grant grants[GRANTS_MAX];
+} ManagerGuest;
+
+static ManagerGuest *manager_guest(const EngineClient *guest)
+{
+	return guest->userdata;
+}
+
+static _Atomic uint64_t *done_of(const Manager *m, const ManagerGuest *g)
+{
+	return &m->guests->done[g->word];
+}
+
+/* The table */
+
+static void guests_free(Guests *guests)
+{
+	idtable_deinit(&guests->words);
+	fd_close(guests->done_fd);
+	free(guests);
+}
+DEFINE_CLEANUP(Guests *, guests_free);
+
+static int guests_new(int *done_fd, Guests **ret_guests)
+{
+	_cleanup_(guests_free_p) Guests *guests = calloc(1, sizeof(*guests));
+	int r;
+
+	if (!guests)
+		return -ENOMEM;
+	guests->done_fd = -1;
+	idtable_init(&guests->words, DONE_WORDS);
+	r = done_page_map(*done_fd, &guests->done);
+	if (r < 0)
+		return r;
+	guests->done_fd = take_fd(done_fd);
+	*ret_guests = take_ptr(guests);
+	return 0;
+}
+
+static int guests_need(Manager *m)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (m->guests)
+		return 0;
+	r = done_page_new(&fd);
+	if (r == 0)
+		r = guests_new(&fd, &m->guests);
+	if (r == 0)
+		guests_store(m);
+	return r;
+}
+
+void guests_store(const Manager *m)
+{
+	if (m->guests)
+		keeper_link_store(m->link, KEEP_DONE, 0, m->guests->done_fd);
+}
+
+/* Grants */
+
+static bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint8_t difference = 0;
+
+	/* all of them, so that the time tells nothing */
+	for (size_t i = 0; i < n; i++)
+		difference |= a[i] ^ b[i];
+	return !difference;
+}
+
+static int random_bytes(uint8_t *bytes, size_t n)
+{
+	return getrandom(bytes, n, 0) == (ssize_t)n ? 0 : -EIO;
+}
+
+/* In the place of the oldest. */
+static int grant_new(ManagerGuest *g, bool first, uint8_t ret_grant[GRANT_SIZE])
+{
+	struct grant *oldest = &g->grants[0];
+	int r;
+
+	for (unsigned int i = 1; i < GRANTS_MAX; i++)
+		if (g->grants[i].until < oldest->until)
+			oldest = &g->grants[i];
+	r = random_bytes(oldest->bytes, GRANT_SIZE);
+	if (r < 0) {
+		oldest->until = 0;
+		return r;
+	}
+	oldest->until = clock_now() + GRANT_LIFE;
+	oldest->first = first;
+	memcpy(ret_grant, oldest->bytes, GRANT_SIZE);
+	return 0;
+}
+
+static void grants_forget(ManagerGuest *g)
+{
+	memset(g->grants, 0, sizeof(g->grants));
+}
+
+static struct grant *grant_find(ManagerGuest *g, const uint8_t grant[GRANT_SIZE])
+{
+	struct grant *found = NULL;
+
+	for (unsigned int i = 0; i < GRANTS_MAX; i++)
+		if (g->grants[i].until && bytes_equal(g->grants[i].bytes, grant, GRANT_SIZE))
+			found = &g->grants[i];
+	return found;
+}
+
+/* The guest that this grant was given to; the grant is used up. */
+static ManagerGuest *grant_take(
+	Manager *m, uint32_t node, const uint8_t grant[GRANT_SIZE], bool *ret_first)
+{
+	EnginePeer *peer = engine_peer_find(m->engine, node);
+	EngineClient *guest;
+
+	if (!peer)
+		return NULL;
+	list_for_each (guest, &peer->guests, guest_link) {
+		ManagerGuest *g = manager_guest(guest);
+		struct grant *found = g ? grant_find(g, grant) : NULL;
+		bool in_time = found && found->until > clock_now();
+
+		if (!found)
+			continue;
+		*ret_first = found->first;
+		found->until = 0;
+		return in_time ? g : NULL;
+	}
+	return NULL;
+}
+
+/* Data connections */
+
+void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16])
+{
+	_cleanup_close_ int stream = fd;
+	ManagerGuest *g;
+	bool first;
+	int r;
+
+	g = grant_take(m, node, grant, &first);
+	if (!g) {
+		log_limited("a data connection that says it is node %u's is refused: its grant is "
+			    "unknown, used or too old",
+			node);
+		return;
+	}
+	data_detach(m, g->engine);
+	if (first)
+		atomic_store(done_of(m, g), 0);
+	fabric_tcp_tune(stream, (unsigned int)(m->options.config->detection_time / NSEC_PER_MSEC),
+		m->options.config->tcp_congestion);
+	r = data_attach(m, g->engine, stream, done_of(m, g));
+	if (r < 0)
+		log_limited(
+			"a data connection of node %u cannot be served: %s", node, strerror(-r));
+	else
+		take_fd(&stream);
+}
+
+int guest_data(void *userdata, EngineClient *guest, uint64_t *ret_done, uint8_t ret_grant[16])
+{
+	ManagerGuest *g = manager_guest(guest);
+	Manager *m = userdata;
+	int r;
+
+	data_detach(m, guest);
+	grants_forget(g);
+	r = grant_new(g, false, ret_grant);
+	if (r < 0)
+		return r;
+	*ret_done = atomic_load(done_of(m, g));
+	return 0;
+}
+
+/* Guests */
+
+static int guest_save(Manager *m, ManagerGuest *g)
+{
+	const EngineClient *e = g->engine;
+	struct record_guest record = {
+		.id = e->id,
+		.guest = e->guest,
+		.peer = e->peer->number,
+		.pid = e->identity.pid,
+		.uid = e->identity.uid,
+		.gid = e->identity.gid,
+		.charged_uid = e->user->uid,
+		.word = g->word,
+	};
+
+	memcpy(record.command, e->identity.command, sizeof(record.command));
+	if (g->slot == JOURNAL_NO_SLOT)
+		return journal_add(m->journal, RECORD_GUEST, &record, sizeof(record), &g->slot);
+	journal_update(m->journal, g->slot, &record, sizeof(record));
+	return 0;
+}
+
+static bool too_many(const EnginePeer *peer)
+{
+	const EngineClient *guest;
+	uint32_t n = 0;
+
+	list_for_each (guest, &peer->guests, guest_link)
+		n++;
+	return n > GUESTS_OF_PEER;
+}
+
+static int guest_new(Manager *m, EngineClient *guest)
+{
+	_cleanup_free_ ManagerGuest *g = NULL;
+	int r;
+
+	if (too_many(guest->peer))
+		return STATUS_NO_RESOURCES;
+	r = guests_need(m);
+	if (r < 0)
+		return r;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	g->engine = guest;
+	g->slot = JOURNAL_NO_SLOT;
+	r = idtable_add(&m->guests->words, g, &g->word);
+	if (r < 0)
+		return r;
+	atomic_store(done_of(m, g), 0);
+	guest->userdata = take_ptr(g);
+	return 0;
+}
+
+void guest_free(void *userdata, EngineClient *guest)
+{
+	ManagerGuest *g = manager_guest(guest);
+	Manager *m = userdata;
+
+	if (!g)
+		return;
+	data_detach(m, guest);
+	journal_remove(m->journal, g->slot);
+	idtable_remove(&m->guests->words, g->word);
+	guest->userdata = NULL;
+	free(g);
+}
+
+/* Imports */
+
+static int cell_prepare(Manager *m, EngineImport *import)
+{
+	struct cells *cells = &manager_segment(import->segment)->cells;
+	int r = manager_segment_need_cells(m, import->segment);
+
+	if (r == 0)
+		r = cells_reserve(cells, import->cell);
+	if (r < 0)
+		return r;
+	cells_clear(cells, import->cell);
+	cells_begin_guest(cells, import->cell);
+	return 0;
+}
+
+/* Memory that only a descriptor leads to is not shared with anybody by this: there is no
+ * record of the segment to be changed. The records come before the key is told. */
+static int import_new(Manager *m, EngineImport *import)
+{
+	EngineClient *guest = import->client;
+	ManagerImport *i;
+	int r = 0;
+
+	if (!manager_guest(guest))
+		r = guest_new(m, guest);
+	if (r == 0)
+		r = manager_import_new(import, 0, &i);
+	if (r == 0)
+		r = cell_prepare(m, import);
+	if (r == 0)
+		r = random_bytes(i->key, sizeof(i->key));
+	if (r == 0)
+		r = data_grant(m, import);
+	if (r == 0)
+		r = manager_save_counters(m);
+	if (r == 0)
+		r = guest_save(m, manager_guest(guest));
+	return r ? r : manager_import_save(m, import);
+}
+
+int guest_equip(void *userdata, EngineImport *import, bool again, bool data, uint8_t ret_key[16],
+	uint8_t ret_grant[16])
+{
+	Manager *m = userdata;
+	int r = 0;
+
+	if (!again)
+		r = import_new(m, import);
+	if (r == 0 && data)
+		r = grant_new(manager_guest(import->client), true, ret_grant);
+	if (r == 0)
+		memcpy(ret_key, manager_import(import)->key, FABRIC_KEY_SIZE);
+	return r;
+}
+
+void guest_signal(Manager *m, EngineImport *import)
+{
+	struct signals totals;
+	struct wire_message said = {.type = WIRE_PEER_SIGNAL};
+
+	if (!import->holding || !manager_import(import))
+		return;
+	totals = cells_take(&manager_segment(import->holding)->cells, import->cell);
+	said.peer_signal = (struct wire_peer_signal){
+		.client = import->client->guest,
+		.index = import->index,
+		.generation = import->generation,
+		.total = totals.total,
+		.once = totals.once,
+	};
+	manager_engine_ops.peer_send(m, import->client->peer, &said);
+}
+
+void guest_resumed(void *userdata, EngineImport *import)
+{
+	guest_signal(userdata, import);
+}
+
+/* After a restart */
+
+static int words_restore(Manager *m, struct keeper_stored *stored)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (m->guests)
+		return 0;
+	fd = keeper_stored_take(stored, KEEP_DONE, 0);
+	return fd < 0 ? -EBADMSG : guests_new(&fd, &m->guests);
+}
+
+/* The groups come with the next thing that the guest asks. */
+int guest_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	struct engine_client_record client;
+	struct record_guest record;
+	EngineClient *guest;
+	ManagerGuest *g;
+	int r;
+
+	r = words_restore(m, stored);
+	if (r < 0)
+		return r;
+	journal_read(m->journal, slot, &record, sizeof(record));
+	client = (struct engine_client_record){
+		.id = record.id,
+		.peer = record.peer,
+		.guest = record.guest,
+		.charged_uid = record.charged_uid,
+		.identity = {.pid = record.pid, .uid = record.uid, .gid = record.gid},
+	};
+	memcpy(client.identity.command, record.command, sizeof(record.command));
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	g->word = record.word;
+	g->slot = slot;
+	r = idtable_add_at(&m->guests->words, record.word, g);
+	if (r == 0) {
+		r = engine_client_restore(m->engine, &client, &guest);
+		if (r < 0)
+			idtable_remove(&m->guests->words, record.word);
+	}
+	if (r < 0) {
+		free(g);
+		return r == -ENOMEM ? r : -EBADMSG;
+	}
+	g->engine = guest;
+	guest->userdata = g;
+	return 0;
+}
+
+int guest_restore_import(Manager *m, EngineImport *import, const uint8_t key[16])
+{
+	memcpy(manager_import(import)->key, key, FABRIC_KEY_SIZE);
+	if (!import->segment)
+		return 0;
+	/* its predecessor may have died before it was a guest's */
+	cells_begin_guest(&manager_segment(import->segment)->cells, import->cell);
+	return data_grant(m, import);
+}
+
+void guests_drop_orphans(Manager *m)
+{
+	ManagerGuest *g;
+	uint32_t word;
+
+	if (!m->guests)
+		return;
+	idtable_for_each (&m->guests->words, word, g)
+		if (!g->engine->guest_imports.root)
+			engine_client_free(g->engine);
+}
