@@ -238,7 +238,7 @@ static void check_peer(const Engine *engine, const EnginePeer *p)
 	assert(p->session || (p->n_imports == p->n_waiting && p->account.n_clients == 0));
 	assert(p->listed || (!p->session && p->n_imports == 0));
 	/* Somebody will look at it again, unless the caller has something to do. */
-	assert(p->due != UINT64_MAX || (p->dialling && !p->session && needed));
+	assert(p->due != UINT64_MAX || (!p->session && needed && (p->dialling || !p->listed)));
 	assert(p->due == UINT64_MAX || tree_get(&engine->timers, p->timer.key) == &p->timer);
 	check_imports_of(p);
 	check_guests_of(p);

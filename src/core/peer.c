@@ -135,6 +135,7 @@ void engine_peer_close(EnginePeer *peer)
 	if (peer->state == WIRE_PEER_UP)
 		peer->state = WIRE_PEER_AWAY;
 	engine_peer_settle(peer);
+	engine_timer_touch(peer);
 }
 
 void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now)
