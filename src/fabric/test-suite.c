@@ -47,10 +47,20 @@ struct fabric_key home_grant(
 		.userdata = home};
 	struct fabric_key key;
 
-	home_fill(&key, sizeof(key), ++home->last_key);
+	home_fill(&key, sizeof(key), home->n_keys + 1);
+	assert_true(home->n_keys < KEYS_MAX);
+	home->keys[home->n_keys] = key;
+	home->regions[home->n_keys++] = region;
 	assert_int_equal(fabric_target_grant(home->target, &key, &region), 0);
 	assert_int_equal(fabric_target_grant(home->target, &key, &region), -EEXIST);
 	return key;
+}
+
+void home_grant_again(struct home *home)
+{
+	for (unsigned int i = 0; i < home->n_keys; i++)
+		assert_int_equal(
+			fabric_target_grant(home->target, &home->keys[i], &home->regions[i]), 0);
 }
 
 void home_add_user(
@@ -70,30 +80,30 @@ void home_fill(void *to, size_t n, uint64_t seed)
 	}
 }
 
-static void home_begin(struct home *home, size_t span_buffer)
+void home_begin(struct home *home, const struct fixture_ops *ops, size_t span_buffer, bool spin)
 {
 	struct fabric_path_options options = {.check = home_check,
 		.userdata = home,
 		.stall = 5000000000u,
-		.spin = true,
+		.spin = spin,
 		.span_buffer = span_buffer};
 
 	memset(home, 0, sizeof(*home));
-	home->ops = fixture;
+	home->ops = ops;
 	home->memory_fd = memfd_create("home", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(home->memory_fd, MEMORY_SIZE), 0);
 	home->memory =
 		mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, home->memory_fd, 0);
 	assert_ptr_not_equal(home->memory, MAP_FAILED);
-	fixture->begin(home, &options);
+	ops->begin(home, &options);
 	home_add_user(home, home->path, &home->user,
 		home_grant(home, CONNECTION, 0, MEMORY_SIZE, WIRE_READ | WIRE_WRITE));
 }
 
-static void home_end(struct home *home)
+void home_end(struct home *home)
 {
 	fabric_path_remove_user(home->path, &home->user);
-	fixture->end(home);
+	home->ops->end(home);
 	munmap(home->memory, MEMORY_SIZE);
 	close(home->memory_fd);
 }
@@ -102,7 +112,7 @@ static int begin(void **state)
 {
 	struct home *home = calloc(1, sizeof(*home));
 
-	home_begin(home, 16384);
+	home_begin(home, fixture, 16384, true);
 	*state = home;
 	return 0;
 }
@@ -431,6 +441,60 @@ static void traffic_is_counted_by_key(void **state)
 		fabric_target_traffic(home->target, &(struct fabric_key){{1}}, &t), -ENOENT);
 }
 
+static void a_cut_is_mended_and_all_is_done(void **state)
+{
+	struct home *home = *state;
+	uint64_t old, sum = 0, value;
+
+	home_fill(ours, MEMORY_SIZE, 17);
+	for (uint64_t i = 0; i < 40; i++) {
+		size_t n = 1 + (i * 7919) % 150000, off = i * 100000;
+
+		if (i % 4 == 0)
+			fixture->cut(home);
+		for (size_t j = 0; j < 64; j++)
+			assert_int_equal(fabric_put(home->path, &home->user, off + j * 8,
+						 ours + off + j * 8, 8, 8, FABRIC_SPAN),
+				0);
+		if (i % 4 == 1)
+			fixture->cut(home);
+		assert_int_equal(fabric_put(home->path, &home->user, off, ours + off, n, 0, 0), 0);
+		if (i % 4 == 2)
+			fixture->cut(home);
+		assert_int_equal(fabric_get(home->path, &home->user, off, back, n, 0), 0);
+		assert_memory_equal(back, ours + off, n);
+		if (i % 4 == 3)
+			fixture->cut(home);
+		assert_int_equal(
+			fabric_fetch_add(home->path, &home->user, MEMORY_SIZE - 8, 8, i, &old), 0);
+		assert_int_equal(old, sum);
+		sum += i;
+	}
+	memcpy(&value, home->memory + MEMORY_SIZE - 8, 8);
+	assert_int_equal(value, sum);
+	assert_int_equal(fabric_collect(home->path, &home->user), 0);
+	assert_in_range(atomic_load(&home->repairs), 30, 40);
+}
+
+static void who_cannot_mend_says_why_for_good(void **state)
+{
+	struct home *home = *state;
+	uint64_t value = 1;
+
+	atomic_store(&home->repair_with, STATUS_NODE_LOST);
+	fixture->cut(home);
+	assert_int_equal(fabric_put(home->path, &home->user, 0, &value, 8, 0, 0), STATUS_NODE_LOST);
+	assert_int_equal(fabric_put(home->path, &home->user, 0, &value, 8, 0, 0), STATUS_NODE_LOST);
+	assert_int_equal(fabric_get(home->path, &home->user, 0, &value, 8, 0), STATUS_NODE_LOST);
+	assert_int_equal(
+		fabric_fetch_add(home->path, &home->user, 0, 8, 1, &value), STATUS_NODE_LOST);
+	assert_int_equal(fabric_signal(home->path, &home->user, true), STATUS_NODE_LOST);
+	assert_int_equal(fabric_order(home->path, &home->user), STATUS_NODE_LOST);
+	assert_int_equal(fabric_collect(home->path, &home->user), STATUS_NODE_LOST);
+	assert_int_equal(value, 1);
+	assert_int_equal(home->memory[0], 0);
+}
+
 int suite_run(const struct fixture_ops *ops)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -447,6 +511,8 @@ int suite_run(const struct fixture_ops *ops)
 		TEST(signals_come_after_the_data),
 		TEST(a_revoked_key_is_remembered_as_such),
 		TEST(traffic_is_counted_by_key),
+		TEST(a_cut_is_mended_and_all_is_done),
+		TEST(who_cannot_mend_says_why_for_good),
 	};
 
 	fixture = ops;

@@ -19,6 +19,7 @@
 
 #define MEMORY_SIZE (4u << 20)
 #define CONNECTION  7u
+#define KEYS_MAX    16u
 
 struct home {
 	const struct fixture_ops *ops;
@@ -28,7 +29,9 @@ struct home {
 	struct fabric_user user; /* of path, for all of memory, read and write */
 	uint8_t *memory;
 	int memory_fd;
-	uint64_t last_key;
+	struct fabric_key keys[KEYS_MAX]; /* all that were granted */
+	struct fabric_region regions[KEYS_MAX];
+	unsigned int n_keys;
 	_Atomic unsigned int posts, accumulated, closed, repairs;
 	_Atomic uint64_t done;	 /* of path */
 	_Atomic int repair_with; /* what repair() returns instead of mending */
@@ -49,6 +52,11 @@ struct fixture_ops {
 /* A key for [offset, offset + size) of the memory, on this connection. */
 struct fabric_key home_grant(
 	struct home *home, uint64_t connection, uint64_t offset, uint64_t size, uint32_t rights);
+/* To a target that knows nothing of its predecessor. */
+void home_grant_again(struct home *home);
+void home_begin(
+	struct home *home, const struct fixture_ops *fixture, size_t span_buffer, bool spin);
+void home_end(struct home *home);
 void home_add_user(
 	struct home *home, FabricPath *path, struct fabric_user *user, struct fabric_key key);
 void home_fill(void *to, size_t n, uint64_t seed);

@@ -9,6 +9,8 @@
 struct tcp_home {
 	struct fabric_path_options options;
 	pthread_t thread;
+	pthread_mutex_t mutex; /* the target may be replaced */
+	bool reborn;
 	FabricPath *others[8];
 	_Atomic uint64_t others_done[8];
 	unsigned int n_others;
@@ -20,8 +22,7 @@ static void *run(void *target)
 	return NULL;
 }
 
-/* Returns our end. */
-static int attach(struct home *home, uint64_t connection, _Atomic uint64_t *done)
+int tcp_home_attach(struct home *home, uint64_t connection, _Atomic uint64_t *done)
 {
 	int pair[2];
 
@@ -30,34 +31,80 @@ static int attach(struct home *home, uint64_t connection, _Atomic uint64_t *done
 	return pair[0];
 }
 
+static void start_target(struct home *home)
+{
+	struct fabric_target_options options = {
+		.spin = 20 * NSEC_PER_USEC, .frame_timeout = NSEC_PER_SEC};
+	struct tcp_home *t = home->insides;
+
+	assert_int_equal(fabric_target_new(&options, &home_ops, home, &home->target), 0);
+	assert_int_equal(pthread_create(&t->thread, NULL, run, home->target), 0);
+}
+
+static void stop_target(struct home *home)
+{
+	fabric_target_stop(home->target);
+	pthread_join(((struct tcp_home *)home->insides)->thread, NULL);
+	fabric_target_free(home->target);
+}
+
+void tcp_home_kill(struct home *home)
+{
+	struct tcp_home *t = home->insides;
+
+	pthread_mutex_lock(&t->mutex);
+	fabric_target_detach(home->target, CONNECTION);
+	pthread_mutex_unlock(&t->mutex);
+}
+
+void tcp_home_set_reborn(struct home *home)
+{
+	((struct tcp_home *)home->insides)->reborn = true;
+}
+
+static void renew_target(struct home *home)
+{
+	struct tcp_home *t = home->insides;
+
+	if (!t->reborn) {
+		fabric_target_detach(home->target, CONNECTION);
+		return;
+	}
+	stop_target(home);
+	start_target(home);
+	home_grant_again(home);
+}
+
 static int repair(void *userdata, FabricPath *path)
 {
 	struct home *home = userdata;
-	int with = atomic_load(&home->repair_with), r;
+	struct tcp_home *t = home->insides;
+	int with = atomic_load(&home->repair_with), fd;
 
 	if (with)
 		return with;
 	atomic_fetch_add(&home->repairs, 1);
-	fabric_target_detach(home->target, CONNECTION);
-	r = attach(home, CONNECTION, &home->done);
-	assert_int_equal(fabric_path_resume(path, r, atomic_load(&home->done)), 0);
+	pthread_mutex_lock(&t->mutex);
+	renew_target(home);
+	fd = tcp_home_attach(home, CONNECTION, &home->done);
+	pthread_mutex_unlock(&t->mutex);
+	/* the old connection is over, the new one has not been spoken on */
+	assert_int_equal(fabric_path_resume(path, fd, atomic_load(&home->done)), 0);
 	return 0;
 }
 
 static void begin(struct home *home, const struct fabric_path_options *options)
 {
-	struct fabric_target_options target = {
-		.spin = 20 * NSEC_PER_USEC, .frame_timeout = NSEC_PER_SEC};
 	struct tcp_home *t = calloc(1, sizeof(*t));
-	int r;
+	int fd;
 
 	home->insides = t;
 	t->options = *options;
 	t->options.repair = repair;
-	assert_int_equal(fabric_target_new(&target, &home_ops, home, &home->target), 0);
-	assert_int_equal(pthread_create(&t->thread, NULL, run, home->target), 0);
-	r = attach(home, CONNECTION, &home->done);
-	assert_int_equal(fabric_tcp_path_new(r, &t->options, &home->path), 0);
+	pthread_mutex_init(&t->mutex, NULL);
+	start_target(home);
+	fd = tcp_home_attach(home, CONNECTION, &home->done);
+	assert_int_equal(fabric_tcp_path_new(fd, &t->options, &home->path), 0);
 }
 
 static void end(struct home *home)
@@ -67,16 +114,15 @@ static void end(struct home *home)
 	fabric_path_free(home->path);
 	for (unsigned int i = 0; i < t->n_others; i++)
 		fabric_path_free(t->others[i]);
-	fabric_target_stop(home->target);
-	pthread_join(t->thread, NULL);
-	fabric_target_free(home->target);
+	stop_target(home);
+	pthread_mutex_destroy(&t->mutex);
 	free(t);
 }
 
 static FabricPath *connect_path(struct home *home, uint64_t connection)
 {
 	struct tcp_home *t = home->insides;
-	int fd = attach(home, connection, &t->others_done[t->n_others]);
+	int fd = tcp_home_attach(home, connection, &t->others_done[t->n_others]);
 
 	assert_int_equal(fabric_tcp_path_new(fd, &t->options, &t->others[t->n_others]), 0);
 	return t->others[t->n_others++];

@@ -8,4 +8,11 @@
 
 extern const struct fixture_ops tcp_fixture;
 
+/* Ends the first path's connection between two turns, from any thread, while repair() may be at
+ * work; with reborn set that makes a new target in place of the old. */
+void tcp_home_kill(struct home *home);
+void tcp_home_set_reborn(struct home *home);
+/* A connection without a path: our end of it. */
+int tcp_home_attach(struct home *home, uint64_t connection, _Atomic uint64_t *done);
+
 #endif
