@@ -3,6 +3,7 @@
 
 #include <config.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +41,8 @@ void daemon_exec(const struct daemon_start *s)
 	char fd_text[16];
 	sigset_t none;
 
+	/* what our caller had open is not the daemon's: it may live longer than us */
+	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (s->log)
 		log = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (null < 0 || log < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0 ||
