@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/guest.h"
+#include "daemon/manager-peer.h"
 #include "daemon/route.h"
+
+static void on_peer_session(void *userdata, EnginePeer *peer)
+{
+	manager_peer_session(userdata, peer);
+	routes_session_changed(userdata, peer);
+}
 
 /* How the engine's decisions reach the world: which file carries out what. */
 const struct engine_ops manager_engine_ops = {
@@ -8,6 +15,12 @@ const struct engine_ops manager_engine_ops = {
 	.import_free = manager_import_free,
 	.segment_free = manager_segment_free,
 	.segment_cells = manager_segment_cells,
+	.peer_wanted = manager_peer_wanted,
+	.peer_send = manager_peer_send,
+	.peer_close = manager_peer_close,
+	.peer_session = on_peer_session,
+	.peer_free = manager_peer_free,
+	.guest_identity = manager_guest_identity,
 	.guest_equip = guest_equip,
 	.guest_free = guest_free,
 	.guest_data = guest_data,

@@ -398,6 +398,10 @@ static bool handle_signal(Keeper *k)
 
 	if (read(k->signals, &info, sizeof(info)) != sizeof(info))
 		return true;
+	if (info.ssi_signo == SIGHUP) {
+		daemon_stop(k, SIGHUP);
+		return true;
+	}
 	if (k->daemon < 0) {
 		/* Between two daemons it is the end; an adopted one may not have sent its pidfd
 		 * yet. */
@@ -486,6 +490,7 @@ int keeper_new(const struct keeper_options *options, Keeper **ret_keeper)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (k->signals < 0)

@@ -14,6 +14,7 @@
 #include "daemon/hello.h"
 #include "daemon/identity.h"
 #include "daemon/log.h"
+#include "daemon/query.h"
 #include "daemon/request.h"
 #include "wire/status.h"
 
@@ -226,6 +227,7 @@ void manager_client_free(ManagerClient *c)
 		m->n_handshakes--;
 	}
 	list_unlink(&c->link);
+	query_forget(c->query);
 	if (c->engine) {
 		id = c->engine->id;
 		c->engine->userdata = c;
@@ -451,7 +453,7 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 	if (q->n_fds != (type->flags & REQUEST_HAS_FD ? 1 : 0))
 		return client_cut(c, "descriptors came where none belong, or none where one does");
 	r = perform(c, type, q, a);
-	if (oneway)
+	if (oneway || r == REQUEST_LATER)
 		return;
 	if (r)
 		client_refuse(c, &q->message, request_status(r));

@@ -20,6 +20,7 @@
 #include "daemon/guest.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
+#include "daemon/manager-peer.h"
 #include "daemon/route.h"
 
 #define ACCEPTS_PER_TURN  16
@@ -40,12 +41,12 @@ int manager_save_counters(Manager *m)
 /* Accepting */
 
 /* Out of descriptors: without this the connection would stay in the queue and wake us for ever. */
-static int refuse_one(Manager *m)
+static int refuse_one(Manager *m, int listen)
 {
 	int socket, r = 0;
 
 	m->spare = fd_close(m->spare);
-	socket = accept4(m->listen, NULL, NULL, SOCK_CLOEXEC);
+	socket = accept4(listen, NULL, NULL, SOCK_CLOEXEC);
 	if (socket < 0)
 		r = negative_errno();
 	closer_hang_up(socket);
@@ -56,10 +57,10 @@ static int refuse_one(Manager *m)
 
 /* A connection that stays in the queue wakes us again at once. A pause that each turn has costs the
  * others little, and nothing can fail in it, as setting a timer may. */
-static void accept_failed(Manager *m, int r)
+void manager_accept_failed(Manager *m, int listen, int r)
 {
 	if (r == -EMFILE || r == -ENFILE)
-		r = refuse_one(m);
+		r = refuse_one(m, listen);
 	if (r == 0 || r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
 		return;
 	log_limited("no connection can be accepted now: %s", strerror(-r));
@@ -102,7 +103,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 		int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC), r;
 
 		if (socket < 0) {
-			accept_failed(m, negative_errno());
+			manager_accept_failed(m, fd, negative_errno());
 			break;
 		}
 		if (m->n_handshakes >= MANAGER_HANDSHAKES_MAX)
@@ -167,6 +168,7 @@ static void store_everything(Manager *m)
 	}
 	guests_store(m);
 	bindings_store(m);
+	manager_peers_store(m);
 	keeper_link_ready(m->link);
 }
 
@@ -253,6 +255,8 @@ static int engine_start(Manager *m)
 		.max_segments_per_user = config->max_segments_per_user,
 		.max_imports_per_user = config->max_imports_per_user,
 		.max_clients_per_user = config->max_clients_per_user,
+		.max_imports_per_peer = config->max_imports_per_peer,
+		.detection = config->detection_time,
 	};
 
 	return engine_new(config->node_id, &limits, &manager_engine_ops, m, &m->engine);
@@ -288,7 +292,10 @@ static int sources_start(Manager *m)
 		if (r < 0)
 			return r;
 	}
-	r = keeper_watch(m);
+	r = sd_event_add_signal(m->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK,
+		manager_peers_on_hangup, m);
+	if (r >= 0)
+		r = keeper_watch(m);
 	if (r < 0 || !m->options.embedded)
 		return r;
 	r = sd_event_add_time(m->event, &m->idle, CLOCK_MONOTONIC, 0, 0, on_idle, m);
@@ -312,6 +319,8 @@ static int take_over(Manager *m, struct keeper_stored *stored)
 	r = engine_start(m);
 	if (r == 0)
 		r = node_page_start(m, stored);
+	if (r == 0)
+		r = manager_peers_begin(m, stored);
 	if (r == 0)
 		r = manager_restore(m, stored);
 	return r;
@@ -357,6 +366,9 @@ static int manager_start(Manager *m)
 			engine_counts(m->engine).n_imports);
 	clients_resume(m);
 	manager_check_idle(m);
+	r = manager_peers_start(m);
+	if (r < 0)
+		return r;
 	return sd_event_add_io(m->event, &m->accepting, m->listen, EPOLLIN, on_connection, m);
 }
 
@@ -422,6 +434,7 @@ int manager_run(const struct manager_options *options, int link)
 		log_limited("the event loop is out of memory; it goes on");
 		poll(NULL, 0, 10);
 	}
+	manager_peers_leave(m);
 	data_free(m->data);
 	if (r < 0)
 		return manager_fail("cannot go on", m->link, r);

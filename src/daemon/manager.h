@@ -56,6 +56,8 @@ struct Manager {
 	Data *data;	    /* the same; data.c */
 	struct list routes; /* Route */
 
+	struct Peers *peers; /* manager-peer.h; NULL: a node without others */
+
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */
 	uint32_t n_handshakes;
@@ -67,6 +69,9 @@ int manager_run(const struct manager_options *options, int link);
 
 /* The engine's counters into the journal: before the first record that depends on them. */
 int manager_save_counters(Manager *m);
+
+/* accept4() on this socket failed with r: sees that it does not wake us for ever. */
+void manager_accept_failed(Manager *m, int listen, int r);
 
 /* A client came or went. */
 void manager_check_idle(Manager *m);

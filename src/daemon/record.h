@@ -21,6 +21,7 @@ enum record_kind {
 	RECORD_BINDING = 40, /* binding.h */
 	RECORD_GUEST,
 	RECORD_ROUTE,
+	RECORD_PEER, /* struct engine_peer_record */
 };
 
 /* Groups that do not fit are in a record of their own, written first. */

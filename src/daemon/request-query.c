@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/request.h"
 
-#include <config.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "base/parse.h"
+#include "daemon/query.h"
+#include "daemon/view.h"
 #include "wire/status.h"
 
 /* Questions about the node and its segments. */
 
-#define LIST_LOOKS 4096u /* segments looked at for one packet */
-
 int request_ping(ManagerClient *c, struct request *q, struct reply *a)
 {
-	return 0;
+	uint32_t node = q->message.ping.node;
+
+	return query_is_remote(c, node) ? query_begin(c, q, node) : 0;
 }
 
 /* "<type><unit>": the unit is the digits at the end. */
@@ -41,163 +42,82 @@ static bool is_alias(const char *words, const char *type, size_t length)
 	return false;
 }
 
-int request_controller(ManagerClient *c, struct request *q, struct reply *a)
+static bool is_type(const char *name, size_t length, const char *type)
+{
+	return length == strlen(type) && !strncasecmp(name, type, length);
+}
+
+static int answer_controller(struct reply *a, uint32_t kind, uint32_t unit)
 {
 	struct wire_controller_reply *p = &a->message.controller_reply;
+
+	p->kind = kind;
+	p->unit = unit;
+	if (kind == WIRE_CONTROLLER_TCP)
+		snprintf(p->name, sizeof(p->name), "tcp%u", unit);
+	else
+		snprintf(p->name, sizeof(p->name), "loopback");
+	return 0;
+}
+
+/* An alias needs a unit, of which there is one; loopback's does not matter, nor does that of an
+ * alias of loopback, which is all that a node without peers has. */
+int request_controller(ManagerClient *c, struct request *q, struct reply *a)
+{
 	const char *name = q->message.controller.name;
-	const char *aliases = c->manager->options.config->controller_alias;
 	size_t length = type_length(name);
+	uint32_t unit = 0;
 
-	/* An alias needs a unit, loopback's does not matter. */
-	if (length != strlen("loopback") || strncasecmp(name, "loopback", length)) {
-		if (!is_alias(aliases, name, length) || parse_u32(name + length, &p->unit) < 0)
-			return STATUS_NO_CONTROLLER;
-	}
-	p->kind = WIRE_CONTROLLER_LOOPBACK;
-	snprintf(p->name, sizeof(p->name), "loopback");
-	return 0;
-}
-
-/* Loopback is never listed, and there are no peers. */
-int request_topology(ManagerClient *c, struct request *q, struct reply *a)
-{
-	a->message.topology_reply.node = engine_node(c->manager->engine);
-	return 0;
-}
-
-static void fill_row(const EngineSegment *s, struct wire_list_row *row)
-{
-	*row = (struct wire_list_row){
-		.instance = s->instance,
-		.space = s->space,
-		.node = engine_node(s->owner->engine),
-		.id = s->id,
-		.state = s->state,
-		.size = s->size,
-		.mode = s->mode,
-		.pid = (uint32_t)s->owner->identity.pid,
-		.uid = s->uid,
-		.gid = s->gid,
-		.n_imports = s->n_imports,
-		.n_access = s->n_access,
-		.created = s->created,
-	};
-	memcpy(row->command, s->owner->identity.command, sizeof(row->command));
+	if (is_type(name, length, "loopback"))
+		return answer_controller(a, WIRE_CONTROLLER_LOOPBACK, 0);
+	if (parse_u32(name + length, &unit) < 0)
+		return STATUS_NO_CONTROLLER;
+	if (!is_alias(c->manager->options.config->controller_alias, name, length) &&
+		!(c->manager->peers && is_type(name, length, "tcp")))
+		return STATUS_NO_CONTROLLER;
+	if (!c->manager->peers)
+		return answer_controller(a, WIRE_CONTROLLER_LOOPBACK, unit);
+	return unit == 0 ? answer_controller(a, WIRE_CONTROLLER_TCP, 0) : STATUS_NO_CONTROLLER;
 }
 
 int request_list(ManagerClient *c, struct request *q, struct reply *a)
 {
 	const struct wire_list *p = &q->message.list;
 	struct wire_list_reply *answer = &a->message.list_reply;
-	Engine *engine = c->manager->engine;
-	EngineSegment *s = engine_segment_next(engine, p->cursor);
-	uint8_t *at = a->tail, *next;
-	uint64_t last = p->cursor;
+	const struct viewer viewer = {.client = c->engine};
 
-	for (uint32_t i = 0; s && i < LIST_LOOKS; i++, s = engine_segment_next(engine, last)) {
-		if ((!p->space || s->space == p->space) && engine_segment_visible(s, c->engine)) {
-			struct wire_list_row row;
-
-			fill_row(s, &row);
-			next = wire_put_list_row(at, reply_tail_end(a), &row);
-			if (!next)
-				break;
-			at = next;
-			answer->n++;
-		}
-		last = s->instance;
-	}
-	answer->next = s ? last : 0;
-	reply_set_tail(a, at);
+	if (query_is_remote(c, p->node))
+		return query_begin(c, q, p->node);
+	reply_set_tail(a, view_list(c->manager, &viewer, p->space, p->cursor, a->tail,
+				  reply_tail_end(a), &answer->next, &answer->n));
 	return 0;
-}
-
-static int find_shown(ManagerClient *c, const struct wire_show *p, EngineSegment **ret_segment)
-{
-	Engine *engine = c->manager->engine;
-	EngineSegment *s;
-
-	if (p->instance)
-		s = engine_segment_find_instance(engine, p->instance);
-	else if (p->node && p->node != engine_node(engine))
-		return STATUS_NODE_UNKNOWN;
-	else
-		s = engine_segment_find(engine, p->space, p->id);
-	if (!s || !engine_segment_visible(s, c->engine))
-		return STATUS_NOT_FOUND;
-	*ret_segment = s;
-	return 0;
-}
-
-static uint8_t *put_import(uint8_t *at, const uint8_t *end, const EngineImport *import)
-{
-	struct wire_show_import row = {
-		.pid = (uint32_t)import->client->identity.pid,
-		.uid = import->client->identity.uid,
-		.rights = import->rights,
-		.state = import->state,
-	};
-
-	memcpy(row.command, import->client->identity.command, sizeof(row.command));
-	return wire_put_show_import(at, end, &row);
 }
 
 int request_show(ManagerClient *c, struct request *q, struct reply *a)
 {
+	const struct wire_show *p = &q->message.show;
 	struct wire_show_reply *answer = &a->message.show_reply;
-	struct wire_list_row row;
-	uint8_t *at, *next;
+	const struct viewer viewer = {.client = c->engine};
 	EngineSegment *s;
-	EngineImport *import;
 	int r;
 
-	r = find_shown(c, &q->message.show, &s);
+	if (query_is_remote(c, p->node))
+		return query_begin(c, q, p->node);
+	r = view_find(c->manager, &viewer, p->space, p->id, p->instance, &s);
 	if (r)
 		return r;
-	fill_row(s, &row);
-	at = wire_put_list_row(a->tail, reply_tail_end(a), &row);
-	for (uint32_t i = 0; i < s->n_access; i++)
-		at = wire_put_access(at, reply_tail_end(a), &s->access[i]);
-	answer->n_access = s->n_access;
-	/* As many as fit; how many there are is in the row. */
-	list_for_each (import, &s->imports, link) {
-		next = put_import(at, reply_tail_end(a), import);
-		if (!next)
-			break;
-		at = next;
-		answer->n_imports++;
-	}
-	if (geteuid() != 0)
-		answer->flags |= WIRE_SHOW_ADVISORY;
-	reply_set_tail(a, at);
+	reply_set_tail(
+		a, view_show(s, a->tail, reply_tail_end(a), &answer->n_access, &answer->n_imports));
+	answer->flags = view_show_flags();
 	return 0;
 }
 
 int request_node_status(ManagerClient *c, struct request *q, struct reply *a)
 {
-	struct wire_node_status_reply *p = &a->message.node_status_reply;
-	Manager *m = c->manager;
-	struct engine_counts counts = engine_counts(m->engine);
+	uint32_t node = q->message.node_status.asked;
 
-	*p = (struct wire_node_status_reply){
-		.node = engine_node(m->engine),
-		.daemon_pid = (uint32_t)getpid(),
-		.keeper_pid = (uint32_t)m->keeper_pid,
-		.uid = geteuid(),
-		.n_clients = counts.n_clients,
-		.n_segments = counts.n_segments,
-		.n_imports = counts.n_imports,
-		.restarts = m->node_page->starts - 1,
-		.bytes = counts.bytes,
-		.incarnation = journal_incarnation(m->journal),
-		.started = journal_started(m->journal),
-	};
-	if (m->options.embedded)
-		p->flags |= WIRE_NODE_EMBEDDED;
-	if (geteuid() == 0)
-		p->flags |= WIRE_NODE_PRIVILEGED;
-	if (m->uffd_device >= 0)
-		p->flags |= WIRE_NODE_UFFD;
-	snprintf(p->version, sizeof(p->version), "%s", CAUSEWAY_VERSION);
+	if (query_is_remote(c, node))
+		return query_begin(c, q, node);
+	view_status(c->manager, &a->message.node_status_reply);
 	return 0;
 }

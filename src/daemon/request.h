@@ -31,6 +31,9 @@ enum request_flags {
 	REQUEST_HAS_FD = 4, /* exactly one descriptor comes along */
 };
 
+/* Of a handler: the answer comes when another node has answered. */
+#define REQUEST_LATER 0x10000
+
 struct request_type {
 	int (*handle)(ManagerClient *client, struct request *request, struct reply *reply);
 	unsigned int flags;
@@ -93,10 +96,14 @@ int request_poke(ManagerClient *c, struct request *q, struct reply *a);
 /* request-query.c */
 int request_ping(ManagerClient *c, struct request *q, struct reply *a);
 int request_controller(ManagerClient *c, struct request *q, struct reply *a);
-int request_topology(ManagerClient *c, struct request *q, struct reply *a);
 int request_list(ManagerClient *c, struct request *q, struct reply *a);
 int request_show(ManagerClient *c, struct request *q, struct reply *a);
 int request_node_status(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-nodes.c */
+int request_nodes(ManagerClient *c, struct request *q, struct reply *a);
+int request_reload(ManagerClient *c, struct request *q, struct reply *a);
+int request_topology(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-stat.c */
 int request_stat(ManagerClient *c, struct request *q, struct reply *a);

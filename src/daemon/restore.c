@@ -6,6 +6,7 @@
 #include "daemon/binding.h"
 #include "daemon/guest.h"
 #include "daemon/log.h"
+#include "daemon/manager-peer.h"
 #include "daemon/route.h"
 #include "memory/memfd.h"
 
@@ -251,6 +252,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		restore_one restore;
 	} order[] = {
 		{RECORD_COUNTERS, restore_counters},
+		{RECORD_PEER, manager_peer_restore},
 		{RECORD_CLIENT, restore_client},
 		{RECORD_GROUPS, restore_groups},
 		{RECORD_GUEST, guest_restore},

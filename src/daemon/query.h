@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_QUERY_H
+#define DAEMON_QUERY_H
+
+/*
+ * Questions between nodes. A client that asks about another node is answered when that has
+ * answered; until then it may do other things, but ask no second such question. Nothing of a query
+ * is remembered over a restart: the client asks again.
+ */
+
+#include "daemon/manager-peer.h"
+#include "daemon/request.h"
+
+/* The question is about another node. */
+bool query_is_remote(const ManagerClient *client, uint32_t node);
+
+/* Asks it; the type is one of PING, LIST, SHOW, NODE_STATUS. REQUEST_LATER, or a failure. */
+int query_begin(ManagerClient *client, const struct request *request, uint32_t node);
+
+/* The client is gone. NULL is fine. */
+void query_forget(struct query *query);
+
+#endif

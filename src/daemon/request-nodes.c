@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "daemon/manager-peer.h"
+#include "daemon/request.h"
+#include "wire/status.h"
+
+/* The node list, as clients see it. */
+
+#define TCP_CONTROLLER "tcp0"
+
+/* RSM's names of what a path may be. */
+#define PATH_DOWN   1u
+#define PATH_ACTIVE 3u
+
+static void fill_address(const struct member *member, struct wire_node_row *row)
+{
+	bool v6 = strchr(member->host, ':');
+
+	snprintf(row->address, sizeof(row->address), "%s%.240s%s:%u", v6 ? "[" : "", member->host,
+		v6 ? "]" : "", member->port);
+}
+
+static void fill_peer(Manager *m, const ManagerPeer *p, struct wire_node_row *row)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, p->number);
+	uint64_t now = manager_peers_now();
+
+	memcpy(row->trouble, p->trouble, sizeof(row->trouble));
+	if (!peer)
+		return;
+	row->state = peer->state;
+	row->incarnation = peer->incarnation;
+	row->session = peer->session;
+	row->n_imports = peer->n_imports;
+	row->n_guests = peer->account.n_imports;
+	if (peer->session && peer->heard)
+		row->heard = MAX(now - MIN(peer->heard, now), 1u);
+}
+
+static void fill_self(Manager *m, struct wire_node_row *row)
+{
+	row->node = engine_node(m->engine);
+	row->state = WIRE_PEER_SELF;
+	row->incarnation = journal_incarnation(m->journal);
+}
+
+static void fill_row(Manager *m, const struct member *member, struct wire_node_row *row)
+{
+	const ManagerPeer *p = manager_peer_find(m, member->node);
+
+	*row = (struct wire_node_row){.node = member->node};
+	fill_address(member, row);
+	if (p)
+		fill_peer(m, p, row);
+	else
+		fill_self(m, row);
+}
+
+static void answer_alone(Manager *m, struct reply *a)
+{
+	struct wire_node_row row = {.node = 0};
+
+	fill_self(m, &row);
+	reply_set_tail(a, wire_put_node_row(a->tail, reply_tail_end(a), &row));
+	a->message.nodes_reply.n = 1;
+}
+
+int request_nodes(ManagerClient *c, struct request *q, struct reply *a)
+{
+	struct wire_nodes_reply *answer = &a->message.nodes_reply;
+	uint32_t last = q->message.nodes.cursor;
+	const struct member *member;
+	Manager *m = c->manager;
+	uint8_t *at = a->tail, *next;
+	struct wire_node_row row;
+
+	if (!m->peers) {
+		answer_alone(m, a);
+		return 0;
+	}
+	while ((member = membership_next(m->peers->members, last))) {
+		fill_row(m, member, &row);
+		next = wire_put_node_row(at, reply_tail_end(a), &row);
+		if (!next)
+			break;
+		at = next;
+		last = member->node;
+		answer->n++;
+	}
+	answer->next = member ? last : 0;
+	reply_set_tail(a, at);
+	return 0;
+}
+
+int request_reload(ManagerClient *c, struct request *q, struct reply *a)
+{
+	struct wire_reload_reply *answer = &a->message.reload_reply;
+	Manager *m = c->manager;
+	int r;
+
+	if (c->identity.uid != 0 && c->identity.uid != geteuid())
+		return STATUS_DENIED;
+	r = manager_peers_reload(m, answer->trouble, sizeof(answer->trouble));
+	answer->n_nodes = engine_count_nodes(m->engine);
+	if (r < 0)
+		a->message.status = STATUS_BAD_REQUEST;
+	return 0;
+}
+
+/* Loopback is never listed. As many as fit: there is no second part. A node that has not been tried
+ * counts as reachable. */
+int request_topology(ManagerClient *c, struct request *q, struct reply *a)
+{
+	struct wire_topology_reply *answer = &a->message.topology_reply;
+	const Peers *peers = c->manager->peers;
+	uint8_t *at = a->tail, *next;
+
+	answer->node = engine_node(c->manager->engine);
+	for (uint32_t i = 0; peers && i < peers->n; i++) {
+		const ManagerPeer *p = peers->by_number[i];
+		struct wire_topology_link link = {.controller = TCP_CONTROLLER,
+			.node = p->number,
+			.state = p->trouble[0] && !p->up ? PATH_DOWN : PATH_ACTIVE};
+
+		if (!p->listed)
+			continue;
+		next = wire_put_topology_link(at, reply_tail_end(a), &link);
+		if (!next)
+			break;
+		at = next;
+		answer->n++;
+	}
+	reply_set_tail(a, at);
+	return 0;
+}
