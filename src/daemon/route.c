@@ -280,7 +280,7 @@ static void on_answer(void *userdata, int status, const struct wire_message *rep
 	if (!r)
 		return;
 	rest(r);
-	if (reply && !r->since)
+	if (!r->since)
 		r->since = clock_now();
 	if (status == STATUS_NOT_FOUND)
 		route_give_up(r);

@@ -72,13 +72,14 @@ static void prepare(struct nodes *ns, unsigned int self, const char *config)
 	write_keys(ns, self);
 }
 
-void nodes_start(struct nodes *ns, const char *program, unsigned int n, const char *config)
+void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
+	const char *config)
 {
 	*ns = (struct nodes){.n = n};
 	make_keys(ns);
 	for (unsigned int i = 1; i <= n; i++)
 		ns->port[i] = find_port();
-	for (unsigned int i = 1; i <= n; i++) {
+	for (unsigned int i = 1; i <= n_started; i++) {
 		prepare(ns, i, config);
 		node_start_again(&ns->node[i], program, false);
 	}
@@ -154,31 +155,45 @@ uint32_t remote_route(struct client *c, uint32_t route, struct wire_route_reply 
 	return 0;
 }
 
-/* Sleeps until the route is open again, as often as that breaks. */
+/* Why there is no route any more. */
+static int end_of(const struct remote *r)
+{
+	uint32_t state = (uint32_t)client_import_word(r->client, r->import);
+
+	return state == WIRE_IMPORT_REVOKED || state == WIRE_IMPORT_EXPORTER_GONE
+		       ? STATUS_REVOKED
+		       : STATUS_NODE_LOST;
+}
+
+/* Says that this generation is broken, and sleeps until there is another, or none. */
+static uint32_t renew(struct remote *r, const _Atomic uint64_t *word)
+{
+	uint64_t now = atomic_load((_Atomic uint64_t *)word), broken = now;
+	struct wire_message m = {.type = WIRE_ROUTE_RENEW, .flags = WIRE_ONEWAY};
+
+	if ((uint32_t)now == WIRE_ROUTE_OPEN) {
+		m.route_renew.route = r->route;
+		m.route_renew.generation = (uint32_t)(now >> 32);
+		client_send(r->client, &m, NULL, 0);
+		while (now == broken)
+			now = client_wait_word(word, now);
+	}
+	while ((uint32_t)now == WIRE_ROUTE_OPENING)
+		now = client_wait_word(word, now);
+	return (uint32_t)now;
+}
+
 static int repair(void *userdata, FabricPath *path)
 {
 	struct remote *r = userdata;
-	const _Atomic uint64_t *word = &r->client->status->routes[r->route];
-	uint64_t now = atomic_load((_Atomic uint64_t *)word);
-	struct wire_message m = {.type = WIRE_ROUTE_RENEW, .flags = WIRE_ONEWAY};
 	struct wire_route_reply reply;
 	int fd, e;
 
-	if (r->broken)
-		return STATUS_NODE_LOST;
 	r->n_repairs++;
-	m.route_renew.route = r->route;
-	m.route_renew.generation = (uint32_t)(now >> 32);
-	client_send(r->client, &m, NULL, 0);
-	while ((uint32_t)now == WIRE_ROUTE_OPEN &&
-		(uint32_t)(now >> 32) == m.route_renew.generation)
-		now = client_wait_word(word, now);
-	while ((uint32_t)now == WIRE_ROUTE_OPENING)
-		now = client_wait_word(word, now);
-	if ((uint32_t)now != WIRE_ROUTE_OPEN)
-		return STATUS_NODE_LOST;
+	if (renew(r, &r->client->status->routes[r->route]) != WIRE_ROUTE_OPEN)
+		return end_of(r);
 	if (remote_route(r->client, r->route, &reply, &fd))
-		return STATUS_NODE_LOST;
+		return end_of(r);
 	e = fabric_path_resume(path, fd, reply.done);
 	if (e)
 		close(fd);

@@ -19,9 +19,10 @@ struct nodes {
 	char key[NODES_MAX + 1][NODES_MAX + 1][65]; /* of each pair, as in the key files */
 };
 
-/* config: what all have besides, may be empty. Node 1 … n. */
-void nodes_start(struct nodes *ns, const char *program, unsigned int n, const char *config);
-/* The same, but only these numbers up to last are started; the others are known. */
+/* config: what all have besides. Of the n nodes only the first n_started run; the others are known
+ * to them. */
+void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
+	const char *config);
 void nodes_stop(struct nodes *ns);
 /* SIGKILL, and wait until it is gone: daemon alone, which comes back, or all of the node. */
 void nodes_kill_daemon(struct client *c);
@@ -35,7 +36,6 @@ struct remote {
 	FabricPath *path;
 	struct fabric_user user;
 	unsigned int n_repairs;
-	bool broken; /* what repair is to do: nothing, the path ends */
 };
 
 /* Up to IMPORT_RESULT; returns its status. */
