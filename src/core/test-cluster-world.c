@@ -775,6 +775,7 @@ void cluster_init(
 {
 	*c = (struct cluster){.n_nodes = n_nodes,
 		.now = NSEC_PER_SEC,
+		.seed = seed,
 		.random = seed * 0x9e3779b97f4a7c15ull + 1,
 		.limits = *limits};
 	list_init(&c->connections);

@@ -30,134 +30,6 @@ static const struct engine_limits limits = {
 	.detection = DETECTION,
 };
 
-static uint32_t seed; /* of the schedule that runs */
-
-#define HOLDS(c, what)                                                                             \
-	do {                                                                                       \
-		if (!(what)) {                                                                     \
-			print_error("schedule %u at %.6f s\n", seed, (double)(c)->now / 1e9);      \
-			assert_true(what);                                                         \
-		}                                                                                  \
-	} while (0)
-
-/* What two nodes must agree on */
-
-static EngineImport *guest_of(EnginePeer *importer, const EngineImport *i)
-{
-	EngineClient *guest = engine_guest_find(importer, i->client->id);
-	EngineImport *g = guest ? engine_import_get(guest, i->index) : NULL;
-
-	return g && g->generation == i->generation ? g : NULL;
-}
-
-static EngineImport *import_of(EnginePeer *home, const EngineImport *g)
-{
-	EngineClient *client = engine_client_find(home->engine, g->client->guest);
-	EngineImport *i = client ? engine_import_get(client, g->index) : NULL;
-
-	return i && i->generation == g->generation && i->home == home ? i : NULL;
-}
-
-static bool names(const struct wire_message *m, uint64_t client, uint32_t index, uint32_t type)
-{
-	if (m->type != type)
-		return false;
-	if (type == WIRE_PEER_LOST)
-		return m->peer_lost.client == client && m->peer_lost.index == index;
-	if (type == WIRE_PEER_CONNECT)
-		return m->peer_connect.client == client && m->peer_connect.index == index;
-	return m->peer_disconnect.client == client && m->peer_disconnect.index == index;
-}
-
-/* Is a message about this on its way to that node? */
-static bool under_way(
-	struct connection *n, uint32_t to, uint64_t client, uint32_t index, uint32_t type)
-{
-	struct packet *p;
-
-	list_for_each (p, &n->queue[n->node[1] == to], link)
-		if (names(&p->message, client, index, type))
-			return true;
-	return false;
-}
-
-/* home: as the importer sees it; importer: as the home sees it. They are in one session. */
-static void check_held(
-	struct cluster *c, EnginePeer *home, EnginePeer *importer, struct connection *n)
-{
-	EngineImport *i, *g;
-
-	list_for_each (i, &home->imports, home_link) {
-		if (!i->granted)
-			continue;
-		g = guest_of(importer, i);
-		HOLDS(c, g && g->instance == i->instance);
-		HOLDS(c, (uint64_t)(uintptr_t)g->userdata == *(uint64_t *)i->key);
-		HOLDS(c, g->segment || under_way(n, importer->number, i->client->id, i->index,
-					       WIRE_PEER_LOST));
-	}
-}
-
-static void check_guests(
-	struct cluster *c, EnginePeer *home, EnginePeer *importer, struct connection *n)
-{
-	const struct tree_node *at;
-	EngineClient *guest;
-
-	list_for_each (guest, &importer->guests, guest_link) {
-		at = tree_above(&guest->guest_imports, 0);
-		for (; at; at = tree_above(&guest->guest_imports, at->key)) {
-			const EngineImport *g = container_of(at, EngineImport, guest_node);
-
-			HOLDS(c,
-				import_of(home, g) || under_way(n, home->engine->node, guest->guest,
-							      g->index, WIRE_PEER_DISCONNECT));
-		}
-	}
-}
-
-/* What one node has of the other, and the other of it. */
-static void check_pair(struct cluster *c, EnginePeer *home, EnginePeer *importer)
-{
-	struct connection *n = cluster_common(c, home, importer);
-
-	if (!n || home->session != importer->session)
-		return;
-	HOLDS(c, home->incarnation == importer->engine->incarnation);
-	if (importer->holds_due)
-		return;
-	check_held(c, home, importer, n);
-}
-
-static EnginePeer *other_side(struct cluster *c, EnginePeer *peer)
-{
-	Engine *other = cluster_node(c, peer->number)->engine;
-
-	return other ? engine_peer_find(other, engine_node(peer->engine)) : NULL;
-}
-
-static void look(struct cluster *c, uint32_t number)
-{
-	Engine *engine = cluster_node(c, number)->engine;
-	EnginePeer *p = NULL, *other;
-
-	engine_check(engine);
-	while ((p = engine_peer_next(engine, p ? p->number : 0))) {
-		const struct sim_node *far = cluster_node(c, p->number);
-
-		other = other_side(c, p);
-		if (other) {
-			check_pair(c, p, other);
-			check_pair(c, other, p);
-		}
-		/* A session ends in time with its node; a new daemon waits as long as any. */
-		HOLDS(c, !p->session || p->incarnation == far->incarnation ||
-				 far->died == UINT64_MAX ||
-				 c->now - MAX(far->died, cluster_node(c, number)->started) <=
-					 DETECTION + NSEC_PER_MSEC);
-	}
-}
-
 /* What happens */
 
 struct world {
@@ -383,7 +255,7 @@ static void act(struct world *w)
 	if (!cluster_node(c, node)->engine)
 		return;
 	cluster_after(c, node);
-	look(c, node);
+	cluster_check_node(c, node);
 }
 
 /* The end: everybody hears everybody again */
@@ -396,7 +268,7 @@ static void heal(struct world *w)
 	for (uint32_t a = 1; a <= NODES; a++)
 		for (uint32_t b = 1; b <= NODES; b++)
 			cluster_cut(c, a, b, false);
-	cluster_run(c, c->now + 3 * DETECTION, look);
+	cluster_run(c, c->now + 3 * DETECTION, cluster_check_node);
 	for (uint32_t a = 1; a <= NODES; a++) {
 		if (!cluster_node(c, a)->engine)
 			continue;
@@ -405,33 +277,7 @@ static void heal(struct world *w)
 				engine_peer_unwant(p, c->now);
 		cluster_after(c, a);
 	}
-	cluster_run(c, c->now + 30 * NSEC_PER_SEC, look);
-}
-
-static void check_agreement(struct cluster *c, EnginePeer *p)
-{
-	EnginePeer *other = other_side(c, p);
-
-	HOLDS(c, other && p->state == WIRE_PEER_UP && other->state == WIRE_PEER_UP);
-	HOLDS(c, p->session == other->session && p->n_waiting == 0);
-	HOLDS(c, p->incarnation == other->engine->incarnation);
-	HOLDS(c, p->detection == DETECTION && !p->holds_due);
-	HOLDS(c, p->n_imports > 0 || p->account.n_imports > 0);
-	HOLDS(c, p->n_imports == other->account.n_imports);
-	check_guests(c, p, other, cluster_common(c, p, other));
-}
-
-static void check_end(struct world *w)
-{
-	struct cluster *c = &w->cluster;
-	EnginePeer *p = NULL;
-
-	for (uint32_t a = 1; a <= NODES; a++) {
-		if (!cluster_node(c, a)->engine)
-			continue;
-		while ((p = engine_peer_next(cluster_node(c, a)->engine, p ? p->number : 0)))
-			check_agreement(c, p);
-	}
+	cluster_run(c, c->now + 30 * NSEC_PER_SEC, cluster_check_node);
 }
 
 static struct {
@@ -463,7 +309,6 @@ static void run_schedule(uint32_t number)
 	struct world w = {};
 	struct cluster *c = &w.cluster;
 
-	seed = number;
 	cluster_init(c, NODES, number, &limits);
 	for (uint32_t i = 0; i < 3 * NODES; i++)
 		do_client(&w, 1 + i % NODES);
@@ -474,11 +319,11 @@ static void run_schedule(uint32_t number)
 		cluster_run(c,
 			c->now + cluster_random(
 					 c, cluster_random(c, 4) ? DETECTION / 50 : DETECTION / 2),
-			look);
+			cluster_check_node);
 		act(&w);
 	}
 	heal(&w);
-	check_end(&w);
+	cluster_check_end(c);
 	count_states(c);
 	cluster_deinit(c);
 }

@@ -87,7 +87,7 @@ struct cluster {
 	struct list connections;
 	struct event *events; /* a heap */
 	uint32_t n_events, events_size;
-	uint64_t now, last_event, random;
+	uint64_t now, last_event, random, seed;
 	struct engine_limits limits;
 	bool quiet; /* an engine is being dropped: its operations do nothing */
 	uint64_t n_packets;
@@ -117,6 +117,21 @@ void cluster_restart(struct cluster *c, uint32_t node, uint64_t away);
 /* All of the node is gone; another one begins after this time, UINT64_MAX: never. silent: nobody
  * is told. */
 void cluster_kill(struct cluster *c, uint32_t node, uint64_t away, bool silent);
+
+/* Fails the test, and says where. */
+#define HOLDS(c, what)                                                                             \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			print_error("schedule %llu at %.6f s\n", (unsigned long long)(c)->seed,    \
+				(double)(c)->now / 1e9);                                           \
+			assert_true(what);                                                         \
+		}                                                                                  \
+	} while (0)
+
+/* All that is true at any time, of this node and those it knows. */
+void cluster_check_node(struct cluster *c, uint32_t node);
+/* Everything has healed, and was given time: every pair agrees exactly, nothing is left over. */
+void cluster_check_end(struct cluster *c);
 
 /* The connection that both have of each other at present, or NULL. */
 struct connection *cluster_common(struct cluster *c, EnginePeer *a, EnginePeer *b);
