@@ -36,6 +36,12 @@ const struct option_spec option_specs[OPTIONS] = {
 		"Give each node a network namespace, joined by a bridge; only root can.", NULL},
 	[OPTION_DETECTION] = {"detection", 't', "TIME",
 		"DetectionTime= of the nodes: 100ms to 60s.", NULL},
+	[OPTION_POLICY] = {"policy", 'p', "POLICY",
+		"firstref (default), stripe or mostfree, and hard or soft (default).",
+		"firstref stripe mostfree stripe,hard firstref,hard mostfree,hard"},
+	[OPTION_NODE_SET] = {"nodes", 'n', "LIST", "NUMA nodes such as 0-2,5.", NULL},
+	[OPTION_COMMIT] = {"commit", 'c', NULL, "Allocate all pages now, or fail.", NULL},
+	[OPTION_SHOW_PAGES] = {"show", 's', NULL, "Draw where the pages are.", NULL},
 };
 
 #define BIT(name) (1u << OPTION_##name)
@@ -172,6 +178,24 @@ const struct command commands[] = {
 		"keys "
 		"and logs stay in DIR.",
 		cluster_stop_run},
+	{"numa", "", 0, 0, false, BIT(JSON) | BIT(NOHEADINGS) | BIT(BYTES),
+		"Show this machine's NUMA nodes and the segments bound to them.",
+		"Bound segments are those that the node's daemon knows of: bound by shmbind() or "
+		"'causeway shmbind' while it ran.",
+		numa_run},
+	{"shmbind", "ID|KEY", 1, 1, false,
+		BIT(POLICY) | BIT(NODE_SET) | BIT(COMMIT) | BIT(SHOW_PAGES) | BIT(JSON),
+		"Bind a System V shared memory segment to NUMA nodes, or show where its pages are.",
+		"ID is the segment's number; after 0x it is its key; ipcs -m shows both. The "
+		"segment must not be attached nor have pages. Its pages then come from these nodes "
+		"whoever attaches it: with firstref from the node of the processor that touches a "
+		"page first, or the nearest; with stripe from all evenly; with mostfree from the "
+		"one with most free memory. hard means from nowhere else: it is refused if the "
+		"memory is not there.\n"
+		"With --show the nodes of the binding are marked with '>', and the line below says "
+		"of each part of the segment where it is: a node's number, '.' for nowhere yet, '*' "
+		"for several. Looking attaches the segment for a moment.",
+		shmbind_run},
 	{"help", "[COMMAND]", 0, 2, false, 0, "Explain a command.", "", help_run},
 };
 const unsigned int n_commands = ELEMENTS(commands);

@@ -35,6 +35,10 @@ enum option_id {
 	OPTION_IDS,
 	OPTION_NETNS,
 	OPTION_DETECTION,
+	OPTION_POLICY,
+	OPTION_NODE_SET,
+	OPTION_COMMIT,
+	OPTION_SHOW_PAGES,
 	OPTIONS,
 };
 
@@ -119,6 +123,8 @@ int cluster_start_node_run(const struct invocation *in);
 int cluster_cut_run(const struct invocation *in);
 int cluster_heal_run(const struct invocation *in);
 int cluster_stop_run(const struct invocation *in);
+int shmbind_run(const struct invocation *in);
+int numa_run(const struct invocation *in);
 int help_run(const struct invocation *in);
 
 #endif
