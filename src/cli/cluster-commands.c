@@ -11,7 +11,7 @@
 #include "cli/execute.h"
 #include "cli/table.h"
 
-#define STOP_PATIENCE (5 * NSEC_PER_SEC)
+#define STOP_PATIENCE (3 * NSEC_PER_SEC)
 
 static const struct cluster_process *find_role(
 	const struct cluster_processes *list, uint32_t node, enum cluster_role role)

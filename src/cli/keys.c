@@ -135,6 +135,7 @@ static int read_file(
 	char path[PATH_MAX], digits[KEY_DIGITS + 1];
 	size_t size = 0;
 	uint32_t peer;
+	ssize_t len;
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%u/keys", k->dir, node);
@@ -144,10 +145,12 @@ static int read_file(
 	if (!f)
 		return cli_fail("cannot read %s: %s", path, strerror(errno));
 	r = check_mode(k, node, fileno(f), path);
-	for (unsigned int n = 1; r == 0 && getline(&line, &size, f) > 0; n++) {
-		if (line[0] == '#' || line[strspn(line, " \t\n")] == '\0')
+	for (unsigned int n = 1; r == 0 && (len = getline(&line, &size, f)) > 0; n++) {
+		bool whole = strlen(line) == (size_t)len;
+
+		if (whole && (line[0] == '#' || line[strspn(line, " \t\n")] == '\0'))
 			continue;
-		if (!parse_line(line, &peer, digits) || peer == node)
+		if (!whole || !parse_line(line, &peer, digits) || peer == node)
 			return cli_fail("%s:%u: must be another node's number and %u hexadecimal "
 					"digits; 'causeway keygen -d %s --replace %u' makes all "
 					"keys of node %u new",
