@@ -14,6 +14,7 @@ import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUSYBOX = "/bin/busybox"
+LIBGCC = "/lib/x86_64-linux-gnu/libgcc_s.so.1"  # libc loads it when a thread is cancelled
 TEXTS = {
     "/etc/passwd": "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
     "/etc/group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
@@ -102,6 +103,7 @@ def build(path, kernel, modules, files):
     archive.file("/init", HERE / "init")
     archive.program(BUSYBOX)
     archive.file("/lib64/ld-linux-x86-64.so.2", "/lib64/ld-linux-x86-64.so.2")
+    archive.file("/lib/libgcc_s.so.1", LIBGCC)
     for program in ("src/daemon/causewayd", "src/cli/causeway"):
         archive.program(program)
     for file in files:

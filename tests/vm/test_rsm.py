@@ -11,7 +11,8 @@ TOOLS = ("bash", "seq", "timeout", "env", "diff")  # the example's script wants 
 
 
 def node(kernel):
-    return Machine(kernel=kernel, nodes=(Node(8192, 2),),  # one test exports 5 GiB; memory that is not touched costs nothing
+    # One test exports 5 GiB, and what is not touched costs this machine nothing; another wants huge pages.
+    return Machine(kernel=kernel, nodes=(Node(8192, 2),), append="hugepages=4",
                    files=(f"{CONFORMANCE}/with-node", *(f"{CONFORMANCE}/test-rsm-{p}" for p in PROGRAMS),
                           "examples/message-export", "examples/message-import", "examples/rsm/test-message", "examples/ring", *TOOLS))
 
