@@ -98,8 +98,9 @@ static int take_data(struct tcp_path *p, const struct frame_reply *reply)
 	if (n)
 		memcpy(to, p->in + p->in_begin, n);
 	p->in_begin += n;
-	p->to = to + n;
 	p->to_left = reply->size - n;
+	if (p->to_left)
+		p->to = to + n;
 	return 0;
 }
 
@@ -157,7 +158,8 @@ int path_read(struct tcp_path *p)
 		return n ? negative_errno() : -EPIPE;
 	atomic_fetch_add_explicit(&p->progress, 1, memory_order_relaxed);
 	direct = MIN((size_t)n, p->to_left);
-	p->to += direct;
+	if (direct)
+		p->to += direct;
 	p->to_left -= direct;
 	p->in_end += (size_t)n - direct;
 	n = digest(p);
