@@ -40,8 +40,11 @@ typedef struct {
 } rsm_ext_segment_t;
 
 /* The published segments that the caller may know of: those that he may connect to, and his own.
- * One block of memory, to be freed with the next function; NULL and 0 if there are none. */
+ * One block of memory, to be freed with rsm_ext_free_segments(); NULL and 0 if there are none. Of
+ * this node; of another one, for whose answer it waits (node 0: this one). */
 int rsm_ext_list_segments(rsm_ext_segment_t **segments, uint_t *segment_count);
+int rsm_ext_list_node_segments(
+	rsm_node_id_t node, rsm_ext_segment_t **segments, uint_t *segment_count);
 void rsm_ext_free_segments(rsm_ext_segment_t *segments);
 
 /*

@@ -10,6 +10,7 @@
 #include "client/backing.h"
 #include "client/budget.h"
 #include "client/pollfd.h"
+#include "client/route.h"
 #include "client/side.h"
 #include "wire/status.h"
 
@@ -231,6 +232,7 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	export->flags = flags;
 	list_init(&export->on_backing);
 	pthread_mutex_init(&export->lock, NULL);
+	route_flush_all();
 	r = cw_link_get(&export->link);
 	if (!r)
 		r = backing_claim(address, size, &rights, false, &export->backing);
@@ -335,6 +337,7 @@ int cw_export_destroy(cw_handle handle)
 
 	if (r)
 		return r;
+	route_flush_all();
 	cw_handle_retire(handle);
 	if (!export->forked)
 		end(export);
@@ -454,6 +457,7 @@ static int export_lock(cw_handle handle, struct cw_export **ret_export)
 		cw_export_put(export);
 		return STATUS_FORKED;
 	}
+	route_flush_all();
 	r = object_lock(export);
 	if (r) {
 		cw_export_put(export);

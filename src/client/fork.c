@@ -9,6 +9,7 @@
 #include "client/import.h"
 #include "client/link.h"
 #include "client/pollfd.h"
+#include "client/route.h"
 
 /* Once the daemon hears that the import is gone the child's maps of it may be there still. */
 static void announce(void *object)
@@ -20,6 +21,7 @@ static void announce(void *object)
 
 static void prepare(void)
 {
+	route_fork_prepare();
 	cw_link_fork_prepare();
 	backing_fork_prepare();
 	cw_handle_fork_prepare();
@@ -33,6 +35,7 @@ static void parent(void)
 	cw_handle_fork_parent();
 	backing_fork_parent();
 	cw_link_fork_parent();
+	route_fork_parent();
 }
 
 static void child(void)
@@ -43,6 +46,7 @@ static void child(void)
 	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
 	cw_link_fork_child();
+	route_fork_child();
 }
 
 static int result;

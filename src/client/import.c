@@ -8,7 +8,10 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "client/budget.h"
+#include "client/connect.h"
 #include "client/pollfd.h"
+#include "client/remote.h"
+#include "client/route.h"
 #include "client/side.h"
 
 #define NO_SLOT UINT32_MAX
@@ -34,14 +37,6 @@ static void release_memory(struct cw_import *import)
 	cw_cells_unmap(&import->cells);
 }
 
-static void request_disconnect(struct cw_link *link, uint32_t index)
-{
-	struct wire_message m = {.type = WIRE_IMPORT_DISCONNECT};
-
-	m.import_disconnect.import = index;
-	(void)cw_link_post(link, &m);
-}
-
 /* The daemon hears of the end last: until then nobody else gets the cell that a thread of ours may
  * still be waiting on. */
 void cw_import_put(struct cw_import *import)
@@ -49,8 +44,7 @@ void cw_import_put(struct cw_import *import)
 	if (!import || atomic_fetch_sub(&import->refs, 1) != 1)
 		return;
 	release_memory(import);
-	if (import->known)
-		request_disconnect(import->link, import->index);
+	connection_end(import->link, import->known, import->index, remote_free(import->remote));
 	cw_link_put(import->link);
 	cw_link_put(import->parents_link);
 	pthread_mutex_destroy(&import->lock);
@@ -184,37 +178,45 @@ static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 
 /* connecting */
 
-/* Asks the daemon at the other end of link. */
-static int request_connect(const struct cw_import *import, struct cw_link *link,
-	struct wire_import_connect_reply *ret, int *ret_fd)
+/* Asks the daemon at the other end of link. *ret_remote: NULL for a segment of this node. */
+static int make_connection(const struct cw_import *import, struct cw_link *link, bool interruptible,
+	struct connection *ret_connection, struct cw_remote **ret_remote)
 {
-	struct wire_message m = {.type = WIRE_IMPORT_CONNECT};
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	const struct wire_import_connect what = {
+		.space = import->space,
+		.controller = import->controller,
+		.node = import->node,
+		.id = import->id,
+		.rights = import->rights,
+	};
+	struct cw_remote *remote = NULL;
+	struct connection c;
 	int r;
 
-	if (!reply)
-		return -ENOMEM;
-	m.import_connect.space = import->space;
-	m.import_connect.controller = import->controller;
-	m.import_connect.node = import->node;
-	m.import_connect.id = import->id;
-	m.import_connect.rights = import->rights;
-	r = cw_link_call(link, &m, NULL, 0, reply);
+	r = connection_make(link, &what, interruptible, &c);
 	if (r)
 		return r;
-	if (reply->n_fds != (import->rights ? 1 : 0) ||
-		reply->message.import_connect_reply.import >= WIRE_CLIENT_IMPORTS) {
-		fd_close_many(reply->fds, reply->n_fds);
-		return STATUS_VERSION;
+	if (c.route) {
+		r = remote_new(&c, &remote);
+		if (r) {
+			connection_end(link, true, c.got.import, c.route);
+			return r;
+		}
 	}
-	*ret = reply->message.import_connect_reply;
-	*ret_fd = import->rights ? reply->fds[0] : -1;
+	*ret_connection = c;
+	*ret_remote = remote;
 	return 0;
 }
 
-/* The connection that the daemon has made over import->link becomes the import's. */
-static void enter_connection(struct cw_import *import, const struct wire_import_connect_reply *got)
+/* The connection becomes the import's; its descriptor stays the caller's. remote: NULL or with the
+ * connection's route. */
+static void enter_connection(
+	struct cw_import *import, const struct connection *c, struct cw_remote *remote)
 {
+	const struct wire_import_connect_reply *got = &c->got;
+
+	import->link = c->link;
+	import->remote = remote;
 	import->index = got->import;
 	import->instance = got->instance;
 	import->size = got->size;
@@ -262,13 +264,25 @@ static struct cw_import *import_new(void)
 	return import;
 }
 
+static int connect_import(struct cw_import *import)
+{
+	struct cw_remote *remote;
+	struct connection c;
+	int r;
+
+	r = make_connection(import, import->link, true, &c, &remote);
+	if (r)
+		return r;
+	enter_connection(import, &c, remote);
+	return keep_memory(import, c.fd);
+}
+
 int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
 	uint32_t rights, cw_handle *ret_handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = import_new();
-	struct wire_import_connect_reply got;
 	cw_handle handle;
-	int fd, r;
+	int r;
 
 	if (!import)
 		return -ENOMEM;
@@ -281,11 +295,8 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	if (r)
 		return r;
 	cw_link_watch(import->link);
-	r = request_connect(import, import->link, &got, &fd);
-	if (r)
-		return r;
-	enter_connection(import, &got);
-	r = keep_memory(import, fd);
+	route_flush_all();
+	r = connect_import(import);
 	if (!r)
 		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &handle);
 	if (r)
@@ -322,6 +333,8 @@ int cw_import_disconnect(cw_handle handle)
 	if (r)
 		return r;
 	cw_handle_retire(handle);
+	if (import->remote)
+		remote_settle(import);
 	pthread_mutex_lock(&import->lock);
 	if (!import->forked)
 		cw_cells_look(&import->cells);
@@ -333,45 +346,58 @@ int cw_import_disconnect(cw_handle handle)
 /* trouble, and first use */
 
 /* Instances begin anew with a node's next life. */
-static bool is_same_segment(const struct cw_import *import, const struct cw_link *link,
-	const struct wire_import_connect_reply *got)
+static bool is_same_segment(
+	const struct cw_import *import, const struct connection *c, const struct cw_remote *remote)
 {
-	return got->instance == import->instance &&
-	       link->node.hello.incarnation == import->link->node.hello.incarnation;
+	if (c->got.instance != import->instance || !remote != !import->remote)
+		return false;
+	return remote ? remote->incarnation == import->remote->incarnation
+		      : c->link->node.hello.incarnation == import->link->node.hello.incarnation;
+}
+
+static int reconnect_over(struct cw_import *import, struct cw_link *link)
+{
+	struct cw_remote *remote;
+	struct connection c;
+	int r;
+
+	r = make_connection(import, link, false, &c, &remote);
+	if (r)
+		return r;
+	fd_close(c.fd);
+	r = is_same_segment(import, &c, remote)
+		    ? cw_pollfd_renew(link, c.got.import, import->cells.pipe)
+		    : STATUS_NOT_FOUND;
+	if (r) {
+		connection_end(link, true, c.got.import, remote_free(remote));
+		return r;
+	}
+	cw_cells_unmap(&import->cells);
+	import->whole_slot = import->map_slot = NO_SLOT;
+	/* another thread of this child may still be looking at the parent's status page */
+	import->parents_link = import->link;
+	if (remote)
+		remote->parents = import->remote;
+	enter_connection(import, &c, remote);
+	import->forked = false;
+	return 0;
 }
 
 /* In a child: connects over the child's own link, with the child's rights, to the very same
  * segment. The parent's mapping of it, inherited, stays in use. */
 static int reconnect(struct cw_import *import)
 {
-	struct wire_import_connect_reply got;
 	struct cw_link *link;
-	int fd, r;
+	int r;
 
 	r = cw_link_get(&link);
 	if (r)
 		return r;
-	r = request_connect(import, link, &got, &fd);
-	if (!r) {
-		fd_close(fd);
-		r = is_same_segment(import, link, &got)
-			    ? cw_pollfd_renew(link, got.import, import->cells.pipe)
-			    : STATUS_NOT_FOUND;
-		if (r)
-			request_disconnect(link, got.import);
-	}
-	if (r) {
-		cw_link_put(link);
-		return r < 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
-	}
-	cw_cells_unmap(&import->cells);
-	import->whole_slot = import->map_slot = NO_SLOT;
-	/* another thread of this child may still be looking at the parent's status page */
-	import->parents_link = import->link;
-	import->link = link;
-	enter_connection(import, &got);
-	import->forked = false;
-	return 0;
+	r = reconnect_over(import, link);
+	if (!r)
+		return 0;
+	cw_link_put(link);
+	return r < 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
 }
 
 /* Is it connected, after all? */
@@ -385,7 +411,7 @@ static int connection_locked(struct cw_import *import)
 	}
 	if (cw_link_suspect(import->link) && cw_link_is_lost(import->link))
 		return STATUS_NODE_LOST;
-	return cw_import_connected(import) ? 0 : STATUS_REVOKED;
+	return cw_import_connected(import) ? 0 : cw_import_reason(import);
 }
 
 int cw_import_check(struct cw_import *import)
@@ -437,7 +463,8 @@ void cw_import_fork_child(void *object)
 	import->connected = CW_IMPORT_NEVER;
 	cw_cells_fork_child(&import->cells);
 	import->traffic = &uncounted;
-	atomic_store(&import->refs, 1); /* other holders were threads of the parent */
+	/* other holders were threads of the parent */
+	atomic_store(&import->refs, remote_is_inside(import) ? 2 : 1);
 }
 
 /* the program's map */
@@ -452,6 +479,8 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 	if (import->map)
 		return STATUS_WRONG_STATE;
 	r = connection_locked(import);
+	if (!r && import->remote)
+		r = STATUS_MAP_FAILED;
 	if (r)
 		return r;
 	r = memory_fd(import, &fd, &own);
@@ -485,6 +514,12 @@ int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_
 	return r;
 }
 
+/* Of another node's segment: have put or get been here since the last time? */
+static bool untouch(struct cw_import *import)
+{
+	return import->remote && atomic_exchange(&import->remote->touched, false);
+}
+
 int cw_import_unmap(cw_handle handle)
 {
 	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(handle);
@@ -493,7 +528,7 @@ int cw_import_unmap(cw_handle handle)
 	if (!import)
 		return STATUS_BAD_HANDLE;
 	pthread_mutex_lock(&import->lock);
-	r = import->map || import->base ? 0 : STATUS_WRONG_STATE;
+	r = import->map || import->base || untouch(import) ? 0 : STATUS_WRONG_STATE;
 	import->base = NULL; /* calls that read it before go on with the mapping, which stays */
 	if (import->map) {
 		if (import->map_slot != NO_SLOT)

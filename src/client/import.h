@@ -25,6 +25,8 @@
 #include "client/signal.h"
 #include "wire/status.h"
 
+struct cw_remote;
+
 /* No status word is ever this: a generation never is all ones. */
 #define CW_IMPORT_NEVER UINT64_MAX
 
@@ -39,6 +41,7 @@ struct cw_import {
 	uint32_t rights;
 	bool foreign_endian; /* the exporter has the other byte order */
 	struct cw_link *link;
+	struct cw_remote *remote; /* of another node's segment (client/remote.h): base stays NULL */
 
 	/* the interface's own, set through the handle by any thread */
 	_Atomic uint32_t api_mode;
@@ -65,7 +68,9 @@ struct cw_import {
 	struct cw_cells cells;
 };
 
-/* Connects. rights: WIRE_READ | WIRE_WRITE. Statuses as the daemon says, STATUS_NO_DAEMON … */
+/* Connects; to another node's segment it waits for that node's answer. rights: WIRE_READ |
+ * WIRE_WRITE. Statuses as the daemon says, STATUS_NO_DAEMON, STATUS_INTERRUPTED (a signal handler
+ * ran during the wait) … */
 CW_EXPORT int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32_t id,
 	uint32_t rights, cw_handle *ret_handle);
 
@@ -77,8 +82,8 @@ CW_EXPORT int cw_import_disconnect(cw_handle handle);
 /*
  * Maps [offset, offset + size) for the program. fixed: exactly at address, replacing what is there;
  * else address is a hint. prot: PROT_… within the rights. STATUS_BAD_HANDLE, STATUS_WRONG_STATE
- * (mapped already), STATUS_REVOKED, STATUS_NO_RESOURCES, STATUS_MAP_FAILED. Ranges and rights are
- * the caller's to check.
+ * (mapped already), STATUS_REVOKED, STATUS_NO_RESOURCES, STATUS_MAP_FAILED (another node's, too).
+ * Ranges and rights are the caller's to check.
  */
 CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
 	uint64_t size, void **ret_address);
@@ -92,6 +97,15 @@ CW_EXPORT bool cw_import_is_mapped(cw_handle handle);
 CW_EXPORT struct cw_import *cw_import_ref(cw_handle handle);
 CW_EXPORT void cw_import_put(struct cw_import *import);
 
+/* On 4 or 8 bytes at a multiple of that, atomic to all who have the segment. STATUS_BAD_HANDLE,
+ * STATUS_DENIED (both rights are needed), STATUS_BAD_SIZE, STATUS_BAD_OFFSET, STATUS_NOT_SUPPORTED
+ * (the exporter has the other byte order), STATUS_REVOKED, STATUS_NODE_LOST; STATUS_BROKEN: it may
+ * have been done or not. */
+CW_EXPORT int cw_import_fetch_add(
+	cw_handle handle, uint64_t offset, unsigned int width, uint64_t value, uint64_t *ret_old);
+CW_EXPORT int cw_import_compare_swap(cw_handle handle, uint64_t offset, unsigned int width,
+	uint64_t expected, uint64_t value, uint64_t *ret_old);
+
 /* Why the fast check failed: 0 after all, having mended what fork broke, or the reason. */
 CW_EXPORT int cw_import_check(struct cw_import *import);
 /* Maps the segment for put and get, if it is connected. */
@@ -100,6 +114,14 @@ CW_EXPORT int cw_import_attach(struct cw_import *import, uint8_t **ret_base);
 static inline bool cw_import_connected(const struct cw_import *import)
 {
 	return atomic_load_explicit(import->status, memory_order_acquire) == import->connected;
+}
+
+/* Why it is not connected any more: of another node's segment it may be the node. */
+static inline int cw_import_reason(const struct cw_import *import)
+{
+	uint32_t state = (uint32_t)atomic_load(import->status);
+
+	return state == WIRE_IMPORT_NODE_LOST ? STATUS_NODE_LOST : STATUS_REVOKED;
 }
 
 /* 0, STATUS_REVOKED, STATUS_NODE_LOST, … Two loads when all is well. */

@@ -99,13 +99,14 @@ static struct cw_link *link_new(void)
 
 /* opening */
 
-static int map_page(int fd, size_t size, int prot, const void **ret_page)
+/* least: what a daemon of the first minor version has of it. */
+static int map_page(int fd, size_t size, size_t least, int prot, const void **ret_page)
 {
 	const struct wire_page_head *p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		return negative_errno();
-	if (p->magic != WIRE_PAGE_MAGIC || p->version >> 16 != WIRE_MAJOR || p->size < size) {
+	if (p->magic != WIRE_PAGE_MAGIC || p->version >> 16 != WIRE_MAJOR || p->size < least) {
 		munmap((void *)p, size);
 		return STATUS_VERSION;
 	}
@@ -119,16 +120,18 @@ static int take_pages(struct cw_link *link, struct cw_reply *reply)
 
 	if (reply->n_fds < 3)
 		return STATUS_VERSION;
-	r = map_page(reply->fds[0], sizeof(*link->node_page), PROT_READ,
+	r = map_page(reply->fds[0], sizeof(*link->node_page), sizeof(*link->node_page), PROT_READ,
 		(const void **)&link->node_page);
 	if (r)
 		return r;
-	r = map_page(reply->fds[1], sizeof(*link->status_page), PROT_READ,
+	/* an older daemon has no routes, nor imports that need one */
+	r = map_page(reply->fds[1], sizeof(*link->status_page),
+		offsetof(struct wire_status_page, routes), PROT_READ,
 		(const void **)&link->status_page);
 	if (r)
 		return r;
-	r = map_page(reply->fds[2], sizeof(*link->client_page), PROT_READ | PROT_WRITE,
-		(const void **)&link->client_page);
+	r = map_page(reply->fds[2], sizeof(*link->client_page), sizeof(*link->client_page),
+		PROT_READ | PROT_WRITE, (const void **)&link->client_page);
 	if (r)
 		return r;
 	if (reply->message.hello_reply.flags & WIRE_HELLO_UFFD && reply->n_fds > 3)

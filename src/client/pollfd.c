@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "client/route.h"
 #include "client/side.h"
 #include "wire/status.h"
 
@@ -279,6 +280,7 @@ int cw_pollfd_wait(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, int *ret_r
 
 	if (unlikely(table.inherited))
 		renew_inherited();
+	route_flush_all();
 	if (__builtin_add_overflow(now, timeout_ns, &end))
 		end = UINT64_MAX;
 	/* a signal that another thread took is no reason to end the wait */

@@ -143,7 +143,7 @@ int side_state(const struct side *s)
 	/* the handle ends before the daemon hears of it: in this order the two cannot be mistaken
 	 */
 	if (s->import && !cw_import_connected(s->import))
-		return s->import->handle ? STATUS_REVOKED : STATUS_BAD_HANDLE;
+		return s->import->handle ? cw_import_reason(s->import) : STATUS_BAD_HANDLE;
 	if (s->import && !s->import->handle)
 		return STATUS_BAD_HANDLE;
 	return 0;

@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "client/pollfd.h"
+#include "client/remote.h"
+#include "client/route.h"
 #include "client/side.h"
 #include "wire/status.h"
 
@@ -22,12 +24,25 @@ static void futex_wake_one(const _Atomic uint32_t *word)
 
 /* posting */
 
+/* Of another node's import, that does not accumulate: this node's daemon takes it over. */
+static void post_once(const struct side *s, uint32_t index)
+{
+	struct wire_cell *c = &s->cells[index];
+
+	if (!(atomic_load(&c->word) & WIRE_CELL_LOOK) && !atomic_exchange(&c->once, 1))
+		side_poke(s, index);
+}
+
 /* True if a pipe was asked to be filled. */
 static bool post_cell(const struct side *s, uint32_t index, bool accumulate)
 {
 	struct wire_cell *c = &s->cells[index];
-	uint32_t w = atomic_load(&c->word);
+	uint32_t w = atomic_load(&c->word), has_pipe = atomic_load(&c->has_pipe);
 
+	if (unlikely(has_pipe == WIRE_CELL_GUEST) && !accumulate) {
+		post_once(s, index);
+		return false;
+	}
 	do {
 		uint32_t count = w & WIRE_CELL_COUNT;
 
@@ -37,10 +52,11 @@ static bool post_cell(const struct side *s, uint32_t index, bool accumulate)
 	} while (!atomic_compare_exchange_weak(&c->word, &w, w + 1));
 	if (atomic_load(&c->sleepers))
 		futex_wake_one(&c->word);
-	if (likely(!atomic_load(&c->has_pipe)) || w & WIRE_CELL_COUNT)
+	has_pipe = atomic_load(&c->has_pipe);
+	if (likely(!has_pipe) || w & WIRE_CELL_COUNT)
 		return false;
 	side_poke(s, index);
-	return true;
+	return has_pipe != WIRE_CELL_GUEST;
 }
 
 /* The importers' cells that may be in use; more than there are is harmless, but not beyond the map.
@@ -61,6 +77,15 @@ static void count_post(const struct side *s)
 		wire_count(&s->link->client_page->export_posts[s->export->index], 1);
 }
 
+static bool post_importers(const struct side *s, bool accumulate)
+{
+	bool poked = false;
+
+	for (uint32_t i = 1, n = n_cells(s->export); i < n; i++)
+		poked |= post_cell(s, i, accumulate);
+	return poked;
+}
+
 int cw_signal_post(cw_handle handle, bool accumulate)
 {
 	struct side s;
@@ -70,11 +95,12 @@ int cw_signal_post(cw_handle handle, bool accumulate)
 	if (r)
 		return r;
 	r = side_state(&s);
-	if (!r && s.import)
-		poked = post_cell(&s, 0, accumulate);
+	if (!r && s.export)
+		poked = post_importers(&s, accumulate);
+	else if (!r && s.import->remote)
+		r = remote_signal(s.import, accumulate);
 	else if (!r)
-		for (uint32_t i = 1, n = n_cells(s.export); i < n; i++)
-			poked |= post_cell(&s, i, accumulate);
+		poked = post_cell(&s, 0, accumulate);
 	if (unlikely(poked))
 		side_flush(&s);
 	if (!r)
@@ -163,6 +189,7 @@ int cw_signal_wait(cw_handle handle, uint64_t timeout_ns)
 
 	if (r)
 		return r;
+	route_flush_all();
 	r = wait_side(&s, timeout_ns);
 	cw_pollfd_settle(&s);
 	side_close(&s);

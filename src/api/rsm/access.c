@@ -3,6 +3,9 @@
  * put and get. On its own node a segment is memory: a call marks its handle, checks, copies, looks
  * whether the segment was still connected after the copy, and is gone; no system call, no lock, no
  * atomic read-modify-write. In explicit mode errors of the connection wait for close_barrier.
+ *
+ * Of another node's segment an implicit put or get waits until it has been carried out there. In
+ * explicit mode puts are collected and sent together, and a get comes behind them.
  */
 #include <byteswap.h>
 #include <stdint.h>
@@ -39,9 +42,27 @@ int transfer_failure(int r, bool explicit_mode)
 {
 	int code = rsm_code(r, ABOUT_IMPORT);
 
-	if (code != RSMERR_CONN_ABORTED)
+	switch (code) {
+	case RSMERR_CONN_ABORTED:
+	case RSMERR_BARRIER_FAILURE:
+		return explicit_mode ? RSM_SUCCESS : code;
+	default:
 		return RSMERR_INSUFFICIENT_RESOURCES;
-	return explicit_mode ? RSM_SUCCESS : code;
+	}
+}
+
+int transfer_remote(struct cw_import *import, uint64_t off, void *local, size_t n, size_t width,
+	enum direction d)
+{
+	bool explicit_mode = barrier_mode_is_explicit(import);
+	uint64_t len = n * (width ? width : 1);
+	int r;
+
+	if (d == PUT)
+		r = cw_remote_put(import, off, local, len, (unsigned int)width, explicit_mode);
+	else
+		r = cw_remote_get(import, off, local, len, (unsigned int)width);
+	return likely(!r) ? RSM_SUCCESS : transfer_failure(r, explicit_mode);
 }
 
 TRANSFER_INLINE int transfer(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local,
@@ -60,6 +81,8 @@ TRANSFER_INLINE int transfer(rsm_memseg_import_handle_t im_memseg, off_t offset,
 	if (unlikely(!import))
 		return RSMERR_BAD_SEG_HNDL;
 	r = transfer_entered(import, (uint64_t)offset, local, n, width, d, true);
+	if (unlikely(r == TRANSFER_REMOTE))
+		return transfer_remote(import, (uint64_t)offset, local, n, width, d);
 	cw_leave();
 	return r;
 }

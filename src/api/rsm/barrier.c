@@ -9,6 +9,7 @@
 #include <rsmapi.h>
 #include "api/rsm/codes.h"
 #include "base/cleanup.h"
+#include "client/remote.h"
 
 DEFINE_CLEANUP(struct cw_import *, cw_import_put);
 
@@ -60,11 +61,18 @@ RSM_API int rsm_memseg_import_open_barrier(rsmapi_barrier_t *barrier)
 	return RSM_SUCCESS;
 }
 
-/* What was stored before is seen by everybody before what is stored from now on. */
-static int fence_and_look(struct cw_import *import)
+/* What was stored before is seen by everybody before what is stored from now on. last: a failure
+ * of another node's import is told for the last time. */
+static int fence_and_look(struct cw_import *import, bool last)
 {
+	int r;
+
 	atomic_thread_fence(memory_order_seq_cst);
-	return rsm_code(cw_import_ready(import), ABOUT_IMPORT);
+	if (likely(!import->remote))
+		r = cw_import_ready(import);
+	else
+		r = last ? cw_remote_collect(import) : cw_remote_order(import);
+	return rsm_code(r, ABOUT_IMPORT);
 }
 
 RSM_API int rsm_memseg_import_order_barrier(rsmapi_barrier_t *barrier)
@@ -76,7 +84,7 @@ RSM_API int rsm_memseg_import_order_barrier(rsmapi_barrier_t *barrier)
 		return code;
 	if (barrier->privdata != BARRIER_OPEN)
 		return RSMERR_BARRIER_NOT_OPENED;
-	return fence_and_look(import);
+	return fence_and_look(import, false);
 }
 
 RSM_API int rsm_memseg_import_close_barrier(rsmapi_barrier_t *barrier)
@@ -89,7 +97,7 @@ RSM_API int rsm_memseg_import_close_barrier(rsmapi_barrier_t *barrier)
 	if (barrier->privdata != BARRIER_OPEN)
 		return RSMERR_BARRIER_NOT_OPENED;
 	barrier->privdata = NULL;
-	return fence_and_look(import);
+	return fence_and_look(import, true);
 }
 
 RSM_API int rsm_memseg_import_destroy_barrier(rsmapi_barrier_t *barrier)
@@ -116,6 +124,8 @@ RSM_API int rsm_memseg_import_set_mode(
 		return RSMERR_BAD_SEG_HNDL;
 	if (mode != RSM_BARRIER_MODE_EXPLICIT && mode != RSM_BARRIER_MODE_IMPLICIT)
 		return RSMERR_BAD_MODE;
+	if (import->remote)
+		cw_remote_flush(import);
 	atomic_store(&import->api_mode, mode == RSM_BARRIER_MODE_EXPLICIT);
 	return RSM_SUCCESS;
 }

@@ -71,6 +71,15 @@ static int run(
 	return r ? transfer_failure(r, false) : RSM_SUCCESS;
 }
 
+static int run_remote(
+	struct cw_import *import, uint64_t offset, void *local, size_t length, enum direction d)
+{
+	int r = d == PUT ? cw_remote_put(import, offset, local, length, 0, false)
+			 : cw_remote_get(import, offset, local, length, 0);
+
+	return r ? transfer_failure(r, false) : RSM_SUCCESS;
+}
+
 static int start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local, size_t length,
 	enum direction d, rsm_ext_request_t *request)
 {
@@ -85,7 +94,9 @@ static int start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local
 	if (!import)
 		return RSMERR_BAD_SEG_HNDL;
 	r = transfer_check(import, (uint64_t)offset, length, 0, d);
-	if (!r)
+	if (!r && import->remote)
+		complete(request, run_remote(import, (uint64_t)offset, local, length, d));
+	else if (!r)
 		complete(request, run(import, (uint64_t)offset, local, length, d));
 	cw_leave();
 	return r;

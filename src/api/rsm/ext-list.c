@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The published segments, asked of the daemon piece by piece. */
+/* The published segments of a node, asked of the daemon piece by piece. */
 #include <stdlib.h>
 #include <string.h>
 #include <rsm/rsmapi_ext.h>
@@ -58,7 +58,7 @@ static int append_rows(struct listing *l, const struct wire_message *m)
 	return 0;
 }
 
-static int list(struct listing *l)
+static int list(struct listing *l, uint32_t node)
 {
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
 	uint64_t cursor = 0;
@@ -71,6 +71,7 @@ static int list(struct listing *l)
 
 		m.list.space = WIRE_SPACE_RSM;
 		m.list.cursor = cursor;
+		m.list.node = node;
 		r = cw_call(&m, NULL, 0, reply);
 		if (!r)
 			r = append_rows(l, &reply->message);
@@ -84,14 +85,15 @@ static int list(struct listing *l)
 	return 0;
 }
 
-RSM_API int rsm_ext_list_segments(rsm_ext_segment_t **segments, uint_t *segment_count)
+RSM_API int rsm_ext_list_node_segments(
+	rsm_node_id_t node, rsm_ext_segment_t **segments, uint_t *segment_count)
 {
 	struct listing l = {0};
 	int r;
 
 	if (!segments || !segment_count)
 		return RSMERR_BAD_ADDR;
-	r = list(&l);
+	r = list(&l, node);
 	if (r) {
 		free(l.segments);
 		return rsm_code(r, ABOUT_CONTROLLER);
@@ -99,6 +101,11 @@ RSM_API int rsm_ext_list_segments(rsm_ext_segment_t **segments, uint_t *segment_
 	*segments = l.segments;
 	*segment_count = l.n;
 	return RSM_SUCCESS;
+}
+
+RSM_API int rsm_ext_list_segments(rsm_ext_segment_t **segments, uint_t *segment_count)
+{
+	return rsm_ext_list_node_segments(0, segments, segment_count);
 }
 
 RSM_API void rsm_ext_free_segments(rsm_ext_segment_t *segments)

@@ -4,7 +4,9 @@
 
 /*
  * One transfer between local memory and an import that the caller has entered. All of it is inline:
- * the compiler makes a copy for each width and direction.
+ * the compiler makes a copy for each width and direction. What another node has to do is not: it is
+ * found out where the memory of a local segment would be mapped first, so that it costs the others
+ * nothing.
  */
 
 #include <stdatomic.h>
@@ -13,6 +15,7 @@
 #include "api/rsm/barrier.h"
 #include "api/rsm/codes.h"
 #include "client/import.h"
+#include "client/remote.h"
 
 #define TRANSFER_INLINE static inline __attribute__((always_inline))
 
@@ -63,6 +66,13 @@ TRANSFER_INLINE void copy(void *remote, void *local, size_t n, size_t width, enu
 		memmove(to, from, n);
 }
 
+/* Instead of a code: all is checked, but the segment is another node's. */
+#define TRANSFER_REMOTE (-1)
+
+/* Then this does it; the caller has entered the import, which is left here. */
+int transfer_remote(struct cw_import *import, uint64_t off, void *local, size_t n, size_t width,
+	enum direction d);
+
 /* What must hold before a byte moves. */
 TRANSFER_INLINE int transfer_check(
 	struct cw_import *import, uint64_t off, size_t n, size_t width, enum direction d)
@@ -80,7 +90,8 @@ TRANSFER_INLINE int transfer_check(
 	return RSM_SUCCESS;
 }
 
-/* needs_barrier: in implicit mode a barrier must have been initialised. */
+/* An RSMERR_ code, or TRANSFER_REMOTE. needs_barrier: in implicit mode a barrier must have been
+ * initialised. */
 TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, void *local, size_t n,
 	size_t width, enum direction d, bool needs_barrier)
 {
@@ -93,9 +104,14 @@ TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, voi
 		return r;
 	if (unlikely(needs_barrier && !explicit_mode && !barrier_is_initialised(import)))
 		return RSMERR_BARRIER_UNINITIALIZED;
-	r = cw_import_base(import, &base);
-	if (unlikely(r))
-		return transfer_failure(r, explicit_mode);
+	base = atomic_load_explicit(&import->base, memory_order_acquire);
+	if (unlikely(!base)) {
+		if (import->remote)
+			return TRANSFER_REMOTE;
+		r = cw_import_attach(import, &base);
+		if (r)
+			return transfer_failure(r, explicit_mode);
+	}
 	/* here and not at the end: what it takes is at hand */
 	cw_import_count(import, d == PUT, n * (width ? width : 1));
 	if (!width)

@@ -100,6 +100,23 @@ static void published_segments_are_listed(void)
 	EXPECT(rsm_ext_list_segments(&list, NULL), RSMERR_BAD_ADDR);
 }
 
+static void segments_are_listed_by_node(void)
+{
+	rsm_ext_segment_t *list;
+	uint_t n = 0;
+
+	begin(RSM_PERM_RDWR);
+	EXPECT(rsm_ext_list_node_segments(0, &list, &n), RSM_SUCCESS);
+	CHECK(find(list, n) != NULL);
+	rsm_ext_free_segments(list);
+	EXPECT(rsm_ext_list_node_segments(rig_node(), &list, &n), RSM_SUCCESS);
+	CHECK(find(list, n) != NULL);
+	rsm_ext_free_segments(list);
+	EXPECT(rsm_ext_list_node_segments(4711, &list, &n), RSMERR_REMOTE_NODE_UNREACHABLE);
+	EXPECT(rsm_ext_list_node_segments(0, NULL, &n), RSMERR_BAD_ADDR);
+	EXPECT(rsm_ext_list_node_segments(0, &list, NULL), RSMERR_BAD_ADDR);
+}
+
 static void transfers_complete(void)
 {
 	rsm_ext_request_t put, get;
@@ -246,6 +263,7 @@ static const rig_test_t tests[] = {
 	TEST(every_code_has_a_text_of_its_own),
 	TEST(an_import_tells_its_size_and_state),
 	TEST(published_segments_are_listed),
+	TEST(segments_are_listed_by_node),
 	TEST(transfers_complete),
 	TEST(mistakes_are_told_at_once_and_losses_at_completion),
 };
