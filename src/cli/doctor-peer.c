@@ -123,18 +123,6 @@ static void explain_peer(
 		snprintf(buf, size, "it is not in the configuration any more: 'causeway reload'");
 }
 
-/* The daemon's newest words on why it cannot reach the node. */
-static void get_trouble(uint32_t node, char *buf, size_t size)
-{
-	_cleanup_(peers_deinit) struct peers peers = {0};
-
-	if (peers_fetch(&peers))
-		return;
-	for (size_t i = 0; i < peers.n; i++)
-		if (peers.rows[i].node == node)
-			snprintf(buf, size, "%s", peers.rows[i].trouble);
-}
-
 /* Its state, as it tells it; also makes the connection. */
 static int ask_status(uint32_t node, struct wire_node_status_reply *ret)
 {
@@ -160,7 +148,7 @@ static int ask_ping(uint32_t node, uint64_t *ret_ns)
 
 void check_peer(struct doctor *d, const struct wire_node_row *row, struct finding *f)
 {
-	char remedy[sizeof(f->remedy)] = "", trouble[sizeof(row->trouble)] = "", seconds[64] = "";
+	char remedy[sizeof(f->remedy)] = "", trouble[PEER_TROUBLE_MAX], seconds[64] = "";
 	struct wire_node_status_reply status;
 	uint64_t round_trip = 0;
 	int r = ask_status(row->node, &status);
@@ -168,10 +156,10 @@ void check_peer(struct doctor *d, const struct wire_node_row *row, struct findin
 	if (r == 0)
 		r = ask_ping(row->node, &round_trip);
 	if (r) {
-		get_trouble(row->node, trouble, sizeof(trouble));
+		peer_trouble(row->node, trouble);
 		explain_peer(d, row, remedy, sizeof(remedy));
-		finding_set(f, VERDICT_FAILED, remedy, "%s: %s%s%s", row->address,
-			node_result_text(r), trouble[0] ? ": " : "", trouble);
+		finding_set(f, VERDICT_FAILED, remedy, "%s: %s%s", row->address,
+			node_result_text(r), trouble);
 		return;
 	}
 	if (d->config)
@@ -239,7 +227,7 @@ static bool find_device(char *buf, size_t size)
 	return false;
 }
 
-void check_transport(struct doctor *d, const struct wire_node_row *row, struct finding *f)
+void check_transport(struct doctor *d, struct finding *f)
 {
 	char control[32] = "", normal[32], device[NAME_MAX + 1], better[384];
 

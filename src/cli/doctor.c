@@ -115,7 +115,9 @@ static void check_peers(struct doctor *d, struct report *r)
 		check_peer(d, row, &peer);
 		snprintf(name, sizeof(name), "node %u", row->node);
 		report(r, name, &peer);
-		check_transport(d, row, &transport);
+		if (peer.verdict == VERDICT_FAILED)
+			continue;
+		check_transport(d, &transport);
 		snprintf(name, sizeof(name), "data of node %u", row->node);
 		report(r, name, &transport);
 	}

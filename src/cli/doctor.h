@@ -68,7 +68,7 @@ void check_sizes(struct doctor *d, struct finding *f);
 
 /* doctor-peer.c: once a node that this one knows */
 void check_peer(struct doctor *d, const struct wire_node_row *row, struct finding *f);
-void check_transport(struct doctor *d, const struct wire_node_row *row, struct finding *f);
+void check_transport(struct doctor *d, struct finding *f);
 
 /* doctor-place.c */
 void check_tracing(struct doctor *d, struct finding *f);

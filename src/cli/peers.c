@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/peers.h"
 
+#include <ctype.h>
 #include "base/error.h"
 #include "base/parse.h"
 #include "cli/keys.h"
@@ -75,6 +76,21 @@ const char *peer_state_name(uint32_t state)
 		return "self";
 	}
 	return "?";
+}
+
+void peer_trouble(uint32_t node, char buf[PEER_TROUBLE_MAX])
+{
+	_cleanup_(peers_deinit) struct peers peers = {0};
+
+	buf[0] = '\0';
+	if (peers_fetch(&peers))
+		return;
+	for (size_t i = 0; i < peers.n; i++)
+		if (peers.rows[i].node == node && peers.rows[i].trouble[0])
+			snprintf(buf, PEER_TROUBLE_MAX, ": %s", peers.rows[i].trouble);
+	for (char *p = buf; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
 }
 
 int peer_parse(const char *text, uint32_t *ret_node)

@@ -19,6 +19,11 @@ void peers_deinit(struct peers *p);
 /* "up" */
 const char *peer_state_name(uint32_t state);
 
+#define PEER_TROUBLE_MAX 192
+
+/* ": nobody listens there", as the daemon says; "" if there is no trouble with the node. */
+void peer_trouble(uint32_t node, char buf[PEER_TROUBLE_MAX]);
+
 /* A node's number as people write it. Returns 0, or EXIT_USAGE after it said what is wrong. */
 int peer_parse(const char *text, uint32_t *ret_node);
 

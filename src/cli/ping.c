@@ -31,11 +31,14 @@ static int ping(uint32_t node, uint64_t *ret_time)
 {
 	struct wire_message request = {.type = WIRE_PING, .ping = {.node = node}};
 	uint64_t start = clock_now();
+	char trouble[PEER_TROUBLE_MAX];
 	struct cw_reply reply;
 	int r = cw_call(&request, NULL, 0, &reply);
 
-	if (r && node)
-		return cli_fail("cannot ping node %u: %s", node, node_result_text(r));
+	if (r && node) {
+		peer_trouble(node, trouble);
+		return cli_fail("cannot ping node %u: %s%s", node, node_result_text(r), trouble);
+	}
 	if (r)
 		return cli_fail("cannot ping the daemon: %s", node_result_text(r));
 	*ret_time = node ? reply.message.ping_reply.round_trip : clock_now() - start;

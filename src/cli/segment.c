@@ -97,6 +97,7 @@ static int fetch_one(uint32_t space, uint32_t node, struct segments *s)
 static int fetch_peer(uint32_t space, uint32_t node, struct segments *s)
 {
 	struct silent_node *silent;
+	char trouble[PEER_TROUBLE_MAX];
 	int result, r = fetch(space, node, s, &result);
 
 	if (r || !result)
@@ -106,7 +107,9 @@ static int fetch_peer(uint32_t space, uint32_t node, struct segments *s)
 		return cli_fail("out of memory");
 	s->silent = silent;
 	silent[s->n_silent++] = (struct silent_node){node, node_result_text(result)};
-	cli_fail("node %u: %s; its segments are not shown", node, node_result_text(result));
+	peer_trouble(node, trouble);
+	cli_fail("node %u: %s%s; its segments are not shown", node, node_result_text(result),
+		trouble);
 	return 0;
 }
 
