@@ -36,6 +36,8 @@ int engine_identity_decode(const void *tail, size_t size, struct engine_identity
 	struct wire_identity record;
 	struct wire_group group;
 
+	if (size < ENGINE_IDENTITY_RECORD)
+		return STATUS_BAD_REQUEST;
 	at = wire_get_identity(at, end, &record);
 	if (!at || record.n_groups > ENGINE_GROUPS_MAX || record.pid > INT32_MAX)
 		return STATUS_BAD_REQUEST;

@@ -145,7 +145,8 @@ void engine_import_lose(EngineImport *import);
 EngineClient *engine_guest_find(EnginePeer *peer, uint64_t client);
 
 /* The tail of CONNECT, LIST, SHOW: identity and groups. */
-#define ENGINE_IDENTITY_SIZE (32u + 4u * ENGINE_GROUPS_MAX)
+#define ENGINE_IDENTITY_RECORD 32u
+#define ENGINE_IDENTITY_SIZE   (ENGINE_IDENTITY_RECORD + 4u * ENGINE_GROUPS_MAX)
 /* Returns how many bytes it took. */
 size_t engine_identity_encode(
 	const struct engine_identity *identity, uint8_t ret_tail[ENGINE_IDENTITY_SIZE]);
