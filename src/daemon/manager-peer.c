@@ -78,6 +78,12 @@ static const char *dial_trouble(int error)
 	}
 }
 
+/* Trying again soon will not help. */
+static bool is_final(int error)
+{
+	return error == -ECONNREFUSED || error == -EACCES || error == -ENOKEY;
+}
+
 static const char *refusal_trouble(uint32_t status)
 {
 	switch (status) {
@@ -112,12 +118,12 @@ void manager_peer_disconnect(ManagerPeer *p)
 }
 
 /* Only where the engine may be called. */
-static void dial_failed(ManagerPeer *p, bool refused)
+static void dial_failed(ManagerPeer *p, bool final)
 {
 	drop_dial(p);
 	if (p->engine)
-		engine_peer_down(p->engine, refused, manager_peers_now());
-	if (refused)
+		engine_peer_down(p->engine, final, manager_peers_now());
+	if (final)
 		peer_requests_fail(p, false, STATUS_NODE_UNREACHABLE);
 }
 
@@ -188,6 +194,7 @@ static void take_link(ManagerPeer *p, PeerLink *link, const struct wire_message 
 	drop_dial(p);
 	peer_link_finish(p->link);
 	p->link = link;
+	p->since = manager_peers_now();
 	peer_link_set_owner(link, &session_ops, p);
 	peer_requests_unsend(p);
 	if (reply)
@@ -216,7 +223,7 @@ static void on_refusal(ManagerPeer *p, uint32_t status)
 {
 	if (status != STATUS_IN_USE)
 		set_trouble(p, refusal_trouble(status));
-	dial_failed(p, false);
+	dial_failed(p, status != STATUS_IN_USE);
 }
 
 static void on_dial_answer(void *userdata, PeerLink *link, const struct wire_message *message)
@@ -242,7 +249,7 @@ static void on_dial_closed(void *userdata, PeerLink *link, int error)
 	ManagerPeer *p = userdata;
 
 	set_trouble(p, dial_trouble(error));
-	dial_failed(p, error == -ECONNREFUSED);
+	dial_failed(p, is_final(error));
 }
 
 static const struct peer_link_ops dial_ops = {
@@ -313,16 +320,17 @@ void manager_peer_wanted(void *userdata, EnginePeer *peer)
 
 void manager_peer_tell(ManagerPeer *p)
 {
-	bool no_key = p->dial_error == -ENOKEY;
+	int error = p->dial_error;
 
-	set_trouble(p, dial_trouble(p->dial_error));
-	dial_failed(p, no_key);
+	set_trouble(p, dial_trouble(error));
+	dial_failed(p, is_final(error));
 }
 
 /* Arrivals: nobody until their hello has been heard */
 
 struct arrival {
 	Peers *peers;
+	uint64_t since;
 	PeerLink *link;
 	Stranger *stranger;
 };
@@ -384,10 +392,21 @@ static void learn_address(ManagerPeer *p, PeerLink *link)
 	p->address = address;
 }
 
-static int judge_arrival(Peers *peers, PeerLink *link, const struct wire_message *message,
-	struct wire_message *answer, ManagerPeer **ret_peer)
+/*
+ * Both have dialled at once, and the other has agreed to our connection since, and closed this one:
+ * a hello that it said before that would end the session which has just begun. What it says later
+ * names that session.
+ */
+static bool is_stale(
+	const struct arrival *a, const ManagerPeer *p, const struct wire_peer_hello *hello)
 {
-	Manager *m = peers->manager;
+	return p->up && a->since < p->since && hello->session != p->engine->session;
+}
+
+static int judge_arrival(const struct arrival *a, PeerLink *link,
+	const struct wire_message *message, struct wire_message *answer, ManagerPeer **ret_peer)
+{
+	Manager *m = a->peers->manager;
 	ManagerPeer *p = manager_peer_find(m, peer_link_peer(link));
 	EnginePeer *peer;
 	int r;
@@ -396,6 +415,8 @@ static int judge_arrival(Peers *peers, PeerLink *link, const struct wire_message
 		return STATUS_BAD_REQUEST;
 	if (!p || !p->listed)
 		return STATUS_NODE_UNKNOWN;
+	if (is_stale(a, p, &message->peer_hello))
+		return STATUS_IN_USE;
 	r = engine_peer_get(m->engine, p->number, &peer);
 	if (r)
 		return r < 0 ? STATUS_NO_MEMORY : r;
@@ -414,7 +435,7 @@ static void on_arrival_packet(void *userdata, PeerLink *link, const struct wire_
 	struct arrival *a = userdata;
 	ManagerPeer *p = NULL;
 
-	answer.status = (uint32_t)judge_arrival(a->peers, link, message, &answer, &p);
+	answer.status = (uint32_t)judge_arrival(a, link, message, &answer, &p);
 	a->link = NULL;
 	arrival_end(a);
 	if (answer.status) {
@@ -453,6 +474,7 @@ int manager_peer_arrived(void *userdata, int fd, Stranger *stranger, void **ret_
 	if (!a)
 		return -ENOMEM;
 	a->peers = peers;
+	a->since = manager_peers_now();
 	a->stranger = stranger;
 	r = peer_link_accept(&options, fd, find_key, peers, &a->link);
 	if (r < 0) {

@@ -32,6 +32,7 @@ typedef struct ManagerPeer {
 	EnginePeer *engine; /* NULL: the engine has none at present */
 	PeerLink *link;	    /* of the session; hello has been said */
 	bool up;	    /* the engine has been told so */
+	uint64_t since;	    /* link */
 	PeerLink *dial;	    /* being made; its hello is not answered yet */
 	Resolve *resolve;
 	int dial_error;		     /* the dial ended in peer_wanted(): to be told */
@@ -131,8 +132,9 @@ int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *r
 void peer_requests_send(ManagerPeer *p);
 /* It broke: what was not answered is said again on the next. */
 void peer_requests_unsend(ManagerPeer *p);
-/* Ends what waits (sent: only what has been said) with this status; told from the loop. */
-void peer_requests_fail(ManagerPeer *p, bool sent, int status);
+/* Ends what waits (said: only what has been said in the session) with this status; told from the
+ * loop. */
+void peer_requests_fail(ManagerPeer *p, bool said, int status);
 void peer_requests_answer(ManagerPeer *p, const struct wire_message *reply);
 /* Tells those that ended. */
 void peer_requests_tell(Peers *peers);

@@ -75,11 +75,19 @@ static void tune(int fd, uint64_t stall)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
+/* After the loop has ended peer_link_flush_all() needs none of its events. */
+static int loop_result(int r)
+{
+	return r == -ESTALE ? 0 : r;
+}
+
 static int set_timer(PeerLink *l, uint64_t timeout)
 {
 	int r = sd_event_source_set_time_relative(l->timer, timeout / NSEC_PER_USEC);
 
-	return r < 0 ? r : sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
+	return loop_result(r);
 }
 
 static void stop_timer(PeerLink *l)
@@ -174,7 +182,7 @@ static int wait_for(PeerLink *l, uint32_t events)
 
 	if (events == l->events)
 		return 0;
-	r = sd_event_source_set_io_events(l->io, events);
+	r = loop_result(sd_event_source_set_io_events(l->io, events));
 	if (r == 0)
 		l->events = events;
 	return r;

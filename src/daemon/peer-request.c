@@ -13,7 +13,8 @@
 typedef struct PeerRequest {
 	ManagerPeer *peer;
 	struct list link; /* peer->requests, or peers->finished_requests */
-	bool sent;
+	bool sent;	  /* on the present connection */
+	bool said;	  /* in the present session */
 	struct wire_message message;
 	peer_request_done done;
 	void *userdata;
@@ -54,18 +55,18 @@ static void request_finish(PeerRequest *q, int status)
 	sd_event_source_set_enabled(peers->deferred, SD_EVENT_ONESHOT);
 }
 
-void peer_requests_fail(ManagerPeer *p, bool sent, int status)
+void peer_requests_fail(ManagerPeer *p, bool said, int status)
 {
 	PeerRequest *q, *tmp;
 
 	list_for_each_safe (q, tmp, &p->requests, link)
-		if (q->sent || !sent)
+		if (q->said || !said)
 			request_finish(q, status);
 }
 
 static void request_send(PeerRequest *q)
 {
-	q->sent = true;
+	q->sent = q->said = true;
 	peer_link_send(q->peer->link, &q->message);
 }
 
@@ -78,7 +79,6 @@ void peer_requests_send(ManagerPeer *p)
 			request_send(q);
 }
 
-/* A session that is lost with its connection has lost them all the same. */
 void peer_requests_unsend(ManagerPeer *p)
 {
 	PeerRequest *q;
