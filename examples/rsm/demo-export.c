@@ -7,10 +7,9 @@
  */
 #include "demo.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#include "file.h"
 #include "sha256.h"
 
 static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
@@ -23,39 +22,6 @@ static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
 	va_end(ap);
 	printf("\n");
 	fflush(stdout);
-}
-
-/* The file's bytes in ordinary memory, rounded up to whole pages. */
-static char *read_file(const char *path, size_t *ret_size, size_t *ret_rounded)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), done = 0;
-	int fd = open(path, O_RDONLY);
-	struct stat st;
-	char *buffer;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) {
-		fprintf(stderr, "demo-export: cannot read %s: not a file with something in it\n",
-			path);
-		exit(1);
-	}
-	*ret_size = (size_t)st.st_size;
-	*ret_rounded = (*ret_size + page - 1) / page * page;
-	buffer = aligned_alloc(page, *ret_rounded);
-	if (!buffer) {
-		fprintf(stderr, "demo-export: no memory for the %zu bytes of %s\n", *ret_size,
-			path);
-		exit(1);
-	}
-	memset(buffer, 0, *ret_rounded);
-	while (done < *ret_size && (n = read(fd, buffer + done, *ret_size - done)) > 0)
-		done += (size_t)n;
-	close(fd);
-	if (done != *ret_size) {
-		fprintf(stderr, "demo-export: %s ended after %zu bytes\n", path, done);
-		exit(1);
-	}
-	return buffer;
 }
 
 int main(int argc, char **argv)

@@ -30,6 +30,10 @@ static inline const char *rsm_text(int code)
 		return "the segment's rights do not allow this";
 	case RSMERR_CONN_ABORTED:
 		return "connection aborted: the exporter unpublished the segment or is gone";
+	case RSMERR_BARRIER_FAILURE:
+		return "the connection broke in the span: it is not known what arrived";
+	case RSMERR_REMOTE_NODE_UNREACHABLE:
+		return "the node does not answer";
 	case RSMERR_TIMEOUT:
 		return "time is over";
 	default:

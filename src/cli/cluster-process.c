@@ -158,6 +158,29 @@ static bool wait_all(const struct cluster_processes *list, uint64_t end)
 	return true;
 }
 
+/* SIGKILL for all at what looks like one instant: daemon and keeper start each other again, and
+ * tell other nodes of programs that died, so they are held still first. */
+static int kill_all(const struct cluster_processes *list)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->n; i++)
+		if (list->v[i].role != CLUSTER_PROGRAM)
+			r = send_signal(&list->v[i], SIGSTOP);
+	for (size_t i = 0; r == 0 && i < list->n; i++)
+		r = send_signal(&list->v[i], SIGKILL);
+	return r;
+}
+
+static int signal_all(const struct cluster_processes *list, int signal)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->n; i++)
+		r = send_signal(&list->v[i], signal);
+	return r;
+}
+
 /* Again until there are none: what was just being started is found the next time. */
 int cluster_processes_end(
 	const struct cluster *c, uint32_t id, int signal, uint64_t patience, size_t *ret_n)
@@ -170,8 +193,8 @@ int cluster_processes_end(
 		bool kill = clock_now() >= patient;
 		int r = cluster_processes_find(c, id, &list);
 
-		for (size_t i = 0; r == 0 && i < list.n; i++)
-			r = send_signal(&list.v[i], kill ? SIGKILL : signal);
+		if (r == 0)
+			r = kill ? kill_all(&list) : signal_all(&list, signal);
 		if (r)
 			return r;
 		if (!list.n) {

@@ -208,6 +208,15 @@ def test_kill_ends_all_of_one_node_and_nothing_else(cluster):
         process.wait()
 
 
+def test_a_node_is_killed_at_one_instant(cluster):
+    """Neither daemon nor keeper sees the other one's death, and so nobody tells the other nodes anything."""
+    cluster("start", "-n", 2)
+    for _ in range(10):
+        cluster("kill", "-n", 2)
+        cluster("start-node", "-n", 2)
+    assert (cluster.dir / "2" / "log").read_text() == ""
+
+
 def test_a_killed_node_says_so_and_comes_back_as_a_new_one(cluster):
     cluster("start", "-n", 2)
     address, life = cluster.status()[2]["address"], cluster.incarnation(2)
