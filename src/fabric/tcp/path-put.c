@@ -167,6 +167,9 @@ int path_put(FabricPath *path, struct fabric_user *user, uint64_t off, const voi
 	struct path_op op = {.pieces = &piece, .n_pieces = 1, .width = width};
 	size_t done;
 
+	if (flags & FABRIC_AT_ONCE)
+		return path_span_put_at_once(tcp_path(path), user, off, src, n, width) ? 0
+										       : -EAGAIN;
 	if (flags & FABRIC_SPAN)
 		return put_in_span(tcp_path(path), user, &piece, width);
 	return put_and_wait(tcp_path(path), user, &op, &done);

@@ -165,6 +165,37 @@ int path_span_put(struct tcp_path *p, struct fabric_user *user, uint64_t off, co
 	return r;
 }
 
+/* Room in the user's open batch that does not fill it: the first put of a batch may have to leave,
+ * and so does what fills it. */
+static bool fits_easily(const struct tcp_path *p, const struct fabric_user *user, size_t n)
+{
+	const struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+
+	return p->batch_user == user && b && p->batch_frame.off &&
+	       b->used + FRAME_RECORD_HEAD + n < MIN(p->limit, p->batch_size);
+}
+
+bool path_span_put_at_once(struct tcp_path *p, struct fabric_user *user, uint64_t off,
+	const void *src, size_t n, unsigned int width)
+{
+	bool fits;
+
+	if (unlikely(n > FRAME_RECORD_MAX || off > FRAME_OFFSET_MAX - n))
+		return false;
+	if (unlikely(pthread_mutex_trylock(&p->gate.mutex)))
+		return false;
+	fits = fits_easily(p, user, n);
+	if (likely(fits)) {
+		if (likely(extends_run(p, user, off, n, width)))
+			extend_run(p, src, n);
+		else
+			add_record(p, off, src, n, width);
+		p->batch_frame.off++;
+	}
+	gate_leave(&p->gate);
+	return fits;
+}
+
 int path_flush(FabricPath *path)
 {
 	struct tcp_path *p = tcp_path(path);

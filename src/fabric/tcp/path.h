@@ -219,6 +219,9 @@ int path_getv(FabricPath *path, struct fabric_user *user, const struct fabric_pi
 
 int path_span_put(struct tcp_path *p, struct fabric_user *user, uint64_t off, const void *src,
 	size_t n, unsigned int width);
+/* False, and nothing done, if that cannot be without waiting or saying anything. */
+bool path_span_put_at_once(struct tcp_path *p, struct fabric_user *user, uint64_t off,
+	const void *src, size_t n, unsigned int width);
 int path_flush(FabricPath *path);
 
 /* path-resume.c */

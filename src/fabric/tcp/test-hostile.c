@@ -354,16 +354,17 @@ static void revoke_under_a_put(struct scene *s, uint32_t sent, uint64_t number)
 {
 	struct frame_request f = request(s, FRAME_PUT, 4096, FRAME_BULK_MAX);
 	uint8_t *data = malloc(FRAME_BULK_MAX);
+	struct fabric_traffic t = {0};
 	struct fabric_key next;
 
 	fill_memory(s, 0);
 	memset(data, 0x22, FRAME_BULK_MAX);
 	say_request(s, &f);
 	say(s, data, sent);
-	for (unsigned int i = 0;
-		sent && ((volatile uint8_t *)s->home.memory)[4096 + sent - 1] != 0x22; i++) {
+	for (unsigned int i = 0; t.put_bytes < sent; i++) {
 		assert_true(i < 100000);
 		usleep(100);
+		assert_int_equal(fabric_target_traffic(s->home.target, &s->key, &t), 0);
 	}
 	next = home_grant(&s->home, STRANGER, 0, MEMORY_SIZE, WIRE_READ | WIRE_WRITE);
 	fabric_target_revoke(s->home.target, &s->key);

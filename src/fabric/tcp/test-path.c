@@ -239,10 +239,7 @@ static void *add_one(void *userdata)
 /* The atomic is request 1 and was carried out; the answer is lost. */
 static int repair_behind_one(void *userdata, FabricPath *path)
 {
-	struct scene *s = userdata;
-
-	close(s->fd);
-	return fabric_path_resume(path, make_pair(s), 1);
+	return fabric_path_resume(path, make_pair(userdata), 1);
 }
 
 static void an_atomic_whose_answer_is_lost_says_so(void **state)
@@ -252,6 +249,7 @@ static void an_atomic_whose_answer_is_lost_says_so(void **state)
 		.repair = repair_behind_one, .userdata = &s, .stall = 5 * NSEC_PER_SEC};
 	struct frame_request f;
 	pthread_t thread;
+	int old;
 	void *r;
 
 	s = (struct scene){0};
@@ -259,8 +257,10 @@ static void an_atomic_whose_answer_is_lost_says_so(void **state)
 	assert_int_equal(fabric_path_add_user(s.path, &s.user), 0);
 	pthread_create(&thread, NULL, add_one, &s);
 	assert_int_equal(hear(&s, &f, FRAME_ATOMIC_SIZE), FRAME_ADD);
-	shutdown(s.fd, SHUT_RDWR);
+	old = s.fd;
+	shutdown(old, SHUT_RDWR);
 	pthread_join(thread, &r);
+	close(old);
 	assert_int_equal((intptr_t)r, STATUS_BROKEN);
 	scene_deinit(&s);
 }
