@@ -125,6 +125,8 @@ void engine_peer_free(EnginePeer *peer);
 /* session.c */
 /* Guests go, imports are lost; those that are not granted yet wait on. */
 void engine_session_end(EnginePeer *peer);
+/* This side has numbered it. */
+bool engine_session_is_ours(const EnginePeer *peer);
 uint64_t engine_session_detection(const Engine *engine, uint64_t theirs);
 
 /* remote.c */

@@ -21,6 +21,7 @@ void engine_peer_save(const EnginePeer *peer, struct engine_peer_record *ret)
 int engine_peer_restore(Engine *engine, const struct engine_peer_record *record, uint64_t now,
 	EnginePeer **ret_peer)
 {
+	struct engine_counters *counters = &engine->counters;
 	EnginePeer *peer;
 	int r;
 
@@ -36,6 +37,8 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 	peer->incarnation = record->incarnation;
 	peer->detection = engine_session_detection(engine, record->detection);
 	peer->heard = now;
+	if (engine_session_is_ours(peer))
+		counters->last_session = MAX(counters->last_session, record->session >> 1);
 	engine_peer_settle(peer);
 	*ret_peer = peer;
 	return 0;
@@ -47,11 +50,12 @@ static bool remote_record_valid(const Engine *engine, const struct engine_import
 		return false;
 	if (record->generation == 0 || record->rights & ~(WIRE_READ | WIRE_WRITE))
 		return false;
+	if ((record->state == WIRE_IMPORT_FAILED) != (record->failure != 0))
+		return false;
 	switch (record->state) {
 	case WIRE_IMPORT_PENDING:
-		return true;
 	case WIRE_IMPORT_FAILED:
-		return record->failure != 0;
+		return true;
 	case WIRE_IMPORT_CONNECTED:
 	case WIRE_IMPORT_REVOKED:
 	case WIRE_IMPORT_EXPORTER_GONE:

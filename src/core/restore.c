@@ -88,6 +88,8 @@ int engine_client_restore(
 	const struct engine_identity *identity = &record->identity;
 	EnginePeer *peer = record->peer ? engine_peer_find(engine, record->peer) : NULL;
 
+	if (!record->peer != !record->guest)
+		return -EBADMSG;
 	if (record->peer && (!peer || !peer->session || engine_guest_find(peer, record->guest)))
 		return -EBADMSG;
 	if (record->id == 0 || engine_client_find(engine, record->id))
@@ -137,7 +139,9 @@ int engine_segment_restore(
 	int r;
 
 	/* The range check also keeps the number that means "any" from coming in. */
-	if (!owner || record->index >= WIRE_CLIENT_EXPORTS || !segment_record_valid(engine, record))
+	if (!owner || owner->peer || record->index >= WIRE_CLIENT_EXPORTS)
+		return -EBADMSG;
+	if (!segment_record_valid(engine, record))
 		return -EBADMSG;
 	segment = calloc(1, sizeof(*segment));
 	if (!segment)

@@ -39,11 +39,20 @@ void engine_session_end(EnginePeer *peer)
 	engine_timer_touch(peer);
 }
 
+/* The lowest bit of those that this side numbers. */
+static uint64_t our_bit(const EnginePeer *peer)
+{
+	return peer->engine->node > peer->number;
+}
+
+bool engine_session_is_ours(const EnginePeer *peer)
+{
+	return (peer->session & 1) == our_bit(peer);
+}
+
 static uint64_t next_session(EnginePeer *peer)
 {
-	Engine *engine = peer->engine;
-
-	return ++engine->counters.last_session << 1 | (engine->node > peer->number);
+	return ++peer->engine->counters.last_session << 1 | our_bit(peer);
 }
 
 static void begin(EnginePeer *peer, uint64_t session, uint64_t incarnation)
@@ -142,6 +151,8 @@ int engine_peer_hello_answer(
 	if (!peer->hello_sent || reply->node != peer->number)
 		return STATUS_BAD_REQUEST;
 	if (reply->session == 0 || reply->incarnation == 0 || reply->resumed > 1)
+		return STATUS_BAD_REQUEST;
+	if (!reply->resumed && (reply->session & 1) == our_bit(peer))
 		return STATUS_BAD_REQUEST;
 	if (reply->resumed &&
 		(reply->session != peer->session || reply->incarnation != peer->incarnation))

@@ -132,7 +132,7 @@ static struct wire_peer_hello_reply answer_of(uint64_t session, bool resumed)
 
 static void the_dialler_takes_the_session_of_the_answer(void **state)
 {
-	struct wire_peer_hello_reply answer = answer_of(12, false);
+	struct wire_peer_hello_reply answer = answer_of(13, false);
 	struct wire_peer_hello hello;
 	struct peer_world w;
 	EnginePeer *p;
@@ -153,7 +153,7 @@ static void the_dialler_takes_the_session_of_the_answer(void **state)
 	assert_int_equal(engine_peer_hello_answer(p, &answer, w.now), 0);
 	engine_peer_up(p, w.now);
 	assert_int_equal(p->state, WIRE_PEER_UP);
-	assert_int_equal(p->session, 12);
+	assert_int_equal(p->session, 13);
 	assert_int_equal(p->incarnation, THEIRS);
 	/* Not twice. */
 	assert_int_equal(engine_peer_hello_answer(p, &answer, w.now), STATUS_BAD_REQUEST);
@@ -163,8 +163,9 @@ static void the_dialler_takes_the_session_of_the_answer(void **state)
 
 static void a_wrong_answer_to_hello_is_refused(void **state)
 {
-	struct wire_peer_hello_reply wrong[] = {answer_of(12, false), answer_of(12, false),
-		answer_of(0, false), answer_of(12, true), answer_of(12, false), answer_of(12, 1)};
+	struct wire_peer_hello_reply wrong[] = {answer_of(13, false), answer_of(13, false),
+		answer_of(0, false), answer_of(13, true), answer_of(13, false), answer_of(13, true),
+		answer_of(12, false) /* a number of ours */};
 	struct wire_peer_hello hello;
 	struct peer_world w;
 	EnginePeer *p;
