@@ -70,7 +70,9 @@ static int look_at_pages(struct picture *p)
 
 	if (address == (void *)-1)
 		return negative_errno();
-	r = placement_count(address, p->n_pages, &p->count, draw_page, p);
+	r = placement_count(address, p->n_pages,
+		p->segment.resident >= p->n_pages * (uint64_t)sysconf(_SC_PAGESIZE), &p->count,
+		draw_page, p);
 	shmdt(address);
 	return r;
 }

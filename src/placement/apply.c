@@ -2,6 +2,7 @@
 #include "placement/apply.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -173,7 +174,7 @@ static void touch(const volatile char *at, const unsigned char *resident, size_t
 			(void)at[i * page_size()];
 }
 
-static int nodes_of(const char *at, size_t n, int status[COUNT_PAGES])
+static int nodes_of(const char *at, size_t n, bool whole, int status[COUNT_PAGES])
 {
 	unsigned char resident[COUNT_PAGES];
 	void *pages[COUNT_PAGES];
@@ -181,6 +182,8 @@ static int nodes_of(const char *at, size_t n, int status[COUNT_PAGES])
 
 	if (mincore((void *)at, n * page_size(), resident) < 0)
 		return negative_errno();
+	if (whole)
+		memset(resident, 1, n);
 	touch(at, resident, n);
 	for (size_t i = 0; i < n; i++)
 		pages[i] = (void *)(at + i * page_size());
@@ -190,8 +193,9 @@ static int nodes_of(const char *at, size_t n, int status[COUNT_PAGES])
 	return r;
 }
 
-int placement_count(const void *address, uint64_t n_pages, struct placement_count *ret_count,
-	void (*each)(uint64_t page, int node, void *userdata), void *userdata)
+int placement_count(const void *address, uint64_t n_pages, bool whole,
+	struct placement_count *ret_count, void (*each)(uint64_t page, int node, void *userdata),
+	void *userdata)
 {
 	_cleanup_free_ struct placement_count *count = calloc(1, sizeof(*count));
 	int status[COUNT_PAGES], r;
@@ -201,7 +205,7 @@ int placement_count(const void *address, uint64_t n_pages, struct placement_coun
 	for (uint64_t page = 0; page < n_pages; page += COUNT_PAGES) {
 		size_t n = (size_t)MIN(n_pages - page, COUNT_PAGES);
 
-		r = nodes_of((const char *)address + page * page_size(), n, status);
+		r = nodes_of((const char *)address + page * page_size(), n, whole, status);
 		if (r < 0)
 			return r;
 		for (size_t i = 0; i < n; i++) {

@@ -29,13 +29,15 @@ enum placement_found { PLACEMENT_NONE = 1, PLACEMENT_MIXED = 2 };
 int placement_find(
 	const void *address, uint64_t n_pages, uint64_t samples, struct placement *ret_placement);
 
-/* Pages on each node, without making any: those not in memory are in absent. */
+/* Pages on each node, without making any: those not in memory are in absent. whole: all are known
+ * to be there, which of huge pages nothing else tells. */
 struct placement_count {
 	uint64_t on[NODES_MAX];
 	uint64_t absent;
 };
 /* each may be NULL; it gets every page's node, or -1 */
-int placement_count(const void *address, uint64_t n_pages, struct placement_count *ret_count,
-	void (*each)(uint64_t page, int node, void *userdata), void *userdata);
+int placement_count(const void *address, uint64_t n_pages, bool whole,
+	struct placement_count *ret_count, void (*each)(uint64_t page, int node, void *userdata),
+	void *userdata);
 
 #endif

@@ -461,7 +461,7 @@ static void counting_pages_makes_none(void **state)
 	assert_ptr_not_equal(p, MAP_FAILED);
 	p[0] = p[5 * page] = p[2999 * page] = 1;
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(placement_count(p, 3000, &count, NULL, NULL), 0);
+		assert_int_equal(placement_count(p, 3000, false, &count, NULL, NULL), 0);
 		assert_int_equal(count.absent, 2997);
 	}
 	munmap(p, 3000 * page);

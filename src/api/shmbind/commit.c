@@ -161,7 +161,7 @@ static int check_places(const struct attachment *a, const struct placement *plac
 
 	if (!count)
 		return -ENOMEM;
-	r = placement_count(a->address, n, count, NULL, NULL);
+	r = placement_count(a->address, n, is_huge(a), count, NULL, NULL);
 	if (r < 0)
 		return r;
 	nodeset_for_each(&placement->nodes, node) inside += count->on[node];
