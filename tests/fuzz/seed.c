@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes the seeds: one valid packet of each type, a journal with one record of each kind, and the
- * texts. seed CORPUS-DIRECTORY; run again after message.def or record.h changed.
+ * frames and texts. seed CORPUS-DIRECTORY; run again after message.def, frame.h or record.h
+ * changed.
  */
 #include "fuzz.h"
 
 #include <string.h>
 #include <sys/stat.h>
 #include "daemon/record.h"
+#include "fabric/tcp/frame.h"
 #include "wire/message.h"
 
 static const char *corpus;
@@ -148,6 +150,61 @@ static void journal(void)
 	save("journal", "imports", buf, n);
 }
 
+/* frames: pieces of 48 bytes, nothing revoked but in the last */
+
+static size_t add_request(uint8_t *buf, size_t n, struct frame_request f, int key)
+{
+	size_t tail;
+
+	memset(&f.key, key, sizeof(f.key));
+	tail = frame_request_tail(&f);
+	frame_request_encode(buf + n, &f);
+	memset(buf + n + FRAME_REQUEST_SIZE, 0x5a, tail);
+	return n + FRAME_REQUEST_SIZE + tail;
+}
+
+static void frame(const char *name, struct frame_request f, int key, int revoke_at)
+{
+	static uint8_t buf[20000];
+
+	buf[0] = f.size > 8192 ? 255 : 3;
+	buf[1] = (uint8_t)revoke_at;
+	save("frame", name, buf, add_request(buf, 2, f, key));
+}
+
+static void batch(void)
+{
+	struct frame_request f = {.type = FRAME_BATCH, .off = 2, .size = 48};
+	uint8_t buf[128] = {0};
+	size_t n = add_request(buf, 2, f, 'A');
+
+	frame_record_encode(buf + 2 + FRAME_REQUEST_SIZE, 64, 3, 8);
+	frame_record_encode(buf + 2 + FRAME_REQUEST_SIZE + 16, 200, 0, 24);
+	save("frame", "batch", buf, n);
+}
+
+static void frames(void)
+{
+	frame("put", (struct frame_request){.type = FRAME_PUT, .width = 8, .size = 64}, 'A', 0);
+	frame("put-large", (struct frame_request){.type = FRAME_PUT, .off = 99, .size = 9000}, 'A',
+		0);
+	frame("put-denied", (struct frame_request){.type = FRAME_PUT, .size = 3}, 'B', 0);
+	frame("put-others", (struct frame_request){.type = FRAME_PUT, .size = 3}, 'C', 0);
+	frame("put-revoked", (struct frame_request){.type = FRAME_PUT, .size = 9000}, 'A', 2);
+	frame("put-checked",
+		(struct frame_request){.type = FRAME_PUT, .flags = FRAME_CHECK, .size = 9000}, 'A',
+		0);
+	frame("get", (struct frame_request){.type = FRAME_GET, .width = 2, .size = 64}, 'B', 0);
+	frame("get-large", (struct frame_request){.type = FRAME_GET, .size = 65536}, 'B', 0);
+	frame("add", (struct frame_request){.type = FRAME_ADD, .width = 8, .off = 32, .size = 8},
+		'A', 0);
+	frame("swap", (struct frame_request){.type = FRAME_SWAP, .width = 4, .off = 32, .size = 4},
+		'A', 0);
+	frame("signal", (struct frame_request){.type = FRAME_SIGNAL, .flags = FRAME_ACCUMULATE},
+		'B', 0);
+	batch();
+}
+
 /* texts */
 
 static void text(const char *target, const char *name, const char *s)
@@ -175,6 +232,7 @@ int main(int argc, char **argv)
 	corpus = argv[1];
 	packets();
 	journal();
+	frames();
 	texts();
 	return 0;
 }
