@@ -36,6 +36,7 @@ const struct option_spec option_specs[OPTIONS] = {
 		"Give each node a network namespace, joined by a bridge; only root can.", NULL},
 	[OPTION_DETECTION] = {"detection", 't', "TIME",
 		"DetectionTime= of the nodes: 100ms to 60s.", NULL},
+	[OPTION_SERVE] = {"serve", 'S', NULL, "Be what others measure against.", NULL},
 	[OPTION_POLICY] = {"policy", 'p', "POLICY",
 		"firstref (default), stripe or mostfree, and hard or soft (default).",
 		"firstref stripe mostfree stripe,hard firstref,hard mostfree,hard"},
@@ -84,6 +85,17 @@ const struct command commands[] = {
 		"connection of the two daemons that is measured, by them; the way between this "
 		"process and its daemon does not count.",
 		ping_run},
+	{"bench", "[NODE]", 0, 1, false, BIT(JSON) | BIT(SERVE),
+		"Measure put, get and signals to another node.",
+		"Somebody must serve there: 'causeway bench --serve' exports 1 MiB that anybody "
+		"may "
+		"write to, answers signals, and does so until it is interrupted. Each put and get "
+		"waits "
+		"until it is done, as those of programs do in implicit mode; signal is a signal to "
+		"the "
+		"exporter and one back. With this node's own number memory is measured, not a "
+		"network.",
+		bench_run},
 	{"run", "[--] COMMAND [ARGUMENT...]", 1, INT32_MAX, true, BIT(JSON) | BIT(VERBOSE),
 		"Run a command with a node of its own.",
 		"Starts a node in a private directory and the command with CAUSEWAY_SOCKET set to "
@@ -193,7 +205,8 @@ const struct command commands[] = {
 		"one with most free memory. hard means from nowhere else: it is refused if the "
 		"memory is not there.\n"
 		"With --show the nodes of the binding are marked with '>', and the line below says "
-		"of each part of the segment where it is: a node's number, '.' for nowhere yet, '*' "
+		"of each part of the segment where it is: a node's number, '.' for nowhere yet, "
+		"'*' "
 		"for several. Looking attaches the segment for a moment.",
 		shmbind_run},
 	{"help", "[COMMAND]", 0, 2, false, 0, "Explain a command.", "", help_run},

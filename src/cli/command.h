@@ -35,6 +35,7 @@ enum option_id {
 	OPTION_IDS,
 	OPTION_NETNS,
 	OPTION_DETECTION,
+	OPTION_SERVE,
 	OPTION_POLICY,
 	OPTION_NODE_SET,
 	OPTION_COMMIT,
@@ -106,6 +107,7 @@ int list_run(const struct invocation *in);
 int show_run(const struct invocation *in);
 int stat_run(const struct invocation *in);
 int ping_run(const struct invocation *in);
+int bench_run(const struct invocation *in);
 int run_run(const struct invocation *in);
 int doctor_run(const struct invocation *in);
 int status_run(const struct invocation *in);

@@ -126,6 +126,18 @@ static int fetch_all(uint32_t space, struct segments *s)
 	return r;
 }
 
+int segments_of(uint32_t node, uint32_t own, struct segments *ret_segments)
+{
+	_cleanup_(segments_deinit) struct segments s = {0};
+	int r = fetch_one(0, node == own ? 0 : node, &s);
+
+	if (r)
+		return r;
+	*ret_segments = s;
+	s = (struct segments){0};
+	return 0;
+}
+
 int segments_find(const struct invocation *in, uint32_t own, struct segments *ret_segments)
 {
 	_cleanup_(segments_deinit) struct segments s = {0};

@@ -51,6 +51,8 @@ int segments_space(const struct invocation *in, uint32_t *ret_space);
  * number of the node that answers. Returns 0, EXIT_USAGE, or EXIT_FAILED after it said why.
  */
 int segments_find(const struct invocation *in, uint32_t own, struct segments *ret_segments);
+/* Those of one node. */
+int segments_of(uint32_t node, uint32_t own, struct segments *ret_segments);
 void segments_deinit(struct segments *s);
 
 void segment_row(Table *t, const struct wire_list_row *row, bool bytes);

@@ -18,6 +18,7 @@
 #include "cli/table.h"
 #include "client/export.h"
 #include "client/import.h"
+#include "client/remote.h"
 #include "wire/status.h"
 
 /* the library */
@@ -293,6 +294,47 @@ void cw_import_put(struct cw_import *import)
 {
 }
 
+/* What bench needs beyond that; it does not come so far here. */
+__thread struct cw_slot *cw_slot_self __attribute__((tls_model("initial-exec")));
+struct cw_handle_entry *_Atomic cw_handle_chunks[CW_HANDLE_CHUNKS];
+bool cw_enter_fences;
+
+struct cw_slot *cw_slot_get(void)
+{
+	return NULL;
+}
+
+int cw_import_attach(struct cw_import *import, uint8_t **ret_base)
+{
+	return STATUS_REVOKED;
+}
+
+int cw_import_check(struct cw_import *import)
+{
+	return STATUS_REVOKED;
+}
+
+int cw_remote_put(struct cw_import *import, uint64_t off, const void *src, uint64_t n,
+	unsigned int width, bool span)
+{
+	return STATUS_REVOKED;
+}
+
+int cw_remote_get(struct cw_import *import, uint64_t off, void *dst, uint64_t n, unsigned int width)
+{
+	return STATUS_REVOKED;
+}
+
+int cw_signal_post(cw_handle handle, bool accumulate)
+{
+	return STATUS_REVOKED;
+}
+
+int cw_signal_wait(cw_handle handle, uint64_t timeout_ns)
+{
+	return STATUS_REVOKED;
+}
+
 /* running the tool */
 
 struct result {
@@ -405,6 +447,9 @@ static void wrong_usage_gives_2_and_says_what_was_meant(void **state)
 		{"ping 0", "a node's number from 1 to"},
 		{"list --node=x", "a node's number"},
 		{"nodes --columns=STAT", "did you mean STATE?"},
+		{"bench", "needs either a NODE, or --serve"},
+		{"bench 7 --serve", "needs either"},
+		{"bench seven", "a node's number"},
 		{"node", "needs a second word: add, remove."},
 		{"node add 4", "needs NODE ADDRESS"},
 		{"node add four h", "'four' must be a node's number"},
@@ -679,6 +724,16 @@ static void ping_of_a_node_tells_what_the_daemons_measured(void **state)
 	assert_non_null(strstr(cli("ping 8")->err, "cannot ping node 8: the node does not answer"));
 }
 
+static void bench_says_what_it_lacks(void **state)
+{
+	fake.has_peers = true;
+	fake.peer_rows = 1;
+	assert_non_null(strstr(cli("bench 7")->err, "nobody serves on node 7: run 'causeway bench "
+						    "--serve' there"));
+	assert_non_null(strstr(cli("bench 8")->err, "node 8: the node does not answer"));
+	assert_non_null(strstr(cli("bench --serve")->err, "cannot export memory"));
+}
+
 static void reload_repeats_what_the_daemon_does_not_like(void **state)
 {
 	struct result *r = cli("reload");
@@ -884,6 +939,7 @@ int main(void)
 		TEST(a_daemon_without_nodes_has_none),
 		TEST(a_node_list_that_lies_about_its_length_is_refused),
 		TEST(ping_of_a_node_tells_what_the_daemons_measured),
+		TEST(bench_says_what_it_lacks),
 		TEST(reload_repeats_what_the_daemon_does_not_like),
 		TEST(stat_shows_what_was_added_a_second),
 		TEST(stat_repeats_as_often_as_told_with_a_sum_each_time),
