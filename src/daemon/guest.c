@@ -190,7 +190,7 @@ void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[1
 	data_detach(m, g->engine);
 	if (first)
 		atomic_store(done_of(m, g), 0);
-	fabric_tcp_tune(stream, (unsigned int)(m->options.config->detection_time / NSEC_PER_MSEC),
+	fabric_tcp_tune(stream, (unsigned int)(g->engine->peer->detection / NSEC_PER_MSEC),
 		m->options.config->tcp_congestion);
 	r = data_attach(m, g->engine, stream, done_of(m, g));
 	if (r < 0)

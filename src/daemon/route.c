@@ -214,7 +214,7 @@ static int dial(Route *r)
 	r->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (r->fd < 0)
 		return negative_errno();
-	fabric_tcp_tune(r->fd, (unsigned int)(config->detection_time / NSEC_PER_MSEC),
+	fabric_tcp_tune(r->fd, (unsigned int)(peer->detection / NSEC_PER_MSEC),
 		config->tcp_congestion);
 	if (connect(r->fd, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS)
 		return negative_errno();
