@@ -63,7 +63,8 @@ struct engine_limits {
 	uint64_t detection;	       /* ns: how long a peer may be silent */
 };
 
-/* How the engine's decisions reach the world; none of these may call the engine. */
+/* How the engine's decisions reach the world; none of these may call the engine, but where it says
+ * so. */
 struct engine_ops {
 	/* import->state changed or the import was made or restored: show it in the client's status
 	 * page; for a final state also wake whoever sleeps on its cell. The segment or home that it
@@ -103,8 +104,8 @@ struct engine_ops {
 	/* about to be freed; its imports are gone */
 	void (*guest_free)(void *userdata, EngineClient *guest);
 	/* the home has granted this import (its remote fields are set): open the route with this
-	 * grant, if data was wanted, and call engine_import_ready() or engine_import_fail(), now or
-	 * later */
+	 * grant, if data was wanted, and call engine_import_ready() or engine_import_fail(), later
+	 * or from here */
 	void (*import_granted)(void *userdata, EngineImport *import, const uint8_t grant[16]);
 	/* has the client a data connection to that home already, or one on its way? Asked whenever
 	 * CONNECT is said, the first time before engine_import_connect() returns. A guest lives as
@@ -275,6 +276,7 @@ EngineSegment *engine_segment_find_instance(Engine *engine, uint64_t instance);
  * amortised: listing 100,000 segments in pieces must not be quadratic. */
 EngineSegment *engine_segment_next(Engine *engine, uint64_t after);
 
+/* Guests and what they have are counted. */
 struct engine_counts {
 	uint32_t n_clients, n_segments, n_imports;
 	uint64_t bytes;

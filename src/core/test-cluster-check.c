@@ -125,6 +125,7 @@ void cluster_check_node(struct cluster *c, uint32_t number)
 static void check_agreement(struct cluster *c, EnginePeer *p)
 {
 	EnginePeer *other = other_side(c, p);
+	const EngineImport *i;
 
 	HOLDS(c, other && p->state == WIRE_PEER_UP && other->state == WIRE_PEER_UP);
 	HOLDS(c, p->session == other->session && p->n_waiting == 0);
@@ -133,6 +134,8 @@ static void check_agreement(struct cluster *c, EnginePeer *p)
 	HOLDS(c, p->n_imports > 0 || p->account.n_imports > 0);
 	HOLDS(c, p->n_imports == other->account.n_imports);
 	check_guests(c, p, other, cluster_common(c, p, other));
+	list_for_each (i, &p->imports, home_link)
+		HOLDS(c, i->state == WIRE_IMPORT_CONNECTED);
 }
 
 void cluster_check_end(struct cluster *c)

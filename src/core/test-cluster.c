@@ -16,7 +16,7 @@
 #define NODES	  8
 #define CLIENTS	  3 /* of a node */
 #define ACTIONS	  120
-#define SCHEDULES 1500
+#define SCHEDULES 1000
 #define FIRST_ID  0x400000u
 #define IDS	  5u
 

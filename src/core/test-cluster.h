@@ -137,4 +137,27 @@ void cluster_check_end(struct cluster *c);
 struct connection *cluster_common(struct cluster *c, EnginePeer *a, EnginePeer *b);
 struct ends *cluster_ends(EnginePeer *peer);
 
+/* --- between the files of the simulation --- */
+
+#define DELAY_MAX    (20 * NSEC_PER_MSEC)
+#define DIAL_TIMEOUT NSEC_PER_SEC
+
+uint64_t cluster_delay(struct cluster *c);
+void *cluster_allocate(size_t n, size_t size);
+void cluster_event_add(struct cluster *c, struct event e);
+struct event cluster_event_take(struct cluster *c);
+void connection_drop(struct connection *n);
+void connection_put(struct connection *n);
+struct connection *connection_new(struct cluster *c, uint32_t from, uint32_t to);
+unsigned int connection_side(const struct connection *n, uint32_t node);
+void connection_send(
+	struct cluster *c, struct connection *n, unsigned int from, const struct wire_message *m);
+void connection_tell_down(struct cluster *c, struct connection *n, unsigned int side);
+void connection_close(struct cluster *c, struct connection *n, unsigned int side);
+bool cluster_is_cut(const struct cluster *c, uint32_t a, uint32_t b);
+void connection_let_go(struct cluster *c, uint32_t node, struct connection **at);
+void cluster_records_free(struct records *r);
+void cluster_daemon_start(struct cluster *c, uint32_t number);
+void cluster_daemon_end(struct cluster *c, uint32_t number, bool silent);
+
 #endif
