@@ -277,7 +277,7 @@ static void on_resolved(void *userdata, const struct resolved *resolved)
 		snprintf(text, sizeof(text), "its name has no address: %s",
 			gai_strerror(resolved->error));
 		set_trouble(p, text);
-		return dial_failed(p, false);
+		return dial_failed(p, true);
 	}
 	r = dial(p, resolved->addresses, resolved->n);
 	if (r < 0) {

@@ -11,11 +11,11 @@
 #include "base/error.h"
 #include "base/list.h"
 
-#define READS_PER_TURN 16
-#define OUT_MIN	       4096u
-#define OUT_MAX	       (16u << 20) /* bytes: a peer's imports may all end at once */
-#define LINGER	       (2 * NSEC_PER_SEC)
-#define LINGERING_MAX  64u
+#define TIME_PER_TURN (2 * NSEC_PER_MSEC)
+#define OUT_MIN	      4096u
+#define OUT_MAX	      (16u << 20) /* bytes: a peer's imports may all end at once */
+#define LINGER	      (2 * NSEC_PER_SEC)
+#define LINGERING_MAX 64u
 
 enum phase {
 	PHASE_START,	 /* dialling: nothing tried yet */
@@ -31,12 +31,13 @@ struct PeerLink {
 	int fd;
 	PeerTls *tls;
 	sd_event_source *io, *timer;
-	uint32_t events;   /* that io waits for */
-	unsigned int busy; /* in a callback: freed later */
-	bool dead;	   /* freed by its owner */
-	int failed;	   /* could not keep what was to be sent */
-	bool finished;	   /* lingering: all was sent */
-	struct list link;  /* lingering ones */
+	sd_event_source *again; /* packets in in are left for the next turn */
+	uint32_t events;	/* that io waits for */
+	unsigned int busy;	/* in a callback: freed later */
+	bool dead;		/* freed by its owner */
+	int failed;		/* could not keep what was to be sent */
+	bool finished;		/* lingering: all was sent */
+	struct list link;	/* lingering ones */
 
 	/* dialling */
 	uint32_t peer;
@@ -58,6 +59,7 @@ static struct list lingering = {&lingering, &lingering};
 static unsigned int n_lingering;
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+static int on_again(sd_event_source *source, void *userdata);
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Life */
@@ -106,6 +108,7 @@ static void drop_connection(PeerLink *l)
 static void destroy(PeerLink *l)
 {
 	drop_connection(l);
+	sd_event_source_disable_unref(l->again);
 	sd_event_source_disable_unref(l->timer);
 	if (!list_empty(&l->link)) {
 		list_unlink(&l->link);
@@ -144,6 +147,10 @@ static int link_new(const struct peer_link_options *options, PeerLink **ret_link
 	list_init(&l->link);
 	r = sd_event_add_time_relative(
 		options->event, &l->timer, CLOCK_MONOTONIC, 0, 1, on_timer, l);
+	if (r == 0)
+		r = sd_event_add_defer(options->event, &l->again, on_again, l);
+	if (r == 0)
+		r = sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
 	if (r < 0) {
 		destroy(l);
 		return r;
@@ -164,6 +171,7 @@ static void report(PeerLink *l, int error)
 		return;
 	}
 	l->io = sd_event_source_disable_unref(l->io);
+	sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
 	stop_timer(l);
 	l->options.ops->closed(l->options.userdata, l, error);
 }
@@ -458,46 +466,61 @@ static int deliver(PeerLink *l, const uint8_t *packet, size_t size)
 	return r;
 }
 
-static int deliver_all(PeerLink *l)
+/* Whole packets that have come; what is left at the end of the turn comes in the next one. */
+static int deliver_all(PeerLink *l, uint64_t end)
 {
 	size_t at = 0;
 	ssize_t n;
-	int r;
+	int r = 0;
 
 	while ((n = packet_size(l->in + at, l->n_in - at)) > 0) {
+		if (clock_now() >= end) {
+			r = sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
+			break;
+		}
 		r = deliver(l, l->in + at, (size_t)n);
-		if (r < 0)
+		if (r < 0 || l->dead || l->phase != PHASE_READY)
 			return r;
-		if (l->dead || l->phase != PHASE_READY)
-			return 0;
 		at += (size_t)n;
 	}
 	l->n_in -= at;
 	memmove(l->in, l->in + at, l->n_in);
-	return (int)n;
+	return n < 0 ? (int)n : loop_result(r);
+}
+
+/* Whether the buffer has room for a record. */
+static bool may_read(const PeerLink *l)
+{
+	return !l->dead && l->phase == PHASE_READY && l->n_in < WIRE_PACKET_MAX &&
+	       packet_size(l->in, l->n_in) == 0;
 }
 
 static int receive(PeerLink *l)
 {
+	uint64_t end = clock_now() + TIME_PER_TURN;
+	int r = deliver_all(l, end);
 	ssize_t n;
-	int r;
 
-	for (unsigned int i = 0; i < READS_PER_TURN && !l->dead; i++) {
-		if (l->phase == PHASE_LINGER)
-			l->n_in = 0;
+	while (r == 0 && may_read(l) && clock_now() < end) {
 		n = peer_tls_read(l->tls, l->in + l->n_in, sizeof(l->in) - l->n_in);
 		if (n == -EAGAIN)
 			return 0;
 		if (n <= 0)
 			return n < 0 ? (int)n : -ENODATA;
-		if (l->phase != PHASE_READY)
-			continue;
 		l->n_in += (size_t)n;
-		r = deliver_all(l);
-		if (r < 0)
-			return r;
+		r = deliver_all(l, end);
 	}
-	return 0;
+	return r;
+}
+
+/* Nobody is there to hear it; the end is what is waited for. */
+static int receive_end(PeerLink *l)
+{
+	ssize_t n = peer_tls_read(l->tls, l->in, sizeof(l->in));
+
+	if (n == -EAGAIN)
+		return 0;
+	return n > 0 ? 0 : -ENODATA;
 }
 
 /* Lingering */
@@ -556,7 +579,7 @@ static int exchange(PeerLink *l, uint32_t revents)
 	if (r == 0 && l->phase == PHASE_LINGER)
 		r = finish_output(l);
 	if (r == 0 && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		r = receive(l);
+		r = l->phase == PHASE_LINGER ? receive_end(l) : receive(l);
 	return r;
 }
 
@@ -576,6 +599,15 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 			fail(l, r);
 	}
 	leave(l);
+	return 0;
+}
+
+static int on_again(sd_event_source *source, void *userdata)
+{
+	PeerLink *l = userdata;
+
+	if (l->phase == PHASE_READY)
+		on_io(NULL, l->fd, EPOLLIN, l);
 	return 0;
 }
 

@@ -18,17 +18,21 @@
 #include "base/clock.h"
 #include "daemon/test-nodes.h"
 
-/* Free at the moment. */
+/* Free at the moment, and none that the kernel gives to a connection or to another test. */
 static uint16_t find_port(void)
 {
 	struct sockaddr_in address = {
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(address);
-	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint16_t random;
+	int s, r;
 
-	assert_int_equal(bind(s, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(s, (struct sockaddr *)&address, &size), 0);
-	close(s);
+	do {
+		assert_int_equal(getrandom(&random, sizeof(random), 0), sizeof(random));
+		address.sin_port = htons((uint16_t)(10000 + random % 20000));
+		s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		r = bind(s, (struct sockaddr *)&address, sizeof(address));
+		close(s);
+	} while (r < 0);
 	return ntohs(address.sin_port);
 }
 
