@@ -20,7 +20,7 @@ REMEDY = "tests/vm/fetch-kernels gets it, and needs the network and a fresh `apt
 
 
 class Missing(Exception):
-    """There is no such kernel, and why."""
+    """What a machine needs is not here, and why."""
 
 
 def cache():

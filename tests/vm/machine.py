@@ -8,12 +8,14 @@ so with the last lines of its console, and the machine is gone. A QEMU dies with
 """
 import base64
 import contextlib
+import ctypes
 import dataclasses
 import itertools
 import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -29,6 +31,8 @@ import tap
 
 QEMU = "qemu-system-x86_64"
 ACCELERATOR = os.environ.get("CAUSEWAY_VM_ACCEL", "tcg,thread=multi")  # works everywhere; see README.md
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 BOOT_SECONDS = 90
 RUN_SECONDS = 30
 CONSOLE_LINES = 40
@@ -79,6 +83,10 @@ class Result:
     seconds: float
 
 
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def numa_options(description):
     options, first = [], 0
     for i, node in enumerate(description.nodes):
@@ -121,8 +129,8 @@ class Running:
                    "-chardev", "stdio,id=requests,signal=off", "-serial", "chardev:requests",
                    *network_options(index, count, folder)]
         with open(self.complaints, "wb") as complaints:
-            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=complaints, bufsize=0)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+                                            bufsize=0, preexec_fn=die_with_parent)
 
     @property
     def alive(self):
@@ -195,27 +203,34 @@ class Running:
         self.process.stdout.close()
 
     def _answer(self, mark, seconds, what):
-        """Waits for the line with this mark: the status in it, and all that came before."""
+        """Waits for the line with this mark: the status in it, and all that came before. Without it the machine is of no more use,
+        also if what ends the wait is the deadline of the whole test."""
         end, pattern = time.monotonic() + seconds, re.compile(re.escape(mark.encode()) + rb" (\d+)\n")
         data = b""
-        while not (match := pattern.search(data)):
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
-                self._gone(Hung, f"no end within {seconds} s", data, what)
-            chunk = self.process.stdout.read(65536)
-            if not chunk:
-                self.process.wait()
-                panic = b"Kernel panic" in self.console.read_bytes()
-                self._gone(*((Panicked, "the kernel panicked") if panic else (Ended, "the machine ended")), data, what)
-            data += chunk
+        try:
+            while not (match := pattern.search(data)):
+                if not select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+                    raise Hung(self._story(f"no end within {seconds} s", data, what))
+                chunk = self.process.stdout.read(65536)
+                if not chunk:
+                    raise self._end(data, what)
+                data += chunk
+        except BaseException:
+            self.close()
+            raise
         return int(match[1]), data[:match.start()].decode(errors="replace")
 
-    def _gone(self, kind, why, data, what):
-        """Ends the machine and tells all that is known about it."""
-        self.close()
+    def _end(self, data, what):
+        self.process.wait()
+        if self.console.exists() and b"Kernel panic" in self.console.read_bytes():
+            return Panicked(self._story("the kernel panicked", data, what))
+        return Ended(self._story("the machine ended", data, what))
+
+    def _story(self, why, data, what):
+        """All that is known about the end of a machine."""
         complaints = self.complaints.read_text(errors="replace")
-        raise kind(f"{self.name} (kernel {self.description.kernel}), {what}: {why}\n{data.decode(errors='replace')}{complaints}"
-                   f"--- the console's last lines\n{self._last_lines()}")
+        return (f"{self.name} (kernel {self.description.kernel}), {what}: {why}\n{data.decode(errors='replace')}{complaints}"
+                f"--- the console's last lines\n{self._last_lines()}")
 
     def _last_lines(self):
         """The end of the console, without the kernel's guesses ("? ") at what else was on the stack."""

@@ -17,9 +17,14 @@ def node(kernel):
                           "examples/message-export", "examples/message-import", "examples/rsm/test-message", "examples/ring", *TOOLS))
 
 
+def conformance(guest, program):
+    guest.tap(f"with-node {'none' if program == 'absent' else '/bin/causewayd'} test-rsm-{program}", seconds=120)
+
+
+@pytest.mark.parametrize("kernel", ["6.1"], indirect=True, scope="module")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_conformance(vm, kernel, program):
-    vm(node(kernel)).tap(f"with-node {'none' if program == 'absent' else '/bin/causewayd'} test-rsm-{program}", seconds=120)
+def test_conformance_on_the_oldest_kernel(vm, kernel, program):
+    conformance(vm(node(kernel)), program)
 
 
 def test_messages_reach_an_exporter_that_is_killed_and_started_anew(vm, kernel):
@@ -36,3 +41,9 @@ def test_a_user_without_privileges_runs_a_private_node(vm, kernel):
 
 def test_doctor_finds_nothing_wrong(vm, kernel):
     vm(node(kernel)).output("causeway run -- causeway doctor")
+
+
+@pytest.mark.parametrize("kernel", ["6.12"], indirect=True, scope="module")
+@pytest.mark.parametrize("program", ["memory", "map", "break", "rights", "threads"])
+def test_conformance_where_kernels_differ_most(vm, kernel, program):
+    conformance(vm(node(kernel)), program)

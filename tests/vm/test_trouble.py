@@ -2,6 +2,11 @@
 """The harness itself: what happens to a machine is told as it is, and nothing stays behind."""
 import os
 import pathlib
+import select
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -28,6 +33,19 @@ def test_what_hangs_is_cut_at_its_deadline_and_the_next_test_gets_another_machin
         guest.output("echo 'before it hung'; sleep 1000", seconds=2)
     assert "before it hung" in str(caught.value) and not guest.alive
     assert vm(Machine()).output("echo well") == "well\n"
+
+
+def test_a_wait_that_something_else_ends_ends_the_machine_too(vm):
+    guest = vm(Machine())
+
+    def alarm(signum, frame):
+        raise TimeoutError
+    before = signal.signal(signal.SIGUSR1, alarm)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    with pytest.raises(TimeoutError):
+        guest.output("sleep 1000")
+    signal.signal(signal.SIGUSR1, before)
+    assert not guest.alive
 
 
 def test_a_machine_that_goes_down_is_told_from_one_that_panics(vm):
@@ -86,3 +104,14 @@ def test_closing_leaves_neither_process_nor_file(vm):
     assert not pathlib.Path(f"/proc/{pid}").exists()
     vm(Machine())
     assert not folder.exists()
+
+
+def test_a_machine_does_not_outlive_a_runner_that_is_killed(tmp_path):
+    program = "import sys; sys.path[:0] = sys.argv[2:]; import machine, pathlib, time; " \
+              "print(machine.Running(machine.Machine(), pathlib.Path(sys.argv[1])).process.pid, flush=True); time.sleep(60)"
+    runner = subprocess.Popen([sys.executable, "-c", program, tmp_path, *sys.path], stdout=subprocess.PIPE, text=True)
+    guest = os.pidfd_open(int(runner.stdout.readline()))
+    runner.kill()
+    runner.communicate()
+    assert select.select([guest], [], [], 10)[0], "the machine still runs"
+    os.close(guest)
