@@ -143,7 +143,7 @@ void engine_remote_lose_granted(EnginePeer *home);
 void engine_remote_fail_waiting(EnginePeer *home, enum wire_status status);
 /* The connection is up: what we hold, if resumed, and what we wait for. */
 void engine_remote_say_all(EnginePeer *home);
-int engine_remote_granted(EnginePeer *home, const struct wire_message *message);
+int engine_remote_granted(EnginePeer *home, const struct wire_message *message, uint64_t now);
 int engine_remote_lost(EnginePeer *home, const struct wire_peer_lost *lost);
 void engine_remote_signal(EnginePeer *home, const struct wire_peer_signal *signal);
 

@@ -49,7 +49,7 @@ struct EnginePeer {
 	uint64_t incarnation; /* of the peer in this session */
 	uint64_t detection;   /* ns: the smaller of the two while there is a session */
 	uint64_t heard, said; /* when last, ns; said: the last PING */
-	uint64_t since;	      /* waiting without progress since; 0: not known yet, or not waiting */
+	uint64_t since;	      /* imports wait for an answer since; 0: not known yet, or none does */
 	uint64_t idle;	      /* nothing in common since; 0: not known yet, or there is */
 	uint64_t retry;	      /* not dialled again before */
 	uint64_t backoff;     /* ns, next time */

@@ -257,7 +257,14 @@ static void take_grant(EngineImport *import, const struct wire_peer_connect_repl
 	engine->ops->import_granted(engine->userdata, import, reply->grant);
 }
 
-int engine_remote_granted(EnginePeer *home, const struct wire_message *message)
+static void take_refusal(EngineImport *import, uint32_t status)
+{
+	bool known = wire_status_name((int)status);
+
+	fail(import, known ? (enum wire_status)status : STATUS_NOT_SUPPORTED);
+}
+
+int engine_remote_granted(EnginePeer *home, const struct wire_message *message, uint64_t now)
 {
 	const struct wire_peer_connect_reply *reply = &message->peer_connect_reply;
 	EngineImport *import = find(home, reply->client, reply->index, reply->generation);
@@ -265,15 +272,14 @@ int engine_remote_granted(EnginePeer *home, const struct wire_message *message)
 	/* Disconnected meanwhile: the home has been told. */
 	if (!import || import->granted)
 		return 0;
-	if (message->status) {
-		fail(import, wire_status_name((int)message->status)
-				     ? (enum wire_status)message->status
-				     : STATUS_NOT_SUPPORTED);
-		return 0;
-	}
-	if (!grant_valid(import, reply))
+	if (message->status == 0 && !grant_valid(import, reply))
 		return STATUS_BAD_REQUEST;
-	take_grant(import, reply);
+	if (message->status)
+		take_refusal(import, message->status);
+	else
+		take_grant(import, reply);
+	if (home->n_waiting > 0)
+		home->since = now;
 	return 0;
 }
 

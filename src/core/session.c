@@ -32,7 +32,6 @@ void engine_session_end(EnginePeer *peer)
 	engine_remote_lose_granted(peer);
 	engine_guests_free(peer);
 	peer->session = peer->incarnation = 0;
-	peer->since = 0;
 	peer->resumed = peer->holds_due = false;
 	tell(peer);
 	engine_peer_settle(peer);
@@ -172,7 +171,7 @@ void engine_peer_up(EnginePeer *peer, uint64_t now)
 	}
 	peer->state = WIRE_PEER_UP;
 	peer->heard = peer->said = now;
-	peer->since = peer->idle = peer->retry = 0;
+	peer->idle = peer->retry = 0;
 	peer->backoff = ENGINE_BACKOFF_MIN;
 	peer->holds = 0;
 	peer->holds_due = peer->resumed;
@@ -184,18 +183,12 @@ void engine_peer_up(EnginePeer *peer, uint64_t now)
 
 /* Packets */
 
-static int receive_connect_reply(EnginePeer *peer, const struct wire_message *message, uint64_t now)
-{
-	peer->since = peer->n_waiting > 0 ? now : 0;
-	return engine_remote_granted(peer, message);
-}
-
 /* Whatever waits for a grant begins anew; whoever has ended is found out when nobody listens. */
-static void receive_bye(EnginePeer *peer)
+static void receive_bye(EnginePeer *peer, uint64_t now)
 {
 	engine_peer_close(peer);
 	engine_session_end(peer);
-	engine_timer_touch(peer);
+	peer->retry = now + peer->backoff;
 }
 
 int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, uint64_t now)
@@ -207,12 +200,12 @@ int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, ui
 	case WIRE_PEER_PING:
 		return 0;
 	case WIRE_PEER_BYE:
-		receive_bye(peer);
+		receive_bye(peer, now);
 		return 0;
 	case WIRE_PEER_CONNECT:
 		return engine_guest_connect(peer, message);
 	case WIRE_PEER_CONNECT_REPLY:
-		return receive_connect_reply(peer, message, now);
+		return engine_remote_granted(peer, message, now);
 	case WIRE_PEER_DISCONNECT:
 		engine_guest_disconnect(peer, &message->peer_disconnect);
 		return 0;

@@ -458,7 +458,7 @@ static void what_is_not_granted_waits_on_in_the_next_session(void **state)
 	assert_int_equal(granted->state, WIRE_IMPORT_FAILED);
 	assert_int_equal(granted->failure, STATUS_NODE_LOST);
 	assert_int_equal(waiting->state, WIRE_IMPORT_PENDING);
-	pass(&w, 0);
+	pass(&w, 50 * MS);
 	assert_int_equal(w.n_wanted, 1);
 	world_up_with(&w, 0);
 	assert_int_equal(said(&w, WIRE_PEER_CONNECT)->peer_connect.index, waiting->index);
@@ -466,6 +466,29 @@ static void what_is_not_granted_waits_on_in_the_next_session(void **state)
 	pass(&w, DETECTION);
 	assert_int_equal(waiting->state, WIRE_IMPORT_FAILED);
 	assert_int_equal(waiting->failure, STATUS_NODE_UNREACHABLE);
+	peer_world_end(&w, c);
+}
+
+/* Who accepts and ends each session does not keep a process waiting, nor us dialling in a loop. */
+static void a_home_that_comes_and_goes_is_not_waited_for(void **state)
+{
+	struct peer_world w;
+	EngineClient *c;
+	EngineImport *i;
+	int rounds = 0;
+
+	peer_world_init(&w);
+	c = local_client(&w, 1000);
+	i = remote(c, PEER);
+	pass(&w, 0);
+	while (i->state == WIRE_IMPORT_PENDING && rounds++ < 1000) {
+		world_up_with(&w, 0);
+		assert_int_equal(hear(&w, (struct wire_message){.type = WIRE_PEER_BYE}), 0);
+		pass(&w, 50 * MS);
+	}
+	assert_in_range(rounds, DETECTION / (50 * MS) - 1, DETECTION / (50 * MS) + 1);
+	assert_true(w.n_wanted <= 1 + (unsigned int)rounds);
+	assert_int_equal(i->failure, STATUS_NODE_UNREACHABLE);
 	peer_world_end(&w, c);
 }
 
@@ -506,6 +529,7 @@ int main(void)
 		cmocka_unit_test(after_a_resume_what_is_held_is_said_and_what_waits_asked_again),
 		cmocka_unit_test(holds_come_in_parts),
 		cmocka_unit_test(what_is_not_granted_waits_on_in_the_next_session),
+		cmocka_unit_test(a_home_that_comes_and_goes_is_not_waited_for),
 		cmocka_unit_test(remote_imports_count_as_any),
 	};
 
