@@ -167,11 +167,34 @@ static int put_held(struct cw_import *import, uint64_t off, const void *src, uin
 	return r;
 }
 
+/* A put that is only collected: no need to hold the import. */
+static bool put_at_once(
+	struct cw_import *import, uint64_t off, const void *src, uint64_t n, unsigned int width)
+{
+	struct cw_remote *remote;
+
+	if (unlikely(!cw_import_connected(import) || cw_link_suspect(import->link) ||
+		     must_swap(import, width) || !n))
+		return false;
+	remote = import->remote;
+	if (atomic_load_explicit(&remote->ended, memory_order_relaxed) ||
+		fabric_put(remote->path, &remote->user, off, src, n, width,
+			FABRIC_SPAN | FABRIC_AT_ONCE))
+		return false;
+	touch(remote);
+	cw_import_count(import, true, n);
+	return true;
+}
+
 int cw_remote_put(struct cw_import *import, uint64_t off, const void *src, uint64_t n,
 	unsigned int width, bool span)
 {
 	int r;
 
+	if (span && likely(put_at_once(import, off, src, n, width))) {
+		cw_leave();
+		return 0;
+	}
 	hold(import);
 	r = put_held(import, off, src, n, width, span ? FABRIC_SPAN : 0);
 	cw_import_put(import);
