@@ -363,7 +363,8 @@ static int reserve(PeerLink *l, size_t n)
 		out = malloc(size);
 		if (!out)
 			return -ENOMEM;
-		memcpy(out, l->out + l->out_at, kept);
+		if (kept > 0)
+			memcpy(out, l->out + l->out_at, kept);
 		free(l->out);
 		l->out = out;
 		l->out_size = size;
