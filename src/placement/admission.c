@@ -61,6 +61,8 @@ static bool claim_fits(const struct claim *c, const struct claim *claims, size_t
 
 bool admission_allows(const struct claim *claims, size_t n_claims, const struct topology *t)
 {
+	if (!claims[0].placement.hard)
+		return true;
 	for (size_t i = 0; i < n_claims; i++) {
 		const struct claim *c = &claims[i];
 

@@ -21,7 +21,8 @@ struct claim {
 	uint64_t bytes;
 };
 
-/* True if the first claim and, beside it, every other hard one can be met. */
+/* True if the first claim and, beside it, every other hard one can be met. A soft one always can,
+ * as any process may take memory; what it may take counts for those that come later. */
 bool admission_allows(const struct claim *claims, size_t n_claims, const struct topology *t);
 
 #endif

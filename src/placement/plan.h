@@ -39,7 +39,7 @@ struct plan {
 
 /* Most ranges of a plan; the kernel keeps about half a kilobyte for each. */
 #define PLAN_STRIPES_MAX  65536u
-#define PLAN_MOSTFREE_MAX 4096u
+#define PLAN_MOSTFREE_MAX 1024u
 
 struct plan_input {
 	uint64_t n_pages; /* above 0 */
