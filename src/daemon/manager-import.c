@@ -116,9 +116,12 @@ int manager_import_restore_cells(Manager *m, EngineImport *import, int *fd)
 	take_fd(fd);
 	m->n_cells++;
 	r = cells_reserve(&i->cells, IMPORT_OWN_CELL);
-	if (r == 0)
-		i->totals = cells_totals(&i->cells, IMPORT_OWN_CELL);
-	return r;
+	if (r < 0)
+		return r;
+	i->totals = cells_totals(&i->cells, IMPORT_OWN_CELL);
+	/* the predecessor may have died between a signal and the wake-up */
+	cells_kick(&i->cells, IMPORT_OWN_CELL, i->pipe);
+	return 0;
 }
 
 /* Showing */

@@ -86,6 +86,8 @@ static int restore_cells(Manager *m, EngineSegment *segment, struct keeper_store
 		return r;
 	take_fd(&fd);
 	m->n_cells++;
+	/* the data thread may have died between a signal and the wake-up */
+	cells_kick(&s->cells, 0, s->pipe);
 	return cells_reserve(&s->cells, segment->n_cells);
 }
 

@@ -17,8 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "core/peer.h"
-#include "daemon/peer-link.h"
-#include "daemon/test-nodes.h"
+#include "daemon/test-fake.h"
 
 /*
  * Grants and keys, from the point of view of a daemon that can say what it likes: the tests are
@@ -29,17 +28,6 @@
 
 static const char *program;
 
-/* One of the nodes that the test is. */
-struct fake {
-	unsigned int self;
-	sd_event *event;
-	PeerLink *link;
-	bool ready, over;
-	uint64_t serial;
-	struct wire_message got;
-	unsigned int n_lost;
-};
-
 struct scene {
 	struct nodes nodes;
 	struct client a;
@@ -47,102 +35,6 @@ struct scene {
 	uint8_t *memory;
 	struct fake two, three;
 };
-
-/* The fake node */
-
-static void on_ready(void *userdata, PeerLink *link)
-{
-	((struct fake *)userdata)->ready = true;
-}
-
-static void on_message(void *userdata, PeerLink *link, const struct wire_message *message)
-{
-	struct fake *f = userdata;
-
-	if (message->type == WIRE_PEER_LOST)
-		f->n_lost++;
-	else if (message->type & WIRE_REPLY_BIT)
-		f->got = *message;
-}
-
-static void on_closed(void *userdata, PeerLink *link, int error)
-{
-	((struct fake *)userdata)->over = true;
-}
-
-static void fake_turn(struct fake *f)
-{
-	assert_true(sd_event_run(f->event, 10 * 1000000) > 0);
-	assert_false(f->over);
-}
-
-static void fake_call(struct fake *f, struct wire_message *m)
-{
-	f->got.type = 0;
-	m->serial = ++f->serial;
-	peer_link_send(f->link, m);
-	while (f->got.type != (m->type | WIRE_REPLY_BIT) || f->got.serial != m->serial)
-		fake_turn(f);
-}
-
-static void key_bytes(const char *text, uint8_t key[PEER_KEY_SIZE])
-{
-	for (unsigned int i = 0; i < PEER_KEY_SIZE; i++) {
-		char digits[3] = {text[2 * i], text[2 * i + 1]};
-
-		key[i] = (uint8_t)strtoul(digits, NULL, 16);
-	}
-}
-
-static struct sockaddr_in address_of(const struct nodes *ns)
-{
-	return (struct sockaddr_in){.sin_family = AF_INET,
-		.sin_port = htons(ns->port[1]),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static void fake_dial(struct fake *f, const struct nodes *ns)
-{
-	static const struct peer_link_ops ops = {on_ready, on_message, on_closed};
-	struct peer_link_options options = {.event = f->event,
-		.self = f->self,
-		.timeout = 5 * NSEC_PER_SEC,
-		.stall = 5 * NSEC_PER_SEC,
-		.ops = &ops,
-		.userdata = f};
-	const struct sockaddr_in to = address_of(ns);
-	struct peer_address address = {.length = sizeof(to)};
-	uint8_t key[PEER_KEY_SIZE];
-
-	memcpy(&address.address, &to, sizeof(to));
-	key_bytes(ns->key[f->self][1], key);
-	assert_int_equal(peer_link_dial(&options, 1, key, &address, 1, &f->link), 0);
-	while (!f->ready)
-		fake_turn(f);
-}
-
-static void fake_open(struct fake *f, const struct nodes *ns, unsigned int self)
-{
-	struct wire_message hello = {.type = WIRE_PEER_HELLO,
-		.peer_hello = {.major = WIRE_MAJOR,
-			.minor = WIRE_MINOR,
-			.node = self,
-			.to = 1,
-			.incarnation = 1000 + self,
-			.detection = 10 * NSEC_PER_SEC}};
-
-	*f = (struct fake){.self = self};
-	assert_int_equal(sd_event_new(&f->event), 0);
-	fake_dial(f, ns);
-	fake_call(f, &hello);
-	assert_int_equal(f->got.status, STATUS_OK);
-}
-
-static void fake_close(struct fake *f)
-{
-	peer_link_free(f->link);
-	sd_event_unref(f->event);
-}
 
 /* Its process number client connects. */
 static struct wire_peer_connect_reply fake_connect(
@@ -179,7 +71,7 @@ static struct wire_peer_data_reply fake_data(struct fake *f, uint64_t client)
 
 static int dial(const struct scene *s, uint32_t node, const uint8_t grant[16])
 {
-	const struct sockaddr_in to = address_of(&s->nodes);
+	const struct sockaddr_in to = fake_address(&s->nodes, 1);
 	uint8_t hello[FABRIC_HELLO_SIZE];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -420,7 +312,7 @@ static void disconnect_takes_the_key(void **state)
 
 	stream_open(&t, s, 2, got.grant, got.key);
 	assert_int_equal(stream_put(&t, "one"), 0);
-	peer_link_send(s->two.link, &m);
+	fake_say(&s->two, &m);
 	fake_connect(&s->two, s, 7, 2, 0);
 	assert_int_equal(stream_put(&t, "two"), STATUS_REVOKED);
 	memcpy(t.user.key.bytes, stays.key, 16);
@@ -437,7 +329,7 @@ static void the_loss_of_a_peer_takes_its_keys_and_connections(void **state)
 
 	stream_open(&t, s, 2, got.grant, got.key);
 	assert_int_equal(stream_put(&t, "one"), 0);
-	peer_link_send(s->two.link, &bye);
+	fake_say(&s->two, &bye);
 	while (!s->two.over)
 		sd_event_run(s->two.event, 100000);
 	assert_int_equal(stream_put(&t, "two"), STATUS_NODE_LOST);
