@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine-private.h"
 
+#include <string.h>
+
 /*
  * Guests: processes of a peer that import here. Numbers, indices and generations are the peer's own
  * and may be anything, so they name nothing but its own guests, and cost no more than what there
@@ -172,7 +174,7 @@ static int admit(EnginePeer *peer, const struct wire_peer_connect *q,
 }
 
 /* What the peer has by these numbers, made or known already, equipped. */
-static int connect(EnginePeer *peer, const struct wire_peer_connect *q,
+static int grant(EnginePeer *peer, const struct wire_peer_connect *q,
 	struct engine_identity *identity, EngineImport **ret_import, uint8_t ret_key[16],
 	uint8_t ret_grant[16])
 {
@@ -223,13 +225,16 @@ int engine_guest_connect(EnginePeer *peer, const struct wire_message *message)
 	r = engine_identity_decode(message->tail, message->tail_size, &identity);
 	if (r)
 		return r;
-	r = connect(peer, q, &identity, &import, a->key, a->grant);
+	r = grant(peer, q, &identity, &import, a->key, a->grant);
 	m.status = status_of(r);
 	if (r == 0) {
 		a->instance = import->instance;
 		a->size = import->segment->size;
 		a->rights = import->rights;
 		a->flags = endian_flag(import->segment);
+	} else {
+		memset(a->key, 0, sizeof(a->key));
+		memset(a->grant, 0, sizeof(a->grant));
 	}
 	engine_peer_say(peer, &m);
 	return 0;
@@ -257,6 +262,8 @@ void engine_guest_data(EnginePeer *peer, const struct wire_message *message)
 
 	if (guest)
 		r = engine->ops->guest_data(engine->userdata, guest, &a->done, a->grant);
+	if (r)
+		memset(a->grant, 0, sizeof(a->grant));
 	m.status = status_of(r);
 	engine_peer_say(peer, &m);
 }

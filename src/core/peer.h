@@ -27,8 +27,7 @@
  *
  * Calls that are not told the time leave what depends on it to engine_tick(): after any call
  * engine_next() may be 0, and engine_tick() is due at once. Peers are freed by engine_tick() and
- * engine_free() alone, so a pointer is good until the next tick, and longer while there is a
- * session, an import, a guest, a want, or a dialling that ops->peer_wanted() began.
+ * engine_free() alone, after ops->peer_free(), so a pointer is good until the next tick.
  *
  * A peer that has a session but no connection may be dialled by both sides; a caller's attempt that
  * hears nothing ends by itself (a second or two) with engine_peer_down().

@@ -182,6 +182,9 @@ static void what_cannot_be_equipped_is_freed(void **state)
 	assert_int_equal(asked(&w, 1, 5, 3, RW, 1000), STATUS_NO_MEMORY);
 	w.equip_result = -EMFILE;
 	assert_int_equal(asked(&w, 1, 5, 3, RW, 1000), STATUS_NO_RESOURCES);
+	/* The caller's key goes to nobody. */
+	assert_int_equal(w.sent[0].peer_connect_reply.key[0], 0);
+	assert_int_equal(w.sent[0].peer_connect_reply.grant[0], 0);
 	assert_int_equal(w.n_guest_frees, 2);
 	w.equip_result = 0;
 	assert_int_equal(asked(&w, 1, 5, 3, RW, 1000), 0);
