@@ -510,14 +510,24 @@ void manager_peer_close(void *userdata, EnginePeer *peer)
 	peer_requests_unsend(p);
 }
 
-static void say_lost(ManagerPeer *p)
+/* What ended without silence ended because nothing was in common, or by the list, or with the
+ * peer's node, which session_begun() tells. */
+static void session_ended(ManagerPeer *p, const EnginePeer *peer)
 {
-	if (!p->bye && !p->peers->leaving)
-		log_warning("the session with node %u is lost: it has said nothing for the "
-			    "detection time, or has begun anew",
-			p->number);
+	uint64_t silence = manager_peers_now() - peer->heard;
+
+	if (!p->bye && !p->peers->leaving && silence >= peer->detection)
+		log_warning("node %u is lost: it has said nothing for %llu ms", p->number,
+			(unsigned long long)(silence / NSEC_PER_MSEC));
 	p->bye = false;
 	peer_requests_fail(p, true, STATUS_NODE_LOST);
+}
+
+static void session_begun(ManagerPeer *p, const EnginePeer *peer)
+{
+	if (p->incarnation && p->incarnation != peer->incarnation)
+		log_info("node %u has begun anew", p->number);
+	p->incarnation = peer->incarnation;
 }
 
 void manager_peer_session(void *userdata, EnginePeer *peer)
@@ -530,9 +540,10 @@ void manager_peer_session(void *userdata, EnginePeer *peer)
 	if (!peer->session) {
 		journal_remove(m->journal, p->slot);
 		p->slot = JOURNAL_NO_SLOT;
-		say_lost(p);
+		session_ended(p, peer);
 		return;
 	}
+	session_begun(p, peer);
 	engine_peer_save(peer, &record);
 	r = manager_save_counters(m);
 	if (r == 0 && p->slot != JOURNAL_NO_SLOT)

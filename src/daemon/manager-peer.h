@@ -38,6 +38,7 @@ typedef struct ManagerPeer {
 	int dial_error;		     /* the dial ended in peer_wanted(): to be told */
 	struct list deferred;	     /* peers->deferred_peers, so long */
 	struct peer_address address; /* where its node was last found; length 0: never */
+	uint64_t incarnation;	     /* of its node, when last seen; 0: never */
 	bool bye;		     /* said by either in this session */
 	uint32_t slot;		     /* RECORD_PEER */
 	struct list requests;	     /* PeerRequest */
