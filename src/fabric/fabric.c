@@ -10,7 +10,7 @@
 
 static bool is_width(unsigned int width)
 {
-	return width == 0 || width == 1 || width == 2 || width == 4 || width == 8;
+	return width <= 8 && (0x117u >> width & 1);
 }
 
 /* --- paths --- */

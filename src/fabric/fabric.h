@@ -69,7 +69,7 @@ int fabric_path_add_user(FabricPath *path, struct fabric_user *user);
 void fabric_path_remove_user(FabricPath *path, struct fabric_user *user);
 
 enum fabric_flags {
-	FABRIC_SPAN = 1, /* put: do not wait; collect. The data may be reused on return */
+	FABRIC_SPAN = 1,    /* put: do not wait; collect. The data may be reused on return */
 	FABRIC_AT_ONCE = 2, /* also: -EAGAIN, and nothing done, instead of any system call */
 };
 

@@ -184,6 +184,8 @@ static int put(FabricPath *path, struct fabric_user *user, uint64_t off, const v
 	struct sim_op op = {.kind = OP_PUT, .off = off, .n = n, .width = width};
 	int r;
 
+	if (flags & FABRIC_AT_ONCE)
+		return -EAGAIN;
 	if (!(flags & FABRIC_SPAN))
 		return ask(p, user, &op, src, NULL);
 	if (p->ended)

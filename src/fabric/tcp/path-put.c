@@ -150,29 +150,36 @@ static int put_and_wait(
 
 /* Elements and what is not too large are collected; the rest goes its way at once, and is neither
  * kept nor waited for. */
-static int put_in_span(struct tcp_path *p, struct fabric_user *user,
-	const struct fabric_piece *piece, unsigned int width)
+static int put_large_in_span(
+	struct tcp_path *p, struct fabric_user *user, struct fabric_piece piece, unsigned int width)
 {
-	struct path_op op = {.pieces = piece, .n_pieces = 1, .width = width};
+	struct path_op op = {.pieces = &piece, .n_pieces = 1, .width = width};
 
-	if (piece->n <= FRAME_BULK_MAX)
-		return path_span_put(p, user, piece->off, piece->local, piece->n, width);
 	return say_all(p, user, &op, NULL);
+}
+
+static int put_alone(
+	struct tcp_path *p, struct fabric_user *user, struct fabric_piece piece, unsigned int width)
+{
+	struct path_op op = {.pieces = &piece, .n_pieces = 1, .width = width};
+	size_t done;
+
+	return put_and_wait(p, user, &op, &done);
 }
 
 int path_put(FabricPath *path, struct fabric_user *user, uint64_t off, const void *src, size_t n,
 	unsigned int width, unsigned int flags)
 {
-	struct fabric_piece piece = {.off = off, .local = (void *)src, .n = n};
-	struct path_op op = {.pieces = &piece, .n_pieces = 1, .width = width};
-	size_t done;
+	struct tcp_path *p = tcp_path(path);
+	struct fabric_piece piece;
 
 	if (flags & FABRIC_AT_ONCE)
-		return path_span_put_at_once(tcp_path(path), user, off, src, n, width) ? 0
-										       : -EAGAIN;
-	if (flags & FABRIC_SPAN)
-		return put_in_span(tcp_path(path), user, &piece, width);
-	return put_and_wait(tcp_path(path), user, &op, &done);
+		return path_span_put_at_once(p, user, off, src, n, width) ? 0 : -EAGAIN;
+	if (flags & FABRIC_SPAN && n <= FRAME_BULK_MAX)
+		return path_span_put(p, user, off, src, n, width);
+	piece = (struct fabric_piece){.off = off, .local = (void *)src, .n = n};
+	return flags & FABRIC_SPAN ? put_large_in_span(p, user, piece, width)
+				   : put_alone(p, user, piece, width);
 }
 
 int path_putv(FabricPath *path, struct fabric_user *user, const struct fabric_piece *pieces,
@@ -184,7 +191,8 @@ int path_putv(FabricPath *path, struct fabric_user *user, const struct fabric_pi
 
 	if (flags & FABRIC_SPAN)
 		while (!r && done < n_pieces) {
-			r = put_in_span(tcp_path(path), user, &pieces[done], 0);
+			r = path_put(path, user, pieces[done].off, pieces[done].local,
+				pieces[done].n, 0, flags);
 			done += !r;
 		}
 	else if (n_pieces)

@@ -41,6 +41,13 @@ static int open_batch(struct tcp_path *p, struct fabric_user *user)
 	return 0;
 }
 
+static bool has_room(const struct tcp_path *p, const struct fabric_user *user, size_t n)
+{
+	const struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+
+	return b && p->batch_user == user && b->used + FRAME_RECORD_HEAD + n <= p->batch_size;
+}
+
 /* The gate, with a batch of the user's that has room for a record of n bytes. */
 static int enter_with_batch(struct tcp_path *p, struct fabric_user *user, size_t n)
 {
@@ -67,6 +74,8 @@ static int enter_with_batch(struct tcp_path *p, struct fabric_user *user, size_t
 				gate_leave(&p->gate);
 			return r;
 		}
+		/* till half of them are free: who wakes up for one falls asleep over the next */
+		number = p->batches[(p->next_batch + p->n_batches / 2) % p->n_batches]->number;
 		gate_leave(&p->gate);
 		r = path_wait(p, number);
 		if (r)
@@ -84,39 +93,56 @@ static void add_record(
 	p->run_size = (uint32_t)n;
 	p->run_next = off + n;
 	frame_record_encode(p->run, off, frame_width_log2(width), (uint32_t)n);
-	memcpy(p->run + FRAME_RECORD_HEAD, src, n);
+	if (likely(n == 8))
+		memcpy(p->run + FRAME_RECORD_HEAD, src, 8);
+	else
+		memcpy(p->run + FRAME_RECORD_HEAD, src, n);
 	b->used += FRAME_RECORD_HEAD + (uint32_t)n;
-}
-
-/* With the gate. Says the batch if it is time for it. */
-static void added(struct tcp_path *p)
-{
 	p->batch_frame.off++;
-	if (atomic_load_explicit(&p->batch, memory_order_relaxed)->used >= p->limit ||
-		(p->batch_frame.off == 1 && path_said(p) == path_acked(p)))
-		say_batch(p);
 }
 
-static bool extends_run(const struct tcp_path *p, const struct fabric_user *user, uint64_t off,
-	size_t n, unsigned int width)
-{
-	return p->batch_user == user && p->run && off == p->run_next && width == p->run_width &&
-	       p->run_size + n <= FRAME_RECORD_MAX &&
-	       atomic_load_explicit(&p->batch, memory_order_relaxed)->used + n <= p->batch_size;
-}
-
-static void extend_run(struct tcp_path *p, const void *src, size_t n)
+/* The put that goes on where the one before it ended: what a span must be fast at. */
+static inline bool extend_run(struct tcp_path *p, const struct fabric_user *user, uint64_t off,
+	const void *src, size_t n, unsigned int width)
 {
 	struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
 
+	if (p->batch_user != user || !p->run || off != p->run_next || width != p->run_width ||
+		p->run_size + n > FRAME_RECORD_MAX || b->used + n > p->batch_size)
+		return false;
 	if (likely(n == 8))
 		memcpy(b->bytes + b->used, src, 8);
 	else
 		memcpy(b->bytes + b->used, src, n);
-	frame_store64(p->run, frame_load64(p->run) + n);
 	p->run_size += (uint32_t)n;
 	p->run_next += n;
+	frame_record_encode(
+		p->run, p->run_next - p->run_size, frame_width_log2(width), p->run_size);
 	b->used += (uint32_t)n;
+	p->batch_frame.off++;
+	return true;
+}
+
+/* With the gate: adds it if there is room. */
+static inline bool collect(struct tcp_path *p, const struct fabric_user *user, uint64_t off,
+	const void *src, size_t n, unsigned int width)
+{
+	if (likely(extend_run(p, user, off, src, n, width)))
+		return true;
+	if (unlikely(!has_room(p, user, n)))
+		return false;
+	add_record(p, off, src, n, width);
+	return true;
+}
+
+/* With the gate. Says the batch if it is time for it. */
+static inline void say_if_due(struct tcp_path *p)
+{
+	const struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+
+	if (unlikely(b->used >= p->limit ||
+		     (p->batch_frame.off == 1 && path_said(p) == path_acked(p))))
+		say_batch(p);
 }
 
 static int put_record(struct tcp_path *p, struct fabric_user *user, uint64_t off, const void *src,
@@ -125,22 +151,14 @@ static int put_record(struct tcp_path *p, struct fabric_user *user, uint64_t off
 	int r;
 
 	gate_enter(&p->gate);
-	if (likely(extends_run(p, user, off, n, width))) {
-		extend_run(p, src, n);
-		added(p);
-		gate_leave(&p->gate);
-		return 0;
-	}
-	if (p->batch_user != user || atomic_load_explicit(&p->batch, memory_order_relaxed)->used +
-						     FRAME_RECORD_HEAD + n >
-					     p->batch_size) {
+	if (unlikely(!collect(p, user, off, src, n, width))) {
 		gate_leave(&p->gate);
 		r = enter_with_batch(p, user, n);
 		if (r)
 			return r;
+		add_record(p, off, src, n, width);
 	}
-	add_record(p, off, src, n, width);
-	added(p);
+	say_if_due(p);
 	gate_leave(&p->gate);
 	return 0;
 }
@@ -165,35 +183,20 @@ int path_span_put(struct tcp_path *p, struct fabric_user *user, uint64_t off, co
 	return r;
 }
 
-/* Room in the user's open batch that does not fill it: the first put of a batch may have to leave,
- * and so does what fills it. */
-static bool fits_easily(const struct tcp_path *p, const struct fabric_user *user, size_t n)
-{
-	const struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
-
-	return p->batch_user == user && b && p->batch_frame.off &&
-	       b->used + FRAME_RECORD_HEAD + n < MIN(p->limit, p->batch_size);
-}
-
+/* Not what opens a batch, nor what fills one: that may have to wait. */
 bool path_span_put_at_once(struct tcp_path *p, struct fabric_user *user, uint64_t off,
 	const void *src, size_t n, unsigned int width)
 {
-	bool fits;
+	const struct batch *b;
+	bool collected = false;
 
-	if (unlikely(n > FRAME_RECORD_MAX || off > FRAME_OFFSET_MAX - n))
+	if (unlikely(n > FRAME_RECORD_MAX || off > FRAME_OFFSET_MAX - n || !gate_try(&p->gate)))
 		return false;
-	if (unlikely(pthread_mutex_trylock(&p->gate.mutex)))
-		return false;
-	fits = fits_easily(p, user, n);
-	if (likely(fits)) {
-		if (likely(extends_run(p, user, off, n, width)))
-			extend_run(p, src, n);
-		else
-			add_record(p, off, src, n, width);
-		p->batch_frame.off++;
-	}
+	b = atomic_load_explicit(&p->batch, memory_order_relaxed);
+	if (likely(b && b->used + FRAME_RECORD_HEAD + n < p->limit))
+		collected = collect(p, user, off, src, n, width);
 	gate_leave(&p->gate);
-	return fits;
+	return collected;
 }
 
 int path_flush(FabricPath *path)

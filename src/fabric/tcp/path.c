@@ -17,7 +17,6 @@ static void tcp_path_free(FabricPath *path)
 	fd_close(p->fd);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->mutex);
-	gate_deinit(&p->gate);
 	free(p);
 }
 
@@ -121,10 +120,9 @@ static int tcp_order(FabricPath *path, struct fabric_user *user)
 
 static int init_locks(struct tcp_path *p)
 {
-	int r = gate_init(&p->gate);
+	int r = -pthread_mutex_init(&p->mutex, NULL);
 
-	if (!r)
-		r = -pthread_mutex_init(&p->mutex, NULL);
+	gate_init(&p->gate);
 	if (!r)
 		r = -pthread_cond_init(&p->changed, NULL);
 	return r;

@@ -68,7 +68,6 @@ static void tcp_target_free(FabricTarget *target)
 	keys_deinit(&t->keys);
 	fd_close(t->epoll);
 	fd_close(t->wake);
-	gate_deinit(&t->gate);
 	free(t);
 }
 
@@ -369,9 +368,8 @@ int fabric_target_new(const struct fabric_target_options *options,
 	list_init(&t->halfway);
 	list_init(&t->over);
 	keys_init(&t->keys);
-	r = gate_init(&t->gate);
-	if (!r)
-		r = open_descriptors(t);
+	gate_init(&t->gate);
+	r = open_descriptors(t);
 	if (r) {
 		tcp_target_free(&t->base);
 		return r;
