@@ -53,8 +53,9 @@ int route_sleep(const _Atomic uint64_t *word, uint32_t state)
 	return errno == EINTR ? -EINTR : 0;
 }
 
-/* Until the daemon has opened another generation than this one. */
-static int await_generation(const struct cw_route *route, uint32_t index, uint32_t generation)
+/* Until the daemon has opened another generation than this one: *ret_generation. */
+static int await_generation(
+	const struct cw_route *route, uint32_t index, uint32_t generation, uint32_t *ret_generation)
 {
 	const _Atomic uint64_t *word = route_word(route, index);
 	uint64_t w;
@@ -62,8 +63,10 @@ static int await_generation(const struct cw_route *route, uint32_t index, uint32
 
 	for (;;) {
 		w = atomic_load(word);
-		if ((uint32_t)w == WIRE_ROUTE_OPEN && w >> 32 != generation)
+		if ((uint32_t)w == WIRE_ROUTE_OPEN && w >> 32 != generation) {
+			*ret_generation = (uint32_t)(w >> 32);
 			return 0;
+		}
 		r = route_over(route, index);
 		if (r)
 			return r;
@@ -73,12 +76,13 @@ static int await_generation(const struct cw_route *route, uint32_t index, uint32
 
 /* requests */
 
-static int request_renew(const struct cw_route *route, bool stuck)
+static int request_renew(
+	const struct cw_route *route, uint32_t index, uint32_t generation, bool stuck)
 {
 	struct wire_message m = {.type = WIRE_ROUTE_RENEW};
 
-	m.route_renew.route = route->index;
-	m.route_renew.generation = atomic_load(&route->generation);
+	m.route_renew.route = index;
+	m.route_renew.generation = generation;
 	m.route_renew.stuck = stuck;
 	return cw_link_post(route->link, &m);
 }
@@ -110,21 +114,26 @@ static int request_stream(
 static int next_stream(const struct cw_route *route, uint32_t index, uint32_t generation,
 	struct wire_route_reply *ret, int *ret_fd)
 {
+	uint32_t opened;
 	int r;
 
-	do {
-		r = await_generation(route, index, generation);
+	for (;;) {
+		r = await_generation(route, index, generation, &opened);
 		if (r)
 			return r;
 		r = request_stream(route, index, ret, ret_fd);
-		if (!r && ret->generation == generation) {
+		if (!r && ret->generation != generation)
+			return 0;
+		if (!r)
 			fd_close(*ret_fd);
-			r = STATUS_WRONG_STATE;
-		}
-		if (r == STATUS_WRONG_STATE) /* it changes just now */
-			usleep(1000);
-	} while (r == STATUS_WRONG_STATE);
-	return r;
+		else if (r != STATUS_WRONG_STATE)
+			return r;
+		/* that one is broken already, or it changes just now */
+		r = request_renew(route, index, opened, false);
+		if (r)
+			return r;
+		usleep(1000);
+	}
 }
 
 /* what the path asks for */
@@ -138,14 +147,15 @@ static int check(void *userdata)
 
 static int renew(struct cw_route *route, FabricPath *path)
 {
+	uint32_t generation = atomic_load(&route->generation);
 	struct wire_route_reply got;
 	int fd, r;
 
 	r = route_over(route, route->index);
 	if (!r)
-		r = request_renew(route, false);
+		r = request_renew(route, route->index, generation, false);
 	if (!r)
-		r = next_stream(route, route->index, atomic_load(&route->generation), &got, &fd);
+		r = next_stream(route, route->index, generation, &got, &fd);
 	if (r)
 		return r;
 	atomic_store(&route->generation, got.generation);
@@ -178,7 +188,7 @@ void route_report_stuck(struct cw_route *route)
 {
 	atomic_store(&route->dead, true);
 	if (!atomic_exchange(&route->stuck, true))
-		(void)request_renew(route, true);
+		(void)request_renew(route, route->index, atomic_load(&route->generation), true);
 }
 
 /* opening */
