@@ -132,7 +132,7 @@ static void a_thousand_nodes_go_on_through_failures(void **state)
 	packets = c.n_packets - packets;
 	print_message("%u sessions, at most %u of a node; %.1f packets a session and detection "
 		      "time\n",
-		peers / 2, most, (double)packets / 10 / (peers / 2));
+		peers / 2, most, (double)packets / 10 * 2 / peers);
 	assert_in_range(packets, peers, 10 * 3 * peers);
 
 	fail_many(&c);
