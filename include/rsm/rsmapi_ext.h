@@ -47,6 +47,21 @@ int rsm_ext_list_node_segments(
 	rsm_node_id_t node, rsm_ext_segment_t **segments, uint_t *segment_count);
 void rsm_ext_free_segments(rsm_ext_segment_t *segments);
 
+/* How a page's NUMA node is chosen from a set: one of these, or'ed with RSM_EXT_HARD or not. */
+#define RSM_EXT_FIRSTREF 1u /* the set's node nearest to where the page is */
+#define RSM_EXT_STRIPE	 2u /* evenly */
+#define RSM_EXT_MOSTFREE 4u /* so that free memory is level */
+#define RSM_EXT_HARD	 8u /* all pages must be there, else the call fails */
+
+/*
+ * Moves the pages of an export to these nodes of its machine: bit n of nodes is node n, n_bits bits
+ * are read. For whoever imports the memory, until it is other memory: after an unpublish whose
+ * importers keep the old one, or destroy. Pages that others have mapped stay, so it is to be called
+ * before publish. RSMERR_INSUFFICIENT_MEM: RSM_EXT_HARD, and not all pages could be moved.
+ */
+int rsm_ext_export_place(rsm_memseg_export_handle_t memseg, uint_t policy,
+	const unsigned long *nodes, uint_t n_bits);
+
 /*
  * A transfer under way. The caller's memory; what is in it is the library's. From a start that
  * returned RSM_SUCCESS until test or wait returns anything but RSMERR_TIMEOUT (wait: or

@@ -621,6 +621,21 @@ int cw_export_rebind(cw_handle handle, void *address, uint64_t size)
 	return r;
 }
 
+int cw_export_with_memory(
+	cw_handle handle, int (*work)(void *address, uint64_t size, void *data), void *data)
+{
+	struct cw_export *export;
+	int r = export_lock(handle, &export);
+
+	if (r)
+		return r;
+	r = catch_up(export);
+	if (!r)
+		r = work(export->backing->address, export->backing->size, data);
+	export_unlock(export);
+	return r;
+}
+
 /* fork */
 
 void cw_export_fork_child(void *object)

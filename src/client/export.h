@@ -60,6 +60,11 @@ CW_EXPORT int cw_export_unpublish(cw_handle handle);
  * share the memory), STATUS_NO_MEMORY …: nothing has changed. */
 CW_EXPORT int cw_export_rebind(cw_handle handle, void *address, uint64_t size);
 
+/* Has work see the export's memory, which stays where it is meanwhile; its result, or
+ * STATUS_BAD_HANDLE, STATUS_FORKED … */
+CW_EXPORT int cw_export_with_memory(
+	cw_handle handle, int (*work)(void *address, uint64_t size, void *data), void *data);
+
 CW_EXPORT struct cw_export *cw_export_ref(cw_handle handle);
 CW_EXPORT void cw_export_put(struct cw_export *export);
 

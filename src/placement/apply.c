@@ -38,35 +38,33 @@ static int mode_of(const struct placement *p)
 	return p->hard ? KERNEL_BIND : KERNEL_PREFERRED_MANY;
 }
 
-static int bind_home(
-	const struct placement *p, void *address, uint64_t length, uint32_t node, unsigned int move)
+static int bind_home(const struct placement *p, void *address, uint64_t length, uint32_t node)
 {
-	int r = kernel_bind(address, length, mode_of(p), &p->nodes, move);
+	int r = kernel_bind(address, length, mode_of(p), &p->nodes);
 
 	return r < 0 ? r : kernel_set_home(address, length, node);
 }
 
-static int bind_range(
-	const struct placement *p, void *address, const struct plan_range *range, unsigned int move)
+static int bind_range(const struct placement *p, void *address, const struct plan_range *range)
 {
 	uint64_t page = page_size(), length = range->n * page;
 	struct nodeset one;
 
 	address = (char *)address + range->first * page;
 	if (range->node == PLAN_ANY_NODE)
-		return kernel_bind(address, length, mode_of(p), &p->nodes, move);
+		return kernel_bind(address, length, mode_of(p), &p->nodes);
 	if (p->order == PLACE_MOSTFREE)
-		return bind_home(p, address, length, range->node, move);
+		return bind_home(p, address, length, range->node);
 	one = nodeset_of(range->node);
-	return kernel_bind(address, length, mode_of(p), &one, move);
+	return kernel_bind(address, length, mode_of(p), &one);
 }
 
-int plan_apply(const struct plan *plan, void *address, unsigned int move, size_t *next)
+int plan_apply(const struct plan *plan, void *address, size_t *next)
 {
 	int r = 0;
 
 	while (r == 0 && *next < plan->n_ranges) {
-		r = bind_range(&plan->placement, address, &plan->ranges[*next], move);
+		r = bind_range(&plan->placement, address, &plan->ranges[*next]);
 		*next += r == 0;
 	}
 	return r;
@@ -74,13 +72,13 @@ int plan_apply(const struct plan *plan, void *address, unsigned int move, size_t
 
 int placement_clear(void *address, uint64_t length)
 {
-	return kernel_bind(address, length, KERNEL_DEFAULT, NULL, 0);
+	return kernel_bind(address, length, KERNEL_DEFAULT, NULL);
 }
 
 int placement_prefer(
 	const struct placement *placement, void *address, uint64_t length, unsigned int node)
 {
-	return bind_home(placement, address, length, node, 0);
+	return bind_home(placement, address, length, node);
 }
 
 /* What one range's policy says; -ENODATA: nothing. */

@@ -12,9 +12,9 @@
 /*
  * Binds the ranges from *next on, at address, and leaves in *next how far it came. -ENOMEM: as many
  * as a process may have mappings; a new map in place of this one, whose ranges are one mapping
- * again, can be gone on with. move: as in kernel.h.
+ * again, can be gone on with.
  */
-int plan_apply(const struct plan *plan, void *address, unsigned int move, size_t *next);
+int plan_apply(const struct plan *plan, void *address, size_t *next);
 
 /* No policy for any of it. */
 int placement_clear(void *address, uint64_t length);

@@ -8,7 +8,6 @@
 #include "base/error.h"
 
 #define MPOL_MF_MOVE	    2
-#define MPOL_MF_MOVE_ALL    4
 #define MPOL_F_ADDR	    2
 #define MPOL_F_MEMS_ALLOWED 4
 
@@ -28,15 +27,10 @@ static int result(long r)
 	return r < 0 ? negative_errno() : 0;
 }
 
-int kernel_bind(
-	void *address, uint64_t length, int mode, const struct nodeset *nodes, unsigned int move)
+int kernel_bind(void *address, uint64_t length, int mode, const struct nodeset *nodes)
 {
-	unsigned int flags = move == KERNEL_MOVE_ALL ? MPOL_MF_MOVE_ALL
-			     : move == KERNEL_MOVE   ? MPOL_MF_MOVE
-						     : 0;
-
 	return result(syscall(SYS_mbind, address, length, mode, nodes ? nodes->bits : NULL,
-		nodes ? MASK_BITS : 0, flags));
+		nodes ? MASK_BITS : 0, 0));
 }
 
 int kernel_set_home(void *address, uint64_t length, unsigned int node)
@@ -72,6 +66,14 @@ int kernel_allowed_nodes(struct nodeset *ret_nodes)
 int kernel_page_nodes(void *const *pages, size_t n, int *status)
 {
 	return result(syscall(SYS_move_pages, 0, n, pages, NULL, status, 0));
+}
+
+int kernel_move_pages(void *const *pages, size_t n, const int *nodes, int *status)
+{
+	/* a positive result: so many could not be moved; status tells which */
+	for (size_t i = 0; i < n; i++)
+		status[i] = -EAGAIN;
+	return result(syscall(SYS_move_pages, 0, n, pages, nodes, status, MPOL_MF_MOVE));
 }
 
 int kernel_populate(void *address, uint64_t length)

@@ -438,7 +438,7 @@ static void policies_are_found_as_they_were_applied(void **state)
 		struct plan plan = plan_of(cases[i].order, cases[i].hard, "0", &in);
 		size_t next = 0;
 
-		assert_int_equal(plan_apply(&plan, p, 0, &next), 0);
+		assert_int_equal(plan_apply(&plan, p, &next), 0);
 		assert_int_equal(next, plan.n_ranges);
 		assert_int_equal(placement_find(p, PAGES, PAGES, &found), 0);
 		assert_int_equal(found.order, cases[i].order);

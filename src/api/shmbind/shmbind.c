@@ -115,7 +115,7 @@ static int apply_plan(const struct plan *plan, struct attachment *a)
 	while (next < plan->n_ranges && r == 0) {
 		before = next;
 		part.n_ranges = MIN(plan->n_ranges, next + RANGES_AT_ONCE);
-		r = plan_apply(&part, a->address, 0, &next);
+		r = plan_apply(&part, a->address, &next);
 		if (r == -ENOMEM && next > before)
 			r = 0;
 		if (r == 0 && next < plan->n_ranges)

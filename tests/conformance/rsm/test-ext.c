@@ -256,7 +256,34 @@ static void shared_memory_moves_with_the_last_unpublish(void)
 	CHECK(words[3] == 33 && words[4] == 44);
 }
 
+/* Here there may be one node; where the pages go is tested in machines with several. */
+static void an_export_can_be_placed_on_nodes(void)
+{
+	unsigned long node = 1, none = 0, wide[65] = {1}, absent[64] = {0};
+
+	begin(RSM_PERM_RDWR);
+	absent[63] = 1;
+	EXPECT(rsm_ext_export_place(NULL, 0, &node, 64), RSMERR_BAD_SEG_HNDL);
+	EXPECT(rsm_ext_export_place(export, 16, &node, 64), RSMERR_BAD_MODE);
+	EXPECT(rsm_ext_export_place(export, RSM_EXT_STRIPE | RSM_EXT_MOSTFREE, &node, 64),
+		RSMERR_BAD_MODE);
+	EXPECT(rsm_ext_export_place(export, 0, NULL, 64), RSMERR_BAD_ADDR);
+	EXPECT(rsm_ext_export_place(export, 0, &node, 0), RSMERR_BAD_LENGTH);
+	EXPECT(rsm_ext_export_place(export, 0, &none, 64), RSMERR_BAD_CONF);
+	EXPECT(rsm_ext_export_place(export, 0, absent, 64 * 64), RSMERR_BAD_CONF);
+	EXPECT(rsm_ext_export_place(export, 0, &node, 1), RSM_SUCCESS);
+	EXPECT(rsm_ext_export_place(export, RSM_EXT_STRIPE | RSM_EXT_HARD, wide, 65 * 64),
+		RSM_SUCCESS);
+	EXPECT(rsm_ext_export_place(export, RSM_EXT_MOSTFREE, &node, 64), RSM_SUCCESS);
+	CHECK_EQUAL(memory[size - 1], 'a');
+	NEED(rsm_memseg_export_unpublish(export));
+	NEED(rsm_memseg_export_destroy(export));
+	EXPECT(rsm_ext_export_place(export, 0, &node, 64), RSMERR_BAD_SEG_HNDL);
+	CHECK_EQUAL(memory[size - 1], 'a');
+}
+
 static const rig_test_t tests[] = {
+	TEST(an_export_can_be_placed_on_nodes),
 	TEST(shared_memory_moves_with_the_last_unpublish),
 	TEST(sized_accesses_swap_bytes_for_an_exporter_of_the_other_order),
 	TEST(a_sparse_segment_may_exceed_four_gigabytes),

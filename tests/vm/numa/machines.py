@@ -8,7 +8,7 @@ from machine import Machine, Node
 
 ROW = ((10, 20, 30, 40), (20, 10, 20, 30), (30, 20, 10, 20), (40, 30, 20, 10))
 PROGRAMS = ("tests/vm/numa/numa-oracle", "tests/vm/numa/numa-random", "tests/vm/numa/test-numa-placement",
-            "tests/vm/numa/test-numa-special", "tests/conformance/shmbind/test-shmbind-arguments",
+            "tests/vm/numa/test-numa-special", "tests/vm/numa/test-numa-rsm", "tests/conformance/shmbind/test-shmbind-arguments",
             "tests/conformance/shmbind/test-shmbind-rights", "tests/conformance/rsm/with-node", "ipcmk", "ipcrm")
 MIB = 1 << 20
 

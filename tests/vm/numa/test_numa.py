@@ -35,6 +35,10 @@ def test_huge_pages(vm, kernel):
         machine.output(f"echo 0 >{pools.format(node)}")
 
 
+def test_an_export_of_rsm_is_placed(vm, kernel):
+    vm(row_of_four(kernel)).tap(f"{TAP}with-node /bin/causewayd test-numa-rsm", seconds=60)
+
+
 def test_nodes_that_a_cpuset_forbids_are_refused(vm, kernel):
     machine = vm(row_of_four(kernel))
     group = "/tmp/cgroup/few"
