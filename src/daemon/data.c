@@ -246,7 +246,7 @@ static int memory_new(Manager *m, const EngineSegment *segment, struct data_memo
 	m->n_cells += MAPPINGS;
 	d->cell = &s->cells.map[0];
 	atomic_init(&d->pipe, s->pipe);
-	if (s->memory < 0)
+	if (s->shmid >= 0)
 		r = attach_sysv(d, s, segment->size);
 	else if (!s->foreign)
 		r = map_guarded(d, s->memory, segment->size);

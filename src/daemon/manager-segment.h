@@ -19,7 +19,7 @@ typedef struct ManagerSegment {
 	uint64_t serial;    /* record_segment */
 	uint32_t slot;
 	bool foreign;	      /* the owner shares the memory with others anyway: it never moves */
-	int shmid;	      /* of foreign memory that we cannot open; -1. memory is empty then */
+	int shmid;	      /* of foreign memory that we cannot open; -1. memory stands for it */
 	uint64_t offset;      /* of the segment in memory */
 	struct traffic ended; /* counts of imports that are gone; begins anew after a restart */
 	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */

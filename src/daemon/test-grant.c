@@ -37,7 +37,7 @@ struct scene {
 };
 
 /* Its process number client connects. */
-static struct wire_peer_connect_reply fake_connect(
+static uint32_t fake_try(
 	struct fake *f, struct scene *s, uint64_t client, uint32_t index, uint32_t data)
 {
 	const struct engine_identity identity = {.pid = 7, .command = "fake"};
@@ -54,7 +54,13 @@ static struct wire_peer_connect_reply fake_connect(
 	m.tail = tail;
 	m.tail_size = engine_identity_encode(&identity, tail);
 	fake_call(f, &m);
-	assert_int_equal(f->got.status, STATUS_OK);
+	return f->got.status;
+}
+
+static struct wire_peer_connect_reply fake_connect(
+	struct fake *f, struct scene *s, uint64_t client, uint32_t index, uint32_t data)
+{
+	assert_int_equal(fake_try(f, s, client, index, data), STATUS_OK);
 	return f->got.peer_connect_reply;
 }
 
@@ -338,6 +344,20 @@ static void the_loss_of_a_peer_takes_its_keys_and_connections(void **state)
 	stream_close(&t);
 }
 
+static void guests_of_one_node_are_bounded(void **state)
+{
+	struct scene *s = *state;
+	uint64_t client = 1;
+
+	while (client < 5000 && fake_try(&s->two, s, client, 0, 0) == STATUS_OK)
+		client++;
+	assert_int_equal(s->two.got.status, STATUS_NO_RESOURCES);
+	assert_int_equal(client, 4097);
+	/* another's are counted by themselves, and so are more imports of those there are */
+	fake_connect(&s->three, s, 1, 0, 0);
+	fake_connect(&s->two, s, 1, 1, 0);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -352,6 +372,7 @@ int main(int argc, char **argv)
 		TEST(what_is_asked_again_is_the_same_import),
 		TEST(disconnect_takes_the_key),
 		TEST(the_loss_of_a_peer_takes_its_keys_and_connections),
+		TEST(guests_of_one_node_are_bounded),
 	};
 
 	if (argc < 2) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,7 +27,8 @@
  * Two nodes: a process of node 2 uses a segment of node 1. argv[1]: causewayd.
  */
 
-#define SIZE (1u << 20)
+#define SIZE   (1u << 20)
+#define NOBODY 65534u
 
 static const char *program;
 
@@ -35,6 +38,7 @@ struct scene {
 	struct client a, b;
 	uint32_t segment, id;
 	uint8_t *memory; /* the exporter's */
+	uint8_t *sysv;	 /* which it is part of; NULL: a memfd */
 	struct remote r;
 };
 
@@ -45,14 +49,16 @@ static void map_memory(struct scene *s, int fd)
 	close(fd);
 }
 
+static const char config[] =
+	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=1s\n";
+
 static int begin(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 	int fd;
 
 	assert_non_null(s);
-	nodes_start(&s->nodes, program, 2, 2,
-		"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=1s\n");
+	nodes_start(&s->nodes, program, 2, 2, config);
 	client_new(&s->a, &s->nodes.node[1]);
 	client_new(&s->b, &s->nodes.node[2]);
 	assert_int_equal(client_create(&s->a, SIZE, &s->segment, &fd), STATUS_OK);
@@ -62,12 +68,46 @@ static int begin(void **state)
 	return 0;
 }
 
+/* The exporter's memory is a System V segment, from its second page on. */
+static void export_sysv(struct scene *s)
+{
+	struct wire_message m = {.type = WIRE_SEGMENT_CREATE,
+		.segment_create = {.space = WIRE_SPACE_RSM, .mode = 0600, .size = SIZE}};
+	int id = shmget(IPC_PRIVATE, SIZE + 4096, IPC_CREAT | 0666);
+
+	s->sysv = shmat(id, NULL, 0);
+	assert_true(s->sysv != (void *)-1);
+	s->memory = s->sysv + 4096;
+	client_new(&s->a, &s->nodes.node[1]);
+	client_new(&s->b, &s->nodes.node[2]);
+	m.segment_create.address = (uintptr_t)s->memory;
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+	s->segment = s->a.reply.segment_create_reply.segment;
+	assert_int_equal(client_publish(&s->a, s->segment, 0, &s->id), STATUS_OK);
+	/* only now: an unprivileged daemon knows it by its id */
+	assert_int_equal(shmctl(id, IPC_RMID, NULL), 0);
+}
+
+static int begin_sysv(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	nodes_start(&s->nodes, program, 2, 2, config);
+	export_sysv(s);
+	*state = s;
+	return 0;
+}
+
 static int end(void **state)
 {
 	struct scene *s = *state;
 
 	remote_close(&s->r);
-	munmap(s->memory, SIZE);
+	if (s->sysv)
+		shmdt(s->sysv);
+	else
+		munmap(s->memory, SIZE);
 	if (s->a.socket >= 0)
 		client_close(&s->a);
 	client_close(&s->b);
@@ -219,6 +259,62 @@ static void imports_of_one_home_share_a_route(void **state)
 	assert_int_equal(remote_disconnect(&s->r), STATUS_OK);
 	assert_int_equal((uint32_t)s->b.status->routes[s->r.route], WIRE_ROUTE_FREE);
 	wait_counts(&s->a, 1, 0);
+}
+
+static void memory_that_others_share_is_reached_too(void **state)
+{
+	struct scene *s = *state;
+	struct wire_message m = {.type = WIRE_SEGMENT_UNPUBLISH};
+	uint64_t old;
+	char got[8];
+	int r;
+
+	open_remote(s, WIRE_READ | WIRE_WRITE);
+	assert_int_equal(put(s, 0, "begin", 6), 0);
+	assert_int_equal(put(s, SIZE - 4, "end", 4), 0);
+	assert_string_equal((char *)s->memory, "begin");
+	assert_string_equal((char *)s->memory + SIZE - 4, "end");
+	assert_int_equal(get(s, SIZE - 4, got, 4), 0);
+	assert_string_equal(got, "end");
+	assert_int_equal(put(s, SIZE - 3, "end", 4), STATUS_BAD_OFFSET);
+	/* what we open by its file may be shortened by others, and is not mapped */
+	r = fabric_fetch_add(s->r.path, &s->r.user, 64, 8, 5, &old);
+	assert_int_equal(r, geteuid() == 0 ? STATUS_NOT_SUPPORTED : 0);
+	assert_int_equal(s->memory[64], r ? 0 : 5);
+	assert_int_equal(((uint8_t *)s->sysv)[4095], 0);
+	m.segment_unpublish.segment = s->segment;
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+	assert_int_not_equal(put(s, 0, "after", 6), 0);
+	assert_string_equal((char *)s->memory, "begin");
+}
+
+/* The same test once more, by a user whose daemons cannot open it by its file. */
+static void memory_that_others_share_is_reached_without_privilege(void **state)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		print_message("skipped: we have no privilege to do without\n");
+		skip();
+	}
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0 ||
+			access(program, X_OK) < 0)
+			_exit(77);
+		execl("/proc/self/exe", "test-guest", program,
+			"memory_that_others_share_is_reached_too", NULL);
+		_exit(77);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("skipped: user %u cannot reach the programs\n", NOBODY);
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* Signals */
@@ -608,6 +704,9 @@ int main(int argc, char **argv)
 		TEST(rights_are_those_that_were_asked_for_and_granted),
 		TEST(what_connect_may_not_have_is_told_by_its_result),
 		TEST(imports_of_one_home_share_a_route),
+		cmocka_unit_test_setup_teardown(
+			memory_that_others_share_is_reached_too, begin_sysv, end),
+		cmocka_unit_test(memory_that_others_share_is_reached_without_privilege),
 		TEST(signals_of_importers_come_after_their_data),
 		TEST(signals_of_the_exporter_reach_guests),
 		TEST(unpublish_is_answered_when_nothing_moves_any_more),
