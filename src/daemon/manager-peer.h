@@ -3,9 +3,9 @@
 #define DAEMON_MANAGER_PEER_H
 
 /*
- * The other nodes: who they are (peers.c), the connections to each (manager-peer.c), what we ask
- * them (peer-request.c) and whom they may speak for (peer-identity.c). What is said means what the
- * engine says it means (core/peer.h).
+ * The other nodes: who they are (peers.c), the connections to each (manager-peer.c) and from them
+ * (peer-arrival.c), what we ask them (peer-request.c) and whom they may speak for
+ * (peer-identity.c). What is said means what the engine says it means (core/peer.h).
  *
  * There is a ManagerPeer for each of the node list, and for one that has left the list until the
  * engine forgets it. A node without [Nodes] has none of this: manager->peers is NULL.
@@ -84,11 +84,19 @@ int manager_peers_on_hangup(
 /* NULL: not in the list, and unknown to the engine. */
 ManagerPeer *manager_peer_find(Manager *m, uint32_t node);
 
-/* --- manager-peer.c --- */
+/* --- peer-arrival.c --- */
 
 /* A connection has begun with TLS: for struct port_ops. */
 int manager_peer_arrived(void *peers, int fd, Stranger *stranger, void **ret_arrival);
 void manager_peer_arrival_cut(void *arrival);
+
+/* --- manager-peer.c --- */
+
+struct peer_link_options manager_peer_link_options(
+	Peers *peers, const struct peer_link_ops *ops, void *userdata);
+/* The engine has accepted the connection as the peer's only one. reply: NULL if that was the
+ * other's to say. */
+void manager_peer_take_link(ManagerPeer *p, PeerLink *link, const struct wire_message *reply);
 /* Cuts all its connections, without a word to the engine. */
 void manager_peer_disconnect(ManagerPeer *p);
 /* Tells the engine what could not be told when it happened. */

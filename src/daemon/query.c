@@ -159,6 +159,9 @@ static void query_done(void *userdata, int status, const struct wire_message *re
 		.type = q->asked.type | WIRE_REPLY_BIT, .serial = q->asked.serial};
 	if (c && status == 0)
 		status = pass(q, reply);
+	/* to a client that would be its own node */
+	if (status == STATUS_NODE_LOST)
+		status = STATUS_NODE_UNREACHABLE;
 	answer.message.status = (uint32_t)status;
 	query_free(q);
 	if (!c)

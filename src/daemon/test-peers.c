@@ -983,7 +983,7 @@ static void a_client_may_go_while_another_node_is_asked(void **state)
 	m.serial = 0;
 	client_send(&p.client[1], &m, NULL, 0);
 	assert_true(client_receive(&p.client[1]));
-	assert_int_equal(p.client[1].reply.status, STATUS_NODE_LOST);
+	assert_int_equal(p.client[1].reply.status, STATUS_NODE_UNREACHABLE);
 	kill(daemon, SIGCONT);
 	assert_int_equal(ping(&p.client[1], 2), STATUS_OK);
 	place_end(&p);
