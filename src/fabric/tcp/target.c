@@ -154,13 +154,14 @@ static int tcp_traffic(
 
 /* --- the data thread --- */
 
-static void watch(struct tcp_target *t, struct connection *c, bool waited_to_write)
+/* False: epoll will not tell us of it any more. */
+static bool watch(struct tcp_target *t, struct connection *c, bool waited_to_write)
 {
 	struct epoll_event event = {
 		.events = c->waits_to_write ? EPOLLOUT : EPOLLIN, .data.ptr = c};
 
-	if (c->waits_to_write != waited_to_write)
-		epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &event);
+	return c->waits_to_write == waited_to_write ||
+	       epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
 /* A frame that has begun must go on; but not while it is we who do not read. */
@@ -195,7 +196,10 @@ static bool serve(struct tcp_target *t, struct connection *c)
 		end(t, c, reason);
 		return true;
 	}
-	watch(t, c, waited_to_write);
+	if (!watch(t, c, waited_to_write)) {
+		end(t, c, "it cannot be watched");
+		return true;
+	}
 	mind_deadline(t, c, r != TURN_IDLE);
 	if (r == TURN_IDLE)
 		return false;

@@ -24,10 +24,13 @@ static void *run(void *target)
 
 int tcp_home_attach(struct home *home, uint64_t connection, _Atomic uint64_t *done)
 {
-	int pair[2];
+	int pair[2], r;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(fabric_target_attach(home->target, connection, pair[1], done), 0);
+	r = fabric_target_attach(home->target, connection, pair[1], done);
+	if (r) /* a test made that fail once */
+		r = fabric_target_attach(home->target, connection, pair[1], done);
+	assert_int_equal(r, 0);
 	return pair[0];
 }
 
@@ -79,7 +82,7 @@ static int repair(void *userdata, FabricPath *path)
 {
 	struct home *home = userdata;
 	struct tcp_home *t = home->insides;
-	int with = atomic_load(&home->repair_with), fd;
+	int with = atomic_load(&home->repair_with), fd, r;
 
 	if (with)
 		return with;
@@ -89,7 +92,10 @@ static int repair(void *userdata, FabricPath *path)
 	fd = tcp_home_attach(home, CONNECTION, &home->done);
 	pthread_mutex_unlock(&t->mutex);
 	/* the old connection is over, the new one has not been spoken on */
-	assert_int_equal(fabric_path_resume(path, fd, atomic_load(&home->done)), 0);
+	r = fabric_path_resume(path, fd, atomic_load(&home->done));
+	if (r == -ENOMEM)
+		r = fabric_path_resume(path, fd, atomic_load(&home->done));
+	assert_int_equal(r, 0);
 	return 0;
 }
 
