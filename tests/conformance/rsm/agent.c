@@ -3,6 +3,7 @@
 
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ typedef struct {
 static struct {
 	rsm_memseg_export_handle_t export;
 	char *memory;
+	size_t n_pages;
 	rsm_memseg_import_handle_t import;
 	rsmapi_barrier_t barrier;
 	char *mapping;
@@ -32,6 +34,7 @@ static struct {
 static int create(const request_t *request)
 {
 	self.memory = rig_memory(request->a);
+	self.n_pages = request->a;
 	return rsm_memseg_export_create(rig_controller(), &self.export, self.memory,
 		request->a * rig_page(), (uint_t)request->b);
 }
@@ -55,10 +58,38 @@ static int republish(const request_t *request)
 	return rsm_memseg_export_republish(self.export, anybody ? NULL : list, !anybody);
 }
 
-static int connect_import(const request_t *request)
+static int publish_to(const request_t *request)
 {
-	int code = rsm_memseg_import_connect(rig_controller(), rig_node(),
-		(rsm_memseg_id_t)request->a, (rsm_permission_t)request->b, &self.import);
+	rsmapi_access_entry_t list[1] = {{(rsm_node_id_t)request->b, (rsm_permission_t)request->c}};
+	rsm_memseg_id_t id = (rsm_memseg_id_t)request->a;
+
+	return rsm_memseg_export_publish(self.export, &id, list, 1);
+}
+
+static int republish_to(const request_t *request)
+{
+	rsmapi_access_entry_t list[1] = {{(rsm_node_id_t)request->a, (rsm_permission_t)request->b}};
+
+	return rsm_memseg_export_republish(self.export, list, 1);
+}
+
+static int rebind(const request_t *request)
+{
+	char *memory = rig_memory(self.n_pages);
+	int code;
+
+	*(uint64_t *)(void *)memory = request->a;
+	code = rsm_memseg_export_rebind(self.export, memory, 0, self.n_pages * rig_page());
+	if (code == RSM_SUCCESS)
+		self.memory = memory;
+	return code;
+}
+
+static int connect_import(
+	rsmapi_controller_handle_t controller, rsm_node_id_t node, uint64_t id, uint64_t permission)
+{
+	int code = rsm_memseg_import_connect(
+		controller, node, (rsm_memseg_id_t)id, (rsm_permission_t)permission, &self.import);
 
 	if (code == RSM_SUCCESS)
 		code = rsm_memseg_import_init_barrier(self.import, RSM_BAR_DEFAULT, &self.barrier);
@@ -106,7 +137,16 @@ static int act(request_t *request, uint64_t *ret_value)
 	case AGENT_LOAD:
 		return load(self.memory, request, ret_value);
 	case AGENT_CONNECT:
-		return connect_import(request);
+		return connect_import(rig_controller(), rig_node(), request->a, request->b);
+	case AGENT_CONNECT_TO:
+		return connect_import(
+			rig_wire(), (rsm_node_id_t)request->a, request->b, request->c);
+	case AGENT_PUBLISH_TO:
+		return publish_to(request);
+	case AGENT_REPUBLISH_TO:
+		return republish_to(request);
+	case AGENT_REBIND:
+		return rebind(request);
 	case AGENT_DISCONNECT:
 		return rsm_memseg_import_disconnect(self.import);
 	case AGENT_MAP:
@@ -171,7 +211,18 @@ static void become(const agent_identity_t *identity)
 		_exit(1);
 }
 
-static agent_t start(const agent_identity_t *identity)
+static void go_to(const char *environment)
+{
+	char *name = strdup(environment), *value = name ? strchr(name, '=') : NULL;
+
+	if (!value)
+		_exit(1);
+	*value = 0;
+	setenv(name, value + 1, 1);
+	free(name);
+}
+
+static agent_t start(const agent_identity_t *identity, const char *environment)
 {
 	int channels[2];
 	agent_t agent;
@@ -182,6 +233,8 @@ static agent_t start(const agent_identity_t *identity)
 		close(channels[0]);
 		if (identity)
 			become(identity);
+		if (environment)
+			go_to(environment);
 		serve(channels[1]);
 	}
 	NEED_TRUE(agent.pid > 0);
@@ -192,14 +245,23 @@ static agent_t start(const agent_identity_t *identity)
 
 agent_t agent_start(void)
 {
-	return start(NULL);
+	return start(NULL, NULL);
+}
+
+agent_t agent_start_there(void)
+{
+	const char *environment = getenv("RSM_NODE2_ENV");
+
+	if (!environment)
+		rig_skip("needs two nodes");
+	return start(NULL, environment);
 }
 
 agent_t agent_start_as(agent_identity_t identity)
 {
 	if (geteuid() != 0)
 		rig_skip("other users need root");
-	return start(&identity);
+	return start(&identity, NULL);
 }
 
 static void ask(const agent_t *agent, agent_verb_t verb, uint64_t a, uint64_t b, uint64_t c)
@@ -270,6 +332,12 @@ rsm_memseg_id_t agent_export(const agent_t *agent, size_t n_pages)
 	NEED(agent_do(agent, AGENT_CREATE, n_pages, 0, 0));
 	NEED(agent_do(agent, AGENT_PUBLISH, id, AGENT_NO_LIST, 0));
 	return id;
+}
+
+rsm_memseg_id_t agent_export_to_all(const agent_t *agent, size_t n_pages)
+{
+	EXPECT(agent_do(agent, AGENT_UMASK, 0, 0, 0), RSM_SUCCESS);
+	return agent_export(agent, n_pages);
 }
 
 void agent_import(const agent_t *agent, rsm_memseg_id_t id)

@@ -41,9 +41,13 @@ typedef enum {
 	AGENT_EXPORT_WAIT, /* timeout */
 	AGENT_IMPORT_POST,
 	AGENT_IMPORT_WAIT,
-	AGENT_UMASK, /* mask */
-	AGENT_EXEC,  /* becomes /bin/sleep, says nothing */
-	AGENT_EXIT,  /* leaves everything as it is */
+	AGENT_REBIND,	    /* value of the first word of the new memory */
+	AGENT_PUBLISH_TO,   /* id, node, permission there */
+	AGENT_REPUBLISH_TO, /* node, permission there */
+	AGENT_CONNECT_TO,   /* node, id, permission; by the first real controller */
+	AGENT_UMASK,	    /* mask */
+	AGENT_EXEC,	    /* becomes /bin/sleep, says nothing */
+	AGENT_EXIT,	    /* leaves everything as it is */
 } agent_verb_t;
 
 #define AGENT_NO_LIST UINT64_MAX
@@ -58,6 +62,9 @@ typedef struct {
 agent_t agent_start(void);
 /* Skips the test when not root. */
 agent_t agent_start_as(agent_identity_t identity);
+/* On the second node of two; skips the test when there is none. How a process gets there is in the
+ * environment: RSM_NODE2_ENV is NAME=VALUE, to be set before its first RSM call. */
+agent_t agent_start_there(void);
 
 int agent_do(const agent_t *agent, agent_verb_t verb, uint64_t a, uint64_t b, uint64_t c);
 /* The value that the call gave; the code must be 0, else the test notes a failure. */
@@ -74,6 +81,8 @@ int agent_wait(agent_t *agent);
 
 /* create, publish for everybody under a new id; connect for reading and writing */
 rsm_memseg_id_t agent_export(const agent_t *agent, size_t n_pages);
+/* The same on the other node for everybody on every node */
+rsm_memseg_id_t agent_export_to_all(const agent_t *agent, size_t n_pages);
 void agent_import(const agent_t *agent, rsm_memseg_id_t id);
 
 #endif

@@ -207,6 +207,34 @@ rsm_node_id_t rig_node(void)
 	return node;
 }
 
+static rsm_connections_t *first_connections(rsm_topology_t **ret_topology)
+{
+	NEED(rsm_get_interconnect_topology(ret_topology));
+	if (!(*ret_topology)->topology_hdr.local_cntlr_count ||
+		!(*ret_topology)->connections[0]->hdr.remote_cntlr_count)
+		rig_skip("needs two nodes");
+	return (*ret_topology)->connections[0];
+}
+
+rsmapi_controller_handle_t rig_wire(void)
+{
+	rsmapi_controller_handle_t controller = NULL;
+	rsm_topology_t *topology;
+
+	NEED(rsm_get_controller(first_connections(&topology)->hdr.cntlr_name, &controller));
+	rsm_free_interconnect_topology(topology);
+	return controller;
+}
+
+rsm_node_id_t rig_other_node(void)
+{
+	rsm_topology_t *topology;
+	rsm_node_id_t node = first_connections(&topology)->remote_cntlr[0].remote_nodeid;
+
+	rsm_free_interconnect_topology(topology);
+	return node;
+}
+
 rsm_memseg_export_handle_t rig_create(void *memory, size_t n_pages)
 {
 	rsm_memseg_export_handle_t export = NULL;

@@ -83,6 +83,9 @@ char *rig_memory(size_t n_pages);
 /* Shortcuts that end the test when they fail. */
 rsmapi_controller_handle_t rig_controller(void);
 rsm_node_id_t rig_node(void);
+/* The first controller that leads to other nodes, and the first of those: tests of two nodes. */
+rsmapi_controller_handle_t rig_wire(void);
+rsm_node_id_t rig_other_node(void);
 rsm_memseg_export_handle_t rig_create(void *memory, size_t n_pages);
 /* Published for everybody, under a new id. */
 rsm_memseg_export_handle_t rig_export(void *memory, size_t n_pages, rsm_memseg_id_t *ret_id);
