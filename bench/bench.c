@@ -54,26 +54,6 @@ struct bench {
 	unsigned int n_rows;
 };
 
-static const struct group {
-	const char *name;
-	void (*run)(struct bench *bench);
-	const char *what;
-} groups[] = {
-	{"elements", group_elements, "put64 and get64, posted"},
-	{"bulk", group_bulk, "put and get of 4 KiB to 256 MiB beside memcpy"},
-	{"mapped", group_mapped, "loads and stores through a map"},
-	{"signals", group_signals, "round trips of signals"},
-	{"vector", group_vector, "putv and getv of 16 entries beside put and get"},
-	{"events", group_events, "wait_pollfd over 64 descriptors beside poll"},
-	{"crowd", group_crowd, "1,000 importers of one segment"},
-	{"requests", group_requests, "connect and create beside bare round trips"},
-	{"adoption", group_adoption, "adopting 1 GiB"},
-	{"many", group_many, "10,000 segments"},
-	{"idle", group_idle, "the daemon at rest"},
-};
-
-#define N_GROUPS (sizeof(groups) / sizeof(*groups))
-
 void bench_fail(const char *format, ...)
 {
 	va_list arguments;
@@ -415,7 +395,7 @@ static void reap(void)
 }
 
 /* True if it ended well. */
-static bool run_group(struct bench *bench, const struct group *group)
+static bool run_group(struct bench *bench, const struct bench_group *group)
 {
 	pid_t child, parent = getpid();
 	int status;
@@ -446,17 +426,17 @@ static bool run_group(struct bench *bench, const struct group *group)
 
 static void usage(FILE *out)
 {
-	fputs("Usage: bench local [--json] [--rounds N] [--quick] [GROUP...]\n"
-	      "Measures this node beside what its work would cost without it.\n\n"
+	fprintf(out, "Usage: bench %s [--json] [--rounds N] [--quick] [GROUP...]\n", bench_what);
+	fputs("Measures it beside what its work would cost without it.\n\n"
 	      "  --json      one document instead of text\n"
 	      "  --rounds N  interleaved rounds (12; figures need at least 10)\n"
 	      "  --quick     3 rounds, to see that everything runs\n\nGroups (default: all):\n",
 		out);
-	for (size_t i = 0; i < N_GROUPS; ++i)
-		fprintf(out, "  %-10s  %s\n", groups[i].name, groups[i].what);
+	for (size_t i = 0; bench_groups[i].name; ++i)
+		fprintf(out, "  %-10s  %s\n", bench_groups[i].name, bench_groups[i].what);
 }
 
-static bool chosen(const struct group *group, char **names)
+static bool chosen(const struct bench_group *group, char **names)
 {
 	if (!*names)
 		return true;
@@ -471,8 +451,8 @@ static void check_names(char **names)
 	for (; *names; ++names) {
 		bool known = false;
 
-		for (size_t i = 0; i < N_GROUPS; ++i)
-			known = known || !strcmp(*names, groups[i].name);
+		for (size_t i = 0; bench_groups[i].name; ++i)
+			known = known || !strcmp(*names, bench_groups[i].name);
 		if (!known)
 			bench_fail("there is no group '%s'; see --help", *names);
 	}
@@ -527,9 +507,9 @@ int main(int argc, char **argv)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	bench_cpu(0);
 	print_machine(&bench);
-	for (size_t i = 0; i < N_GROUPS; ++i)
-		if (chosen(&groups[i], argv + optind))
-			well = run_group(&bench, &groups[i]) && well;
+	for (size_t i = 0; bench_groups[i].name; ++i)
+		if (chosen(&bench_groups[i], argv + optind))
+			well = run_group(&bench, &bench_groups[i]) && well;
 	if (bench.json)
 		puts("\n]}");
 	else

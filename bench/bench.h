@@ -128,6 +128,15 @@ void bench_peer_sample(struct bench_row *row, const char *name, struct bench_pee
 /* The processes of the node that we talk to: keeper, daemon. Number of those found. */
 unsigned int bench_node(pid_t ret_pids[2]);
 
+struct bench_group {
+	const char *name;
+	void (*run)(struct bench *bench);
+	const char *what;
+};
+/* The program's, until one without a name, and what it is called. */
+extern const struct bench_group bench_groups[];
+extern const char bench_what[];
+
 /* The groups of `bench local`. */
 void group_elements(struct bench *bench);
 void group_bulk(struct bench *bench);
@@ -140,5 +149,10 @@ void group_requests(struct bench *bench);
 void group_adoption(struct bench *bench);
 void group_many(struct bench *bench);
 void group_idle(struct bench *bench);
+
+/* The groups of `bench remote`. */
+void group_fabric(struct bench *bench);
+void group_fabric_asleep(struct bench *bench);
+void group_fabric_batches(struct bench *bench);
 
 #endif
