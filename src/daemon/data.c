@@ -228,7 +228,7 @@ static void memory_free(Manager *m, struct data_memory *d)
 		shmdt(d->whole);
 	else if (d->whole)
 		munmap(d->whole, d->whole_size);
-	m->n_cells -= MAPPINGS;
+	m->n_mappings -= MAPPINGS;
 	free(d);
 }
 
@@ -238,12 +238,12 @@ static int memory_new(Manager *m, const EngineSegment *segment, struct data_memo
 	struct data_memory *d;
 	int r = 0;
 
-	if (m->n_cells + MAPPINGS > m->max_cells)
+	if (m->n_mappings + MAPPINGS > m->max_mappings)
 		return -ENOSPC;
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
-	m->n_cells += MAPPINGS;
+	m->n_mappings += MAPPINGS;
 	d->cell = &s->cells.map[0];
 	atomic_init(&d->pipe, s->pipe);
 	if (s->shmid >= 0)

@@ -76,7 +76,7 @@ int manager_import_need_cells(Manager *m, EngineImport *import)
 
 	if (i->cells.map)
 		return 0;
-	if (m->n_cells >= m->max_cells)
+	if (m->n_mappings >= m->max_mappings)
 		return -ENOSPC;
 	r = cells_new(&cells);
 	if (r < 0)
@@ -87,7 +87,7 @@ int manager_import_need_cells(Manager *m, EngineImport *import)
 		return r;
 	}
 	i->cells = cells;
-	m->n_cells++;
+	m->n_mappings++;
 	manager_import_store(m, import);
 	bring_up_to_date(import);
 	return 0;
@@ -114,7 +114,7 @@ int manager_import_restore_cells(Manager *m, EngineImport *import, int *fd)
 	if (r < 0)
 		return r;
 	take_fd(fd);
-	m->n_cells++;
+	m->n_mappings++;
 	r = cells_reserve(&i->cells, IMPORT_OWN_CELL);
 	if (r < 0)
 		return r;
@@ -240,7 +240,7 @@ void manager_import_free(void *userdata, EngineImport *import)
 	if (i->cells.map) {
 		keeper_link_drop(m->link, KEEP_IMPORT_CELLS, keep_key(import));
 		cells_deinit(&i->cells);
-		m->n_cells--;
+		m->n_mappings--;
 	}
 	route_detach(import);
 	import->userdata = NULL;

@@ -69,7 +69,7 @@ int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 
 	if (cells->map)
 		return cells_reserve(cells, segment->n_cells - 1);
-	if (m->n_cells >= m->max_cells)
+	if (m->n_mappings >= m->max_mappings)
 		return -ENOSPC;
 	r = cells_new(&made);
 	if (r < 0)
@@ -81,7 +81,7 @@ int manager_segment_need_cells(Manager *m, EngineSegment *segment)
 	}
 	close_lost_cells(segment, &made);
 	*cells = made;
-	m->n_cells++;
+	m->n_mappings++;
 	keeper_link_store(m->link, KEEP_CELLS, segment->instance, cells->fd);
 	return 0;
 }
@@ -276,7 +276,7 @@ void manager_segment_free(void *userdata, EngineSegment *segment)
 	keeper_link_drop(m->link, KEEP_MEMORY, segment->instance);
 	if (s->cells.map) {
 		keeper_link_drop(m->link, KEEP_CELLS, segment->instance);
-		m->n_cells--;
+		m->n_mappings--;
 	}
 	if (s->pipe >= 0)
 		keeper_link_drop(m->link, KEEP_EXPORT_PIPE, segment->instance);

@@ -373,7 +373,7 @@ static int manager_start(Manager *m)
 }
 
 /* Half of the mappings that a process may have; the other half is for status pages and the rest. */
-static uint32_t max_cells(void)
+static uint32_t max_mappings(void)
 {
 	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
 	unsigned int n;
@@ -395,7 +395,7 @@ static Manager *manager_alloc(const struct manager_options *options, int link)
 	m->link = link;
 	m->lock = m->listen = m->node_fd = -1;
 	m->keeper_pid = getppid();
-	m->max_cells = max_cells();
+	m->max_mappings = max_mappings();
 	m->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	m->uffd_device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	list_init(&m->clients);

@@ -5,7 +5,7 @@
 /*
  * The daemon proper: one event loop that owns the engine, the journal, the pages and the clients.
  * It begins with what the keeper gives it, be that a new node's empty journal or all that a
- * predecessor left. One thread besides base/closer.h's.
+ * predecessor left. One thread; besides there are data.h's, resolve.h's and base/closer.h's.
  */
 
 #include <systemd/sd-event.h>
@@ -50,7 +50,7 @@ struct Manager {
 	struct wire_node_page *node_page;
 
 	/* Mappings are few (vm.max_map_count), and whoever made them was allowed to. */
-	uint32_t n_cells, max_cells;
+	uint32_t n_mappings, max_mappings; /* of cells and of segments for guests */
 
 	Guests *guests;	    /* guest.c; NULL: there has been none */
 	Data *data;	    /* the same; data.c */

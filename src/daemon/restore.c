@@ -85,7 +85,7 @@ static int restore_cells(Manager *m, EngineSegment *segment, struct keeper_store
 	if (r < 0)
 		return r;
 	take_fd(&fd);
-	m->n_cells++;
+	m->n_mappings++;
 	/* the data thread may have died between a signal and the wake-up */
 	cells_kick(&s->cells, 0, s->pipe);
 	return cells_reserve(&s->cells, segment->n_cells);

@@ -636,7 +636,7 @@ static void the_importers_daemon_may_be_killed(void **state)
 	home = cells(&s->a, WIRE_SIDE_EXPORT, s->segment, &own);
 	here = cells(&s->b, WIRE_SIDE_IMPORT, s->r.import, &own);
 	for (uint32_t round = 0; round < 5; round++) {
-		assert_int_equal(put(s, round, "abcde" + round, 1), 0);
+		assert_int_equal(put(s, round, &"abcde"[round], 1), 0);
 		post_to_guest(s, home, 1, true);
 		nodes_kill_daemon(&s->b);
 		s->b.n_resend = 0;
