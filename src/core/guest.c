@@ -117,13 +117,6 @@ void engine_guest_say_lost(const EngineImport *import)
 
 /* CONNECT */
 
-static uint32_t endian_flag(const EngineSegment *segment)
-{
-	bool big = segment->flags & WIRE_SEGMENT_BIG_ENDIAN;
-
-	return big == (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) ? 0 : WIRE_IMPORT_FOREIGN_ENDIAN;
-}
-
 /* Who it is here. */
 static int identify(EnginePeer *peer, struct engine_identity *identity)
 {
@@ -231,7 +224,7 @@ int engine_guest_connect(EnginePeer *peer, const struct wire_message *message)
 		a->instance = import->instance;
 		a->size = import->segment->size;
 		a->rights = import->rights;
-		a->flags = endian_flag(import->segment);
+		a->flags = import->segment->flags & WIRE_SEGMENT_BIG_ENDIAN;
 	} else {
 		memset(a->key, 0, sizeof(a->key));
 		memset(a->grant, 0, sizeof(a->grant));

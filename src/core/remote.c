@@ -243,13 +243,21 @@ static bool grant_valid(const EngineImport *import, const struct wire_peer_conne
 	       reply->rights == import->rights;
 }
 
+/* Byte order is compared where the elements are swapped. */
+static uint32_t import_flags(uint32_t segment_flags)
+{
+	bool big = segment_flags & WIRE_SEGMENT_BIG_ENDIAN;
+
+	return big == (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) ? 0 : WIRE_IMPORT_FOREIGN_ENDIAN;
+}
+
 static void take_grant(EngineImport *import, const struct wire_peer_connect_reply *reply)
 {
 	Engine *engine = import->client->engine;
 
 	import->instance = reply->instance;
 	import->size = reply->size;
-	import->flags = reply->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
+	import->flags = import_flags(reply->flags);
 	import->incarnation = import->home->incarnation;
 	memcpy(import->key, reply->key, sizeof(import->key));
 	import->granted = true;

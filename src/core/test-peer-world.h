@@ -334,7 +334,8 @@ static inline struct wire_message grant_of(const EngineImport *i)
 			.instance = 55,
 			.size = 2 * PAGE,
 			.rights = i->rights,
-			.flags = WIRE_IMPORT_FOREIGN_ENDIAN | WIRE_IMPORT_SYSV,
+			.flags = ~(__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? WIRE_SEGMENT_BIG_ENDIAN
+									  : 0u),
 			.key = {1, 2, 3},
 			.grant = {4, 5, 6}}};
 }
