@@ -301,8 +301,7 @@ static int cell_prepare(Manager *m, EngineImport *import)
 	return 0;
 }
 
-/* Memory that only a descriptor leads to is not shared with anybody by this: there is no
- * record of the segment to be changed. The records come before the key is told. */
+/* The records are there before the key is told. */
 static int import_new(Manager *m, EngineImport *import)
 {
 	EngineClient *guest = import->client;
@@ -419,12 +418,16 @@ int guest_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 
 int guest_restore_import(Manager *m, EngineImport *import, const uint8_t key[16])
 {
+	int r;
+
 	memcpy(manager_import(import)->key, key, FABRIC_KEY_SIZE);
 	if (!import->segment)
 		return 0;
 	/* its predecessor may have died before it was a guest's */
 	cells_begin_guest(&manager_segment(import->segment)->cells, import->cell);
-	return data_grant(m, import);
+	r = data_grant(m, import);
+	/* what it does with memory that cannot be reached any more is refused */
+	return MIN(r, 0);
 }
 
 void guests_drop_orphans(Manager *m)

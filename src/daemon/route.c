@@ -117,17 +117,16 @@ void route_give_up(Route *r)
 
 /* Asking for a grant */
 
-static void want(Route *r);
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* Without memory for a timer it does not pause. */
+/* Without memory for a timer there is no way on. */
 static void pause_for(Route *r, uint64_t ns)
 {
 	rest(r);
 	r->step = ROUTE_PAUSING;
 	if (sd_event_add_time_relative(manager_of(r)->event, &r->timer, CLOCK_MONOTONIC,
 		    ns / NSEC_PER_USEC, 1, on_timer, r) < 0)
-		want(r);
+		route_give_up(r);
 }
 
 static void failed(Route *r, const char *why)
@@ -146,6 +145,8 @@ static void failed(Route *r, const char *why)
 }
 
 /* Dialling */
+
+static void want(Route *r);
 
 static void opened(Route *r)
 {
@@ -214,8 +215,8 @@ static int dial(Route *r)
 	r->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (r->fd < 0)
 		return negative_errno();
-	fabric_tcp_tune(r->fd, (unsigned int)(peer->detection / NSEC_PER_MSEC),
-		config->tcp_congestion);
+	fabric_tcp_tune(
+		r->fd, (unsigned int)(peer->detection / NSEC_PER_MSEC), config->tcp_congestion);
 	if (connect(r->fd, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS)
 		return negative_errno();
 	e = sd_event_add_io(m->event, &r->io, r->fd, EPOLLOUT, on_connected, r);
@@ -326,7 +327,8 @@ void routes_session_changed(Manager *m, const EnginePeer *peer)
 			lose(r);
 }
 
-/* Imports. As long as one that is not over has been granted the process is a guest there, and its
+/* Imports. A client has one route to a home, besides such that are lost. As long as one that is not
+ * over has been granted the process is a guest there, and its
  * operations are counted; when none is left that is not over the home forgets it. */
 
 static bool is_live(const EngineImport *import)
@@ -494,15 +496,17 @@ static void move_live(Route *r, Route *to)
 static int find_granted(EngineImport *import, bool given, Route **ret_route)
 {
 	ManagerClient *c = import->client->userdata;
-	Route *own = manager_import(import)->route, *r = own;
-	int e = 0;
+	Route *own = manager_import(import)->route, *r = find(c, import->node), *fresh;
+	int e;
 
-	if (r->state == WIRE_ROUTE_LOST)
-		r = find(c, import->node);
-	if (!r || (given && r->used && !has_granted(r, import)))
-		e = route_new(c, import->node, &r);
-	if (e < 0)
-		return e;
+	if (!r || (given && r->used && !has_granted(r, import))) {
+		e = route_new(c, import->node, &fresh);
+		if (e < 0)
+			return e;
+		if (r && r != own)
+			move_live(r, fresh);
+		r = fresh;
+	}
 	if (r != own)
 		move_live(own, r);
 	*ret_route = r;
@@ -605,22 +609,17 @@ int route_restore_import(EngineImport *import, uint32_t number)
 	return 0;
 }
 
+/* An import that was granted and not connected yet asks again. */
 static void route_go_on(Route *r)
 {
 	const EnginePeer *peer = peer_of(r);
-	ManagerImport *i, *tmp;
 
-	if (r->session && (!peer || peer->session != r->session)) {
+	if (!has_live(r) || (r->session && (!peer || peer->session != r->session)))
 		lose(r);
-	} else if (r->state == WIRE_ROUTE_OPEN && r->fd < 0) {
+	else if (r->state == WIRE_ROUTE_OPEN && r->fd < 0)
 		route_renew(r, r->generation);
-	} else if (r->state == WIRE_ROUTE_OPENING && has_granted(r, NULL)) {
+	else if (r->state == WIRE_ROUTE_OPENING && has_granted(r, NULL))
 		want(r);
-	} else if (r->state == WIRE_ROUTE_OPEN) {
-		list_for_each_safe (i, tmp, &r->imports, route_link)
-			if (i->engine->state == WIRE_IMPORT_PENDING && i->engine->granted)
-				engine_import_ready(i->engine);
-	}
 }
 
 void routes_restored(Manager *m)

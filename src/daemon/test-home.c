@@ -168,16 +168,30 @@ static void say_lost(struct scene *s, const struct wire_message *asked)
 	fake_hear(&s->home, WIRE_PEER_DISCONNECT);
 }
 
+/* The next connection that is no TLS. */
+static int accept_stream(struct scene *s)
+{
+	struct pollfd p = {.fd = s->port, .events = POLLIN};
+	uint8_t first;
+	int fd;
+
+	for (;;) {
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		fd = accept4(s->port, NULL, NULL, SOCK_CLOEXEC);
+		assert_true(fd >= 0);
+		if (recv(fd, &first, 1, MSG_PEEK) == 1 && first == 'C')
+			return fd;
+		close(fd);
+	}
+}
+
 /* The data connection that comes, which must have this grant. */
 static int take_stream(struct scene *s, uint8_t grant)
 {
-	struct pollfd p = {.fd = s->port, .events = POLLIN};
 	uint8_t hello[FABRIC_HELLO_SIZE], got[16], expected[16];
 	uint32_t node;
-	int fd;
+	int fd = accept_stream(s);
 
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	fd = accept4(s->port, NULL, NULL, SOCK_CLOEXEC);
 	assert_int_equal(recv(fd, hello, sizeof(hello), MSG_WAITALL), sizeof(hello));
 	assert_int_equal(fabric_hello_decode(hello, &node, got), 0);
 	assert_int_equal(node, 1);
@@ -347,6 +361,43 @@ static void a_guest_that_is_new_has_another_route(void **state)
 	close(stream);
 }
 
+/* Two that were asked for and not answered: in the next session they share its route. */
+static void what_was_not_answered_is_connected_in_the_next_session(void **state)
+{
+	struct wire_message bye = {.type = WIRE_PEER_BYE, .flags = WIRE_ONEWAY};
+	struct scene *s = *state;
+	struct wire_import_connect_reply a, b, c;
+	struct wire_message first, second, third;
+	struct wire_import_result_reply rb, rc;
+	int stream;
+
+	a = connected(s, &first, &stream);
+	b = begin_connect(s);
+	c = begin_connect(s);
+	fake_hear(&s->home, WIRE_PEER_CONNECT);
+	fake_hear(&s->home, WIRE_PEER_CONNECT);
+	fake_say(&s->home, &bye);
+	while (!s->home.over)
+		sd_event_run(s->home.event, 10000);
+	client_wait_import(&s->b, a.import, WIRE_IMPORT_NODE_LOST);
+	assert_true(has_ended(stream));
+	close(stream);
+	fake_close(&s->home);
+	fake_open(&s->home, &s->nodes, 2);
+	second = fake_hear(&s->home, WIRE_PEER_CONNECT);
+	third = fake_hear(&s->home, WIRE_PEER_CONNECT);
+	assert_int_equal(second.peer_connect.data, 1);
+	assert_int_equal(third.peer_connect.data, 1);
+	answer(s, &third, 0, 'c');
+	answer(s, &second, 0, 'b');
+	close(take_stream(s, 'c'));
+	assert_int_equal(result(s, &b, &rb), STATUS_OK);
+	assert_int_equal(result(s, &c, &rc), STATUS_OK);
+	assert_int_equal(rb.route, rc.route);
+	assert_int_not_equal(rb.route, a.route);
+	assert_no_stream(s);
+}
+
 static void a_renewed_route_goes_on_counting(void **state)
 {
 	struct scene *s = *state;
@@ -470,6 +521,7 @@ int main(int argc, char **argv)
 		TEST(a_route_stays_with_a_guest_that_stays),
 		TEST(a_route_is_lost_with_its_last_import),
 		TEST(a_guest_that_is_new_has_another_route),
+		TEST(what_was_not_answered_is_connected_in_the_next_session),
 		TEST(a_renewed_route_goes_on_counting),
 		TEST(a_home_that_forgot_the_guest_ends_its_imports),
 		TEST(a_stream_that_cannot_be_made_is_tried_again),

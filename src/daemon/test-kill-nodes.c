@@ -336,7 +336,8 @@ static void act_unpublish(struct scene *s)
 
 static void verify_unpublish(struct scene *s)
 {
-	struct wire_message m = {.type = WIRE_SEGMENT_PUBLISH, .segment_publish = {s->segment}};
+	struct wire_message m = {
+		.type = WIRE_SEGMENT_PUBLISH, .segment_publish = {s->segment, 0, 0}};
 	int r = fabric_put(s->r.path, &s->r.user, 8, "x", 1, 0, 0);
 
 	assert_true(r == STATUS_REVOKED || r == STATUS_NODE_LOST);
