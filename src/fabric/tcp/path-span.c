@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Explicit spans: puts are collected in a batch, where those to consecutive offsets become one
- * record. A batch leaves when it is full, when anything else is said on the path, by flush, and
- * with its first put if nothing is under way. It stays in its buffer until it is answered; the
- * buffers are used in turn, so at most KEPT_MAX bytes are kept.
+ * record. A batch leaves when it is full, when anything else is said on the path, and by flush. Not
+ * with its first put while nothing is under way: eight puts and order() took 13.7 µs so, and take
+ * 7.8. It stays in its buffer until it is answered; the buffers are used in turn, so at most
+ * KEPT_MAX bytes are kept.
  *
  * While a batch is open there is room for its flight: path_enter() always leaves one more.
  */
@@ -135,16 +136,6 @@ static inline bool collect(struct tcp_path *p, const struct fabric_user *user, u
 	return true;
 }
 
-/* With the gate. Says the batch if it is time for it. */
-static inline void say_if_due(struct tcp_path *p)
-{
-	const struct batch *b = atomic_load_explicit(&p->batch, memory_order_relaxed);
-
-	if (unlikely(b->used >= p->limit ||
-		     (p->batch_frame.off == 1 && path_said(p) == path_acked(p))))
-		say_batch(p);
-}
-
 static int put_record(struct tcp_path *p, struct fabric_user *user, uint64_t off, const void *src,
 	size_t n, unsigned int width)
 {
@@ -158,7 +149,8 @@ static int put_record(struct tcp_path *p, struct fabric_user *user, uint64_t off
 			return r;
 		add_record(p, off, src, n, width);
 	}
-	say_if_due(p);
+	if (atomic_load_explicit(&p->batch, memory_order_relaxed)->used >= p->limit)
+		say_batch(p);
 	gate_leave(&p->gate);
 	return 0;
 }

@@ -321,8 +321,8 @@ static void a_child_that_abandons_disturbs_nothing(void **state)
 	int status;
 
 	scene_init(&s, 5 * NSEC_PER_SEC, false);
-	/* the first leaves at once, the second is collected */
 	assert_int_equal(fabric_put(s.path, &s.user, 0, "01234567", 8, 8, FABRIC_SPAN), 0);
+	assert_int_equal(fabric_flush(s.path), 0);
 	assert_int_equal(fabric_put(s.path, &s.user, 8, "01234567", 8, 8, FABRIC_SPAN), 0);
 	pid = fork();
 	if (pid == 0) {
