@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -268,6 +269,80 @@ static void what_guests_do_is_counted_at_the_home(void **state)
 	assert_int_equal(row.put_bytes, 150);
 }
 
+/* What is left */
+
+static unsigned int count_fds(uint32_t pid)
+{
+	char path[32];
+	unsigned int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%u/fd", pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+struct left {
+	unsigned int daemon, keeper;
+};
+
+static struct left count_left(struct client *c)
+{
+	struct wire_node_status_reply status = client_node_status(c);
+
+	return (struct left){count_fds(status.daemon_pid), count_fds(status.keeper_pid)};
+}
+
+static void assert_left(struct client *c, struct left expected)
+{
+	struct left now = count_left(c);
+
+	for (int i = 0; i < 500 && memcmp(&now, &expected, sizeof(now)); i++) {
+		usleep(5000);
+		now = count_left(c);
+	}
+	assert_int_equal(now.daemon, expected.daemon);
+	assert_int_equal(now.keeper, expected.keeper);
+}
+
+/* With all that an import of another node can have. */
+static void come_and_go(struct scene *s)
+{
+	struct wire_message pipe = {.type = WIRE_PIPE};
+	struct client own;
+
+	client_new(&own, &s->nodes.node[2]);
+	remote_open(&s->r, &own, 1, s->id, WIRE_READ | WIRE_WRITE);
+	assert_works(s);
+	pipe.pipe.side = WIRE_SIDE_IMPORT;
+	pipe.pipe.index = s->r.import;
+	assert_int_equal(client_call(&own, &pipe), STATUS_OK);
+	assert_int_equal(fabric_signal(s->r.path, &s->r.user, true), 0);
+	remote_close(&s->r);
+	client_close(&own);
+}
+
+static void nothing_is_left_of_processes_that_came_and_went(void **state)
+{
+	struct scene *s = *state;
+	struct left home, here;
+
+	/* keeps the session, and what is made for the first guest */
+	open_remote(s);
+	home = count_left(&s->a);
+	here = count_left(&s->b);
+	remote_close(&s->r);
+	for (int i = 0; i < 30; i++)
+		come_and_go(s);
+	wait_imports(&s->a, 1);
+	assert_left(&s->a, home);
+	assert_left(&s->b, here);
+}
+
 /* Processes that are killed */
 
 static void kill_keeper(struct node *n, struct client *c)
@@ -449,6 +524,7 @@ int main(int argc, char **argv)
 		TEST(a_stuck_route_ends_its_imports),
 		TEST(a_client_cannot_delay_the_end_of_its_stream),
 		TEST(what_guests_do_is_counted_at_the_home),
+		TEST(nothing_is_left_of_processes_that_came_and_went),
 		TEST(a_new_keeper_has_all_of_it),
 		TEST(connects_survive_daemons_that_are_killed),
 		TEST(what_is_done_is_done_once_whoever_is_killed),
