@@ -84,12 +84,15 @@ static int fetch(uint32_t space, uint32_t node, struct segments *s, int *ret_res
 static int fetch_one(uint32_t space, uint32_t node, struct segments *s)
 {
 	int result, r = fetch(space, node, s, &result);
+	char trouble[PEER_TROUBLE_MAX];
 
 	if (r || !result)
 		return r;
-	if (node)
-		return cli_fail(
-			"cannot list the segments of node %u: %s", node, node_result_text(result));
+	if (node) {
+		peer_trouble(node, trouble);
+		return cli_fail("cannot list the segments of node %u: %s%s", node,
+			node_result_text(result), trouble);
+	}
 	return cli_fail("cannot list the segments: %s", node_result_text(result));
 }
 
