@@ -27,6 +27,10 @@ struct fabric_path_ops {
 	int (*signal)(FabricPath *path, struct fabric_user *user, bool accumulate);
 	int (*flush)(FabricPath *path);
 	int (*order)(FabricPath *path, struct fabric_user *user);
+	/* NULL: fabric.c does it at once */
+	int (*start)(FabricPath *path, struct fabric_user *user, bool put, uint64_t off,
+		void *local, size_t n, struct fabric_started *started);
+	int (*finish)(FabricPath *path, struct fabric_started *started, uint64_t timeout);
 	int (*resume)(FabricPath *path, int fd, uint64_t done);
 	void (*abandon)(FabricPath *path);
 };

@@ -80,6 +80,23 @@ int fabric_signal(FabricPath *path, struct fabric_user *user, bool accumulate)
 	return path->ops->signal(path, user, accumulate);
 }
 
+int fabric_start(FabricPath *path, struct fabric_user *user, bool put, uint64_t off, void *local,
+	size_t n, struct fabric_started *ret_started)
+{
+	*ret_started = (struct fabric_started){0};
+	if (path->ops->start && n)
+		return path->ops->start(path, user, put, off, local, n, ret_started);
+	if (n)
+		ret_started->result = put ? fabric_put(path, user, off, local, n, 0, 0)
+					  : fabric_get(path, user, off, local, n, 0);
+	return 0;
+}
+
+int fabric_finish(FabricPath *path, struct fabric_started *started, uint64_t timeout)
+{
+	return started->insides ? path->ops->finish(path, started, timeout) : started->result;
+}
+
 int fabric_flush(FabricPath *path)
 {
 	return path->ops->flush(path);

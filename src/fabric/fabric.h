@@ -95,6 +95,20 @@ int fabric_putv(FabricPath *path, struct fabric_user *user, const struct fabric_
 int fabric_getv(FabricPath *path, struct fabric_user *user, const struct fabric_piece *pieces,
 	size_t n_pieces, size_t *ret_done);
 
+/*
+ * A put or get of bytes that is begun now and waited for later; it may wait for room. What it
+ * points to stays as it is until fabric_finish() has returned anything but -EAGAIN, which means
+ * that it is still under way after timeout ns (0: a look; UINT64_MAX: no limit). Each that was
+ * started must be finished before the path is freed; one thread at a time.
+ */
+struct fabric_started {
+	void *insides; /* the back end's */
+	int result;    /* of one that was done at once */
+};
+int fabric_start(FabricPath *path, struct fabric_user *user, bool put, uint64_t off, void *local,
+	size_t n, struct fabric_started *ret_started);
+int fabric_finish(FabricPath *path, struct fabric_started *started, uint64_t timeout);
+
 /* On 4 or 8 bytes, aligned; by the target's CPU, so atomic also to the programs there. */
 int fabric_fetch_add(FabricPath *path, struct fabric_user *user, uint64_t off, unsigned int width,
 	uint64_t value, uint64_t *ret_old);

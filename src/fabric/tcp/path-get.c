@@ -41,19 +41,27 @@ static void say_burst(
 	path_write(p, iov, 2, false);
 }
 
-static int get(struct tcp_path *p, struct fabric_user *user, struct path_op *op, size_t *ret_done)
+int path_say_gets(struct tcp_path *p, struct fabric_user *user, struct path_op *op)
 {
 	struct cursor at = {0};
-	int r = 0, ended;
+	int r;
 
-	path_op_begin(p, op);
-	while (!r && at.piece < op->n_pieces) {
+	while (at.piece < op->n_pieces) {
 		r = path_enter(p, BURST_MAX, at.piece || at.at);
 		if (r)
-			break;
+			return r;
 		say_burst(p, user, op, &at);
 		gate_leave(&p->gate);
 	}
+	return 0;
+}
+
+static int get(struct tcp_path *p, struct fabric_user *user, struct path_op *op, size_t *ret_done)
+{
+	int r, ended;
+
+	path_op_begin(p, op);
+	r = path_say_gets(p, user, op);
 	ended = path_op_end(p, op);
 	if (r || ended)
 		return r ? r : ended;

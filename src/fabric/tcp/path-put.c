@@ -118,7 +118,7 @@ static void say(struct tcp_path *p, struct fabric_user *user, struct path_op *op
 	path_write(p, r.iov, r.n_iov, false);
 }
 
-static int say_all(
+int path_say_puts(
 	struct tcp_path *p, struct fabric_user *user, struct path_op *op, struct path_op *who)
 {
 	struct cursor at = {0};
@@ -140,7 +140,7 @@ static int put_and_wait(
 	int r, ended;
 
 	path_op_begin(p, op);
-	r = say_all(p, user, op, op);
+	r = path_say_puts(p, user, op, op);
 	ended = path_op_end(p, op);
 	if (r || ended)
 		return r ? r : ended;
@@ -155,7 +155,7 @@ static int put_large_in_span(
 {
 	struct path_op op = {.pieces = &piece, .n_pieces = 1, .width = width};
 
-	return say_all(p, user, &op, NULL);
+	return path_say_puts(p, user, &op, NULL);
 }
 
 static int put_alone(

@@ -20,6 +20,7 @@ enum step {
 	STEP_READ, /* the role is ours */
 	STEP_MEND,
 	STEP_ENDED,
+	STEP_LATE,
 };
 
 static bool is_done(const struct tcp_path *p, const struct path_op *op)
@@ -130,72 +131,6 @@ int path_mend(struct tcp_path *p)
 	return path_state(p) == PATH_ENDED ? p->ended : 0;
 }
 
-static enum step next_step(struct tcp_path *p, struct path_op *op)
-{
-	for (;;) {
-		int state = path_state(p);
-
-		if (is_done(p, op))
-			return STEP_DONE;
-		if (state == PATH_BROKEN)
-			return STEP_MEND;
-		if (!p->reading && state == PATH_ENDED)
-			return STEP_ENDED;
-		if (!p->reading) {
-			p->reading = true;
-			return STEP_READ;
-		}
-		op->asleep = true;
-		pthread_cond_wait(&op->wake, &p->mutex);
-		op->asleep = false;
-	}
-}
-
-static void read_until_done(struct tcp_path *p, struct path_op *op)
-{
-	struct patience patience = {0};
-
-	while (!is_done(p, op) && path_state(p) == PATH_UP) {
-		int r = path_read(p);
-
-		if (r < 0)
-			path_broke(p);
-		else if (r == 0)
-			path_poll(p, &patience, POLLIN);
-	}
-	path_leave_role(p);
-}
-
-int path_op_end(struct tcp_path *p, struct path_op *op)
-{
-	enum step step;
-
-	do {
-		pthread_mutex_lock(&p->mutex);
-		step = next_step(p, op);
-		if (step == STEP_DONE || step == STEP_ENDED)
-			list_unlink(&op->waiting);
-		pthread_mutex_unlock(&p->mutex);
-		if (step == STEP_READ)
-			read_until_done(p, op);
-		else if (step == STEP_MEND)
-			path_mend(p);
-	} while (step == STEP_READ || step == STEP_MEND);
-	pthread_cond_destroy(&op->wake);
-	return step == STEP_ENDED ? p->ended : 0;
-}
-
-int path_wait(struct tcp_path *p, uint64_t number)
-{
-	struct path_op op;
-
-	if (path_acked(p) >= number)
-		return 0;
-	path_op_begin(p, &op);
-	atomic_store_explicit(&op.last, number, memory_order_relaxed);
-	return path_op_end(p, &op);
-}
-
 static int slice_left(const struct tcp_path *p, const struct patience *patience, uint64_t now)
 {
 	uint64_t left = SLICE;
@@ -222,11 +157,11 @@ static void ask(struct tcp_path *p, struct patience *patience, uint64_t now)
 		path_end(p, r);
 }
 
-void path_poll(struct tcp_path *p, struct patience *patience, short events)
+/* Notes what has moved, and asks whether it makes sense to go on. Returns the time. */
+static uint64_t note_progress(struct tcp_path *p, struct patience *patience)
 {
 	uint64_t progress = atomic_load_explicit(&p->progress, memory_order_relaxed);
 	uint64_t now = clock_now();
-	struct pollfd pollfd = {.fd = p->fd, .events = events};
 
 	if (!patience->since || patience->progress != progress) {
 		patience->progress = progress;
@@ -234,10 +169,128 @@ void path_poll(struct tcp_path *p, struct patience *patience, short events)
 		if (!patience->checked)
 			patience->checked = now;
 	}
+	return now;
+}
+
+static void watch(struct tcp_path *p, struct patience *patience)
+{
+	ask(p, patience, note_progress(p, patience));
+}
+
+void path_poll(struct tcp_path *p, struct patience *patience, short events, uint64_t end)
+{
+	uint64_t now = note_progress(p, patience);
+	struct pollfd pollfd = {.fd = p->fd, .events = events};
+	int left = slice_left(p, patience, now);
+
 	if (p->options.spin && now - patience->since < SPIN) {
 		cpu_relax();
 		return;
 	}
-	poll(&pollfd, 1, slice_left(p, patience, now));
+	if (unlikely(end != UINT64_MAX))
+		left = now < end ? (int)MIN((uint64_t)left, (end - now) / NSEC_PER_MSEC + 1) : 0;
+	poll(&pollfd, 1, left);
 	ask(p, patience, clock_now());
+}
+
+/* Until woken, or until end. */
+static void sleep_for(struct tcp_path *p, struct path_op *op, uint64_t end)
+{
+	struct timespec ts = clock_timespec(end);
+
+	op->asleep = true;
+	if (likely(end == UINT64_MAX))
+		pthread_cond_wait(&op->wake, &p->mutex);
+	else
+		pthread_cond_clockwait(&op->wake, &p->mutex, CLOCK_MONOTONIC, &ts);
+	op->asleep = false;
+}
+
+static bool is_late(uint64_t end)
+{
+	return unlikely(end != UINT64_MAX) && clock_now() >= end;
+}
+
+static enum step next_step(struct tcp_path *p, struct path_op *op, uint64_t end)
+{
+	for (;;) {
+		int state = path_state(p);
+
+		if (is_done(p, op))
+			return STEP_DONE;
+		if (state == PATH_BROKEN)
+			return STEP_MEND;
+		if (!p->reading && state == PATH_ENDED)
+			return STEP_ENDED;
+		if (!p->reading) {
+			p->reading = true;
+			return STEP_READ;
+		}
+		if (is_late(end))
+			return STEP_LATE;
+		sleep_for(p, op, end);
+	}
+}
+
+/* At least once, then until done or late. */
+static enum step read_until_done(
+	struct tcp_path *p, struct path_op *op, struct patience *patience, uint64_t end)
+{
+	enum step step = STEP_READ;
+
+	while (!is_done(p, op) && path_state(p) == PATH_UP) {
+		int r = path_read(p);
+
+		if (r < 0)
+			path_broke(p);
+		else if (r == 0 && is_late(end))
+			step = STEP_LATE;
+		else if (r == 0)
+			path_poll(p, patience, POLLIN, end);
+		if (step == STEP_LATE)
+			break;
+	}
+	path_leave_role(p);
+	return step;
+}
+
+int path_op_until(struct tcp_path *p, struct path_op *op, struct patience *patience, uint64_t end)
+{
+	enum step step;
+
+	do {
+		pthread_mutex_lock(&p->mutex);
+		step = next_step(p, op, end);
+		if (step == STEP_DONE || step == STEP_ENDED)
+			list_unlink(&op->waiting);
+		pthread_mutex_unlock(&p->mutex);
+		if (step == STEP_READ)
+			step = read_until_done(p, op, patience, end);
+		else if (step == STEP_MEND)
+			path_mend(p);
+	} while (step == STEP_READ || step == STEP_MEND);
+	if (step == STEP_LATE) {
+		watch(p, patience);
+		return -EAGAIN;
+	}
+	pthread_cond_destroy(&op->wake);
+	return step == STEP_ENDED ? p->ended : 0;
+}
+
+int path_op_end(struct tcp_path *p, struct path_op *op)
+{
+	struct patience patience = {0};
+
+	return path_op_until(p, op, &patience, UINT64_MAX);
+}
+
+int path_wait(struct tcp_path *p, uint64_t number)
+{
+	struct path_op op;
+
+	if (path_acked(p) >= number)
+		return 0;
+	path_op_begin(p, &op);
+	atomic_store_explicit(&op.last, number, memory_order_relaxed);
+	return path_op_end(p, &op);
 }

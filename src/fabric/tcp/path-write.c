@@ -76,7 +76,8 @@ static void wait_for_room(struct tcp_path *p, struct patience *patience, bool ha
 	if (r < 0)
 		path_broke(p);
 	else if (r == 0)
-		path_poll(p, patience, (short)(has_role || taken ? POLLIN | POLLOUT : POLLOUT));
+		path_poll(p, patience, (short)(has_role || taken ? POLLIN | POLLOUT : POLLOUT),
+			UINT64_MAX);
 	if (taken)
 		path_leave_role(p);
 }

@@ -156,6 +156,8 @@ static const struct fabric_path_ops ops = {
 	.flush = path_flush,
 	.order = tcp_order,
 	.resume = path_resume,
+	.start = path_start,
+	.finish = path_finish,
 	.abandon = tcp_abandon,
 };
 

@@ -150,6 +150,9 @@ void path_op_begin(struct tcp_path *p, struct path_op *op);
 /* Until the op's last request is answered. Takes the op out again. 0 or why the path ended; the
  * op's own status is in it. */
 int path_op_end(struct tcp_path *p, struct path_op *op);
+struct patience;
+/* The same, but until end (CLOCK_MONOTONIC, UINT64_MAX: none): -EAGAIN: the op goes on. */
+int path_op_until(struct tcp_path *p, struct path_op *op, struct patience *patience, uint64_t end);
 /* Until this number is answered. */
 int path_wait(struct tcp_path *p, uint64_t number);
 bool path_take_role(struct tcp_path *p); /* if it is free */
@@ -166,7 +169,7 @@ struct patience {
 };
 /* Waits for events of poll() on the stream: spins first, then sleeps for at most a second, asks
  * check(), ends the path on a stall. With the role where events has POLLIN. */
-void path_poll(struct tcp_path *p, struct patience *patience, short events);
+void path_poll(struct tcp_path *p, struct patience *patience, short events, uint64_t end);
 
 /* path-read.c, with the role */
 
@@ -208,7 +211,13 @@ int path_put(FabricPath *path, struct fabric_user *user, uint64_t off, const voi
 int path_putv(FabricPath *path, struct fabric_user *user, const struct fabric_piece *pieces,
 	size_t n_pieces, unsigned int flags, size_t *ret_done);
 
+/* All of it; who: the op that waits for it, or NULL. */
+int path_say_puts(
+	struct tcp_path *p, struct fabric_user *user, struct path_op *op, struct path_op *who);
+
 /* path-get.c */
+
+int path_say_gets(struct tcp_path *p, struct fabric_user *user, struct path_op *op);
 
 int path_get(FabricPath *path, struct fabric_user *user, uint64_t off, void *dst, size_t n,
 	unsigned int width);
@@ -223,6 +232,12 @@ int path_span_put(struct tcp_path *p, struct fabric_user *user, uint64_t off, co
 bool path_span_put_at_once(struct tcp_path *p, struct fabric_user *user, uint64_t off,
 	const void *src, size_t n, unsigned int width);
 int path_flush(FabricPath *path);
+
+/* path-start.c */
+
+int path_start(FabricPath *path, struct fabric_user *user, bool put, uint64_t off, void *local,
+	size_t n, struct fabric_started *started);
+int path_finish(FabricPath *path, struct fabric_started *started, uint64_t timeout);
 
 /* path-resume.c */
 
