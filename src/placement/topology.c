@@ -10,7 +10,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define NODE_DIR "/sys/devices/system/node"
+#define NODE_DIR   "/sys/devices/system/node"
+#define PAGE_BLOCK 512u /* pages */
 
 static void file_close_p(FILE **f)
 {
@@ -76,9 +77,16 @@ struct zone {
 	uint64_t free, low, high, protection, managed;
 };
 
+/* When whole huge pages run short the kernel raises a zone's watermarks for a while, by half as
+ * much again or at least one such page (vm.watermark_boost_factor). */
+static uint64_t boost_of(const struct zone *z)
+{
+	return MAX(z->high * 3 / 2, (uint64_t)PAGE_BLOCK);
+}
+
 static void zone_end(const struct zone *z, struct node_pages *pages, unsigned int n)
 {
-	uint64_t kept = z->high + z->protection;
+	uint64_t kept = z->high + boost_of(z) + z->protection;
 
 	if (z->node >= n)
 		return;

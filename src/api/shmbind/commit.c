@@ -146,11 +146,6 @@ static int populate_huge(const struct attachment *a)
 	return r == -EFAULT ? -ENOMEM : r;
 }
 
-static bool is_huge(const struct attachment *a)
-{
-	return a->page > (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Trusts nobody: a hard binding's pages are looked at. */
 static int check_places(const struct attachment *a, const struct placement *placement)
 {
@@ -161,7 +156,7 @@ static int check_places(const struct attachment *a, const struct placement *plac
 
 	if (!count)
 		return -ENOMEM;
-	r = placement_count(a->address, n, is_huge(a), count, NULL, NULL);
+	r = placement_count(a->address, n, attachment_is_huge(a), count, NULL, NULL);
 	if (r < 0)
 		return r;
 	nodeset_for_each(&placement->nodes, node) inside += count->on[node];
@@ -170,7 +165,7 @@ static int check_places(const struct attachment *a, const struct placement *plac
 
 int commit_pages(const struct attachment *a, const struct placement *placement)
 {
-	int r = is_huge(a) ? populate_huge(a) : populate_by_child(a, placement);
+	int r = attachment_is_huge(a) ? populate_huge(a) : populate_by_child(a, placement);
 
 	if (r == 0)
 		r = check_places(a, placement);

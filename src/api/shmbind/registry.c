@@ -34,19 +34,18 @@ static int ask_to_add(const struct placement *p, const struct attachment *a)
 
 	m.binding_add = (struct wire_binding_add){
 		.shmid = (uint32_t)a->shmid, .order = p->order, .hard = p->hard};
-	if (a->page > (uint64_t)sysconf(_SC_PAGESIZE))
+	if (attachment_is_huge(a))
 		m.binding_add.page = (uint32_t)(a->page / 1024);
 	nodeset_put_bytes(&p->nodes, m.binding_add.nodes);
 	return ask(&m);
 }
 
-/* Huge pages are set aside already: what is free does not matter to them. */
-static bool fits_here(
+bool registry_fits_here(
 	const struct placement *p, const struct attachment *a, const struct topology *t)
 {
 	struct claim claim = {*p, attachment_bytes(a)};
 
-	return a->page > (uint64_t)sysconf(_SC_PAGESIZE) || admission_allows(&claim, 1, t);
+	return attachment_is_huge(a) || admission_allows(&claim, 1, t);
 }
 
 int registry_admit(const struct placement *placement, const struct attachment *a,
@@ -57,7 +56,7 @@ int registry_admit(const struct placement *placement, const struct attachment *a
 	if (r == STATUS_NO_MEMORY)
 		return -ENOMEM;
 	/* A node that cannot help is no worse than none. */
-	if (r && !fits_here(placement, a, topology))
+	if (r && !registry_fits_here(placement, a, topology))
 		return -ENOMEM;
 	*ret_registration = (struct registration){.shmid = a->shmid, .made = r == 0};
 	return 0;

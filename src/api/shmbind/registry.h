@@ -16,6 +16,11 @@ struct registration {
 	bool made; /* at a node */
 };
 
+/* False: a hard binding could not be kept even if it were the only one. Huge pages are set aside
+ * already: what is free does not matter to them. */
+bool registry_fits_here(
+	const struct placement *p, const struct attachment *a, const struct topology *t);
+
 /* -ENOMEM: a hard binding could not be kept, and nothing has been registered. topology: this
  * machine's, for when no node answers. */
 int registry_admit(const struct placement *placement, const struct attachment *a,

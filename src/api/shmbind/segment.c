@@ -120,6 +120,11 @@ bool attachment_is_only_one(const struct attachment *a)
 	return shmctl(a->shmid, IPC_STAT, &d) == 0 && d.shm_nattch == 1;
 }
 
+bool attachment_is_huge(const struct attachment *a)
+{
+	return a->page > (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void attachment_deinit(struct attachment *a)
 {
 	if (a->address)

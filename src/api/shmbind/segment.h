@@ -36,6 +36,8 @@ bool attachment_is_only_one(const struct attachment *a);
 /* NULL address is fine. */
 void attachment_deinit(struct attachment *a);
 
+bool attachment_is_huge(const struct attachment *a);
+
 static inline uint64_t attachment_bytes(const struct attachment *a)
 {
 	return a->n_pages * a->page;

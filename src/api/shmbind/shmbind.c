@@ -124,22 +124,32 @@ static int apply_plan(const struct plan *plan, struct attachment *a)
 	return r;
 }
 
-/* Policies of huge pages do not outlive the map, so their pages are allocated while there is one.
- */
-static int bind_pages(const struct placement *placement, struct attachment *a,
-	const struct topology *t, bool commit)
+static int apply(const struct placement *placement, struct attachment *a, const struct topology *t)
 {
 	_cleanup_(plan_deinit) struct plan plan = {0};
-	bool huge = a->page > (uint64_t)sysconf(_SC_PAGESIZE);
 	int r;
 
 	r = make_plan(placement, a, t, &plan);
 	if (r < 0)
 		return r;
-	if (huge && plan.n_ranges > RANGES_AT_ONCE)
+	/* the policies of huge pages do not outlive the map: it cannot be renewed */
+	if (attachment_is_huge(a) && plan.n_ranges > RANGES_AT_ONCE)
 		return -ENOTSUP;
-	r = apply_plan(&plan, a);
-	if (r == 0 && (commit || huge))
+	return apply_plan(&plan, a);
+}
+
+/* The guard comes after the ranges, because the kernel needs memory for them, too, half a kilobyte
+ * each, and takes it where it likes. */
+static int bind_pages(const struct placement *placement, struct attachment *a, struct topology *t,
+	bool commit, struct registration *registration)
+{
+	int r = apply(placement, a, t);
+
+	if (r == 0)
+		r = topology_refresh(t, "");
+	if (r == 0)
+		r = registry_admit(placement, a, t, registration);
+	if (r == 0 && (commit || attachment_is_huge(a)))
 		r = commit_pages(a, placement);
 	if (r < 0)
 		placement_clear(a->address, attachment_bytes(a));
@@ -147,10 +157,10 @@ static int bind_pages(const struct placement *placement, struct attachment *a,
 }
 
 static int bind_segment(const struct sysv_segment *s, const struct placement *placement,
-	const struct topology *t, bool commit)
+	struct topology *t, bool commit)
 {
 	_cleanup_(attachment_deinit) struct attachment a = {0};
-	struct registration registration;
+	struct registration registration = {0};
 	bool follow;
 	int r;
 
@@ -158,13 +168,13 @@ static int bind_segment(const struct sysv_segment *s, const struct placement *pl
 	if (r < 0)
 		return r;
 	r = attachment_is_only_one(&a) ? attachment_measure(&a) : -EINVAL;
-	if (r == 0)
-		r = registry_admit(placement, &a, t, &registration);
+	if (r == 0 && !registry_fits_here(placement, &a, t))
+		r = -ENOMEM;
 	if (r < 0)
 		return r;
-	r = bind_pages(placement, &a, t, commit);
+	r = bind_pages(placement, &a, t, commit, &registration);
 	follow = r == 0 && placement->order == PLACE_MOSTFREE && !commit &&
-		 attachment_renew(&a) == 0;
+		 !attachment_is_huge(&a) && attachment_renew(&a) == 0;
 	registry_done(&registration, &a, r == 0, follow);
 	return r;
 }
