@@ -95,8 +95,11 @@ static void print_man_setting(const struct setting *s, FILE *out)
 	char expects[256];
 
 	setting_expects(s, expects, sizeof(expects));
-	fprintf(out, ".TP\n.B %s=\n%s\nMust be %s. Default:\n.BR \"%s\" .\n", s->name, s->help,
-		expects, s->default_text);
+	fprintf(out, ".TP\n.B %s=\n%s\nMust be %s. ", s->name, s->help, expects);
+	if (s->default_text[0])
+		fprintf(out, "Default:\n.BR \"%s\" .\n", s->default_text);
+	else
+		fputs("Empty by default.\n", out);
 }
 
 void config_print_man(FILE *out)
