@@ -386,8 +386,8 @@ static void work(struct import *results)
 	if (put_result(results, at, &p))
 		say("fetched bytes %llu to %llu from node %u; put back %llu words and SHA-256 "
 		    "%.8s…",
-			(unsigned long long)p.offset, (unsigned long long)(p.offset + p.length),
-			home, (unsigned long long)p.words, p.sha256);
+			(unsigned long long)p.offset, (unsigned long long)p.offset + p.length, home,
+			(unsigned long long)p.words, p.sha256);
 }
 
 static void importer_met(rsm_node_id_t node)

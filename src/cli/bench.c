@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/peers.h"
 #include "cli/segment.h"
+#include "cli/times.h"
 #include "client/export.h"
 #include "client/import.h"
 #include "client/remote.h"
@@ -120,13 +121,6 @@ static int do_work(struct bench *b, enum bench_work work, size_t size)
 	return r ? r : cw_signal_wait(b->import, SIGNAL_TIMEOUT);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Fills b->times, sorted. The first time does not count: it makes connections and maps. */
 static int measure(struct bench *b, enum bench_work work, size_t size)
 {
@@ -140,7 +134,7 @@ static int measure(struct bench *b, enum bench_work work, size_t size)
 		now = clock_now();
 		b->times[b->n] = now - start;
 	}
-	qsort(b->times, b->n, sizeof(b->times[0]), by_value);
+	times_sort(b->times, b->n);
 	return r;
 }
 
@@ -165,7 +159,7 @@ static void set_time(Table *t, unsigned int column, uint64_t ns)
 
 static void add_row(Table *t, const struct bench *b, const char *work, size_t size)
 {
-	uint64_t median = b->times[(b->n - 1) / 2];
+	uint64_t median = times_percentile(b->times, b->n, 50);
 
 	table_row(t);
 	table_text(t, BENCH_WORK, "%s", work);
@@ -174,7 +168,7 @@ static void add_row(Table *t, const struct bench *b, const char *work, size_t si
 	table_number(t, BENCH_COUNT, b->n);
 	set_time(t, BENCH_MIN, b->times[0]);
 	set_time(t, BENCH_MEDIAN, median);
-	set_time(t, BENCH_P99, b->times[((uint64_t)b->n * 99 + 99) / 100 - 1]);
+	set_time(t, BENCH_P99, times_percentile(b->times, b->n, 99));
 	if (size)
 		table_number_as(t, BENCH_RATE, size * 1000 / MAX(median, 1u), "%.1f",
 			(double)size * 1e3 / (double)MAX(median, 1u));

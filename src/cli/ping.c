@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/peers.h"
+#include "cli/times.h"
 
 #define COUNT_DEFAULT 100u
 #define COUNT_MAX     1000000u
@@ -18,13 +19,6 @@ static const struct column columns[] = {
 	[PING_P99] = {"P99_NS", "99 of 100 took at most this", 0},
 	[PING_MAX] = {"MAX_NS", "longest", 0},
 };
-
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 /* One round trip: ours to the daemon, or, with a node, the daemons' to each other. */
 static int ping(uint32_t node, uint64_t *ret_time)
@@ -53,21 +47,15 @@ static int measure(uint32_t node, uint64_t *times, uint32_t n)
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		r = ping(node, &times[i]);
 	if (r == 0)
-		qsort(times, n, sizeof(*times), by_value);
+		times_sort(times, n);
 	return r;
-}
-
-/* sorted: n times; the smallest that at least percent of them do not exceed */
-static uint64_t percentile(const uint64_t *sorted, uint32_t n, uint32_t percent)
-{
-	return sorted[((uint64_t)n * percent + 99) / 100 - 1];
 }
 
 static void print(const struct invocation *in, const struct node *node, uint32_t to,
 	const uint64_t *times, uint32_t n)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, ELEMENTS(columns));
-	uint64_t median = percentile(times, n, 50), p99 = percentile(times, n, 99);
+	uint64_t median = times_percentile(times, n, 50), p99 = times_percentile(times, n, 99);
 	struct json_object *root;
 
 	if (!in->option[OPTION_JSON]) {
