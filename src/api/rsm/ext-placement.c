@@ -89,7 +89,7 @@ static int place(void *address, uint64_t size, void *data)
 {
 	const struct work *work = data;
 	_cleanup_(plan_deinit) struct plan plan = {0};
-	uint64_t stray;
+	uint64_t stray = 0;
 	int r;
 
 	r = make_plan(work, size, &plan);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/shmbind/segment.h"
 
-#include <limits.h>
 #include <linux/capability.h>
+#include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 #include "base/error.h"
 
 #define PAGE_MAX (16ull << 30) /* the largest huge page of any machine */
@@ -28,18 +29,36 @@ static bool may_bypass_rights(void)
 	return syscall(SYS_capget, &header, data) == 0 && data[0].effective & 1u << CAP_IPC_OWNER;
 }
 
+/* The supplementary groups; a program may have 65,536. */
+static int read_groups(gid_t **ret_groups, unsigned int *ret_n)
+{
+	int n = getgroups(0, NULL);
+	gid_t *groups = calloc((size_t)MAX(n, 1), sizeof(*groups));
+
+	if (!groups)
+		return -ENOMEM;
+	/* another thread may just have got more: then there are none, which errs on the safe side
+	 */
+	n = getgroups(n, groups);
+	*ret_groups = groups;
+	*ret_n = n > 0 ? (unsigned int)n : 0;
+	return 0;
+}
+
 int segment_check_rights(const struct sysv_segment *s, uint32_t rights)
 {
-	gid_t groups[NGROUPS_MAX];
-	int n = getgroups(NGROUPS_MAX, groups);
+	_cleanup_free_ gid_t *groups = NULL;
 	struct sysv_user user = {
 		.uid = geteuid(),
 		.gid = getegid(),
-		.groups = groups,
-		.n_groups = n > 0 ? (unsigned int)n : 0,
 		.privileged = may_bypass_rights(),
 	};
+	int r;
 
+	r = read_groups(&groups, &user.n_groups);
+	if (r < 0)
+		return r;
+	user.groups = groups;
 	return sysv_lacks(s, &user, rights) ? -EPERM : 0;
 }
 
