@@ -9,6 +9,7 @@
 #include "client/import.h"
 #include "client/link.h"
 #include "client/pollfd.h"
+#include "client/remote.h"
 #include "client/route.h"
 
 /* Once the daemon hears that the import is gone the child's maps of it may be there still. */
@@ -45,6 +46,7 @@ static void child(void)
 	backing_fork_child();
 	cw_handle_for_each(CW_EXPORT_SEGMENT, cw_export_fork_child);
 	cw_handle_for_each(CW_IMPORT_SEGMENT, cw_import_fork_child);
+	cw_handle_for_each(CW_TRANSFER, remote_fork_child);
 	cw_link_fork_child();
 	route_fork_child();
 }

@@ -28,6 +28,7 @@ enum cw_kind {
 	CW_EXPORT_SEGMENT = 2,
 	CW_IMPORT_SEGMENT = 3,
 	CW_LOCAL_MEMORY = 4,
+	CW_TRANSFER = 5,
 };
 
 /* bits: kind 0 … 2, index 3 … 23, generation 24 … 63; never 0 */

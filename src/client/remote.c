@@ -271,6 +271,83 @@ int cw_remote_getv(
 	return r;
 }
 
+/* begun now, waited for later */
+
+struct transfer {
+	struct cw_import *import; /* a reference, so that the route stays */
+	struct cw_remote *remote;
+	struct fabric_started started;
+	bool put;
+	bool forked; /* the parent's */
+	uint64_t n;
+};
+
+void remote_fork_child(void *transfer)
+{
+	((struct transfer *)transfer)->forked = true;
+}
+
+static int start_held(struct transfer *t, uint64_t off, void *local)
+{
+	int r = begin(t->import, &t->remote);
+
+	if (r)
+		return r;
+	touch(t->remote);
+	return end(t->remote, fabric_start(t->remote->path, &t->remote->user, t->put, off, local,
+				      t->n, &t->started));
+}
+
+int cw_remote_start(struct cw_import *import, bool put, uint64_t off, void *local, uint64_t n,
+	cw_handle *ret_handle)
+{
+	_cleanup_free_ struct transfer *t = calloc(1, sizeof(*t));
+	cw_handle handle;
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	*t = (struct transfer){.import = import, .put = put, .n = n};
+	/* first, since it can fail, and what was begun cannot be taken back */
+	r = cw_handle_new(CW_TRANSFER, t, &handle);
+	if (!r) {
+		r = start_held(t, off, local);
+		if (r)
+			cw_handle_retire(handle);
+	}
+	if (r)
+		return r;
+	atomic_fetch_add(&import->refs, 1);
+	*ret_handle = handle;
+	take_ptr(t);
+	return 0;
+}
+
+int cw_remote_finish(cw_handle handle, uint64_t timeout)
+{
+	struct transfer *t = cw_handle_peek(handle, CW_TRANSFER);
+	int r;
+
+	if (!t)
+		return STATUS_BAD_HANDLE;
+	if (t->forked) {
+		/* as is its reference: the child's import has none of it */
+		cw_handle_retire(handle);
+		free(t);
+		return STATUS_REVOKED;
+	}
+	r = fabric_finish(t->remote->path, &t->started, timeout);
+	if (r == -EAGAIN)
+		return r;
+	r = end(t->remote, r);
+	if (!r)
+		cw_import_count(t->import, t->put, t->n);
+	cw_handle_retire(handle);
+	cw_import_put(t->import);
+	free(t);
+	return r;
+}
+
 /* order */
 
 int cw_remote_order(struct cw_import *import)

@@ -48,6 +48,14 @@ CW_EXPORT int cw_remote_putv(struct cw_import *import, const struct fabric_piece
 CW_EXPORT int cw_remote_getv(
 	struct cw_import *import, const struct fabric_piece *pieces, size_t n, size_t *ret_done);
 
+/* A put or get of bytes that is begun now and waited for later: *ret_handle. What is at local stays
+ * as it is until cw_remote_finish() has returned anything but -EAGAIN (still under way after
+ * timeout ns; UINT64_MAX: no limit). One thread at a time; the handle ends with the result. */
+CW_EXPORT int cw_remote_start(struct cw_import *import, bool put, uint64_t off, void *local,
+	uint64_t n, cw_handle *ret_handle);
+/* STATUS_BAD_HANDLE; STATUS_REVOKED in a forked child, too. */
+CW_EXPORT int cw_remote_finish(cw_handle handle, uint64_t timeout);
+
 /* Waits until all that was begun is done; how it went stays to be collected. */
 CW_EXPORT int cw_remote_order(struct cw_import *import);
 /* The same, and the first failure since the last collect. */
@@ -71,5 +79,7 @@ struct cw_route *remote_free(struct cw_remote *remote);
 void remote_settle(struct cw_import *import);
 /* In a forked child: is its thread inside of a call on this import? */
 bool remote_is_inside(const struct cw_import *import);
+/* In a forked child, for each transfer: it is the parent's. */
+void remote_fork_child(void *transfer);
 
 #endif

@@ -292,6 +292,63 @@ static void atomics_are_done_at_the_home(void **state)
 	assert_int_equal(cw_import_disconnect(h), 0);
 }
 
+static int start_transfer(
+	cw_handle h, bool is_put, uint64_t off, void *local, size_t n, cw_handle *ret_transfer)
+{
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref(h);
+
+	return cw_remote_start(import, is_put, off, local, n, ret_transfer);
+}
+
+static void transfers_are_under_way_together(void **state)
+{
+	static uint8_t out[8][100000], in[8][100000];
+	cw_handle h = connected(), puts[8], gets[8];
+
+	for (size_t i = 0; i < 8; i++)
+		memset(out[i], (int)i + 1, sizeof(out[i]));
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(start_transfer(h, true, i * sizeof(out[i]), out[i], sizeof(out[i]),
+					 &puts[i]),
+			0);
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(
+			start_transfer(h, false, i * sizeof(in[i]), in[i], sizeof(in[i]), &gets[i]),
+			0);
+	/* the stream may break meanwhile */
+	home_cut(&home);
+	for (size_t i = 8; i-- > 0;)
+		assert_int_equal(cw_remote_finish(gets[i], UINT64_MAX), 0);
+	for (size_t i = 0; i < 8; i++) {
+		int r;
+
+		while ((r = cw_remote_finish(puts[i], 0)) == -EAGAIN)
+			;
+		assert_int_equal(r, 0);
+		assert_memory_equal(in[i], out[i], sizeof(in[i]));
+		assert_int_equal(cw_remote_finish(puts[i], 0), STATUS_BAD_HANDLE);
+	}
+	assert_int_equal(start_transfer(h, true, 0, out[0], 0, &puts[0]), 0);
+	assert_int_equal(cw_remote_finish(puts[0], 0), 0);
+	home_revoke(&home, false);
+	assert_int_equal(start_transfer(h, true, 0, out[0], 8, &puts[0]), 0);
+	assert_int_equal(cw_remote_finish(puts[0], UINT64_MAX), STATUS_REVOKED);
+	assert_int_equal(start_transfer(h, true, 0, out[0], 8, &puts[0]), STATUS_REVOKED);
+	assert_int_equal(cw_import_disconnect(h), 0);
+}
+
+static void a_transfer_outlives_its_import(void **state)
+{
+	cw_handle h = connected(), transfer;
+	uint64_t value = 8;
+
+	assert_int_equal(start_transfer(h, true, 0, &value, 8, &transfer), 0);
+	assert_int_equal(cw_import_disconnect(h), 0);
+	assert_int_equal(cw_remote_finish(transfer, UINT64_MAX), 0);
+	assert_int_equal(at(0), 8);
+	EVENTUALLY(home.n_disconnects == 1);
+}
+
 static void signals_go_behind_the_data(void **state)
 {
 	cw_handle h = connected();
@@ -510,13 +567,21 @@ static void an_import_left_over_from_a_lost_node_hinders_nobody(void **state)
 static void a_home_that_does_nothing_is_reported(void **state)
 {
 	uint64_t value = 1, begin;
-	cw_handle h;
+	cw_handle h, transfer;
+	int r;
 
 	home.detection = 10 * NSEC_PER_MSEC;
 	h = connected();
 	assert_int_equal(put(h, 0, &value, 8, 8, false), 0);
 	home_freeze(&home);
 	begin = clock_now();
+	assert_int_equal(start_transfer(h, true, 0, &value, 8, &transfer), 0);
+	assert_int_equal(cw_remote_finish(transfer, 0), -EAGAIN);
+	assert_int_equal(cw_remote_finish(transfer, 10 * NSEC_PER_MSEC), -EAGAIN);
+	assert_true(clock_now() - begin < NSEC_PER_SEC);
+	while ((r = cw_remote_finish(transfer, 0)) == -EAGAIN)
+		usleep(10000);
+	assert_int_equal(r, STATUS_NODE_LOST);
 	assert_int_equal(put(h, 0, &value, 8, 8, false), STATUS_NODE_LOST);
 	assert_true(clock_now() - begin < 5 * NSEC_PER_SEC);
 	EVENTUALLY(home.n_stuck == 1);
@@ -563,19 +628,23 @@ static void a_child_connects_anew(void **state)
 {
 	uint64_t one = 1, two = 2, three = 3, back;
 	cw_handle h = connected();
+	cw_handle transfer;
 	pid_t child;
 
 	assert_int_equal(put(h, 0, &one, 8, 8, false), 0);
+	assert_int_equal(start_transfer(h, true, 32, &three, 8, &transfer), 0);
 	assert_int_equal(put(h, 8, &one, 8, 8, true), 0);
 	child = fork();
 	if (child == 0) {
 		child_needs(get(h, 0, &back, 8, 8) == 0 && back == 1);
 		child_needs(put(h, 16, &two, 8, 8, true) == 0 && collect(h) == 0);
 		child_needs(cw_signal_post(h, true) == 0);
+		child_needs(cw_remote_finish(transfer, 0) == STATUS_REVOKED);
 		child_needs(cw_import_disconnect(h) == 0);
 		_exit(0);
 	}
 	join(child);
+	assert_int_equal(cw_remote_finish(transfer, UINT64_MAX), 0);
 	assert_int_equal(put(h, 24, &three, 8, 8, false), 0);
 	assert_int_equal(collect(h), 0);
 	assert_true(at(0) == 1 && at(8) == 1 && at(16) == 2 && at(24) == 3);
@@ -615,6 +684,8 @@ int main(void)
 		REMOTE_TEST(elements_are_swapped_for_a_home_of_the_other_order),
 		REMOTE_TEST(vectors_are_done_in_one),
 		REMOTE_TEST(atomics_are_done_at_the_home),
+		REMOTE_TEST(transfers_are_under_way_together),
+		REMOTE_TEST(a_transfer_outlives_its_import),
 		REMOTE_TEST(signals_go_behind_the_data),
 		REMOTE_TEST(a_wait_sends_what_a_span_has_collected),
 		REMOTE_TEST(disconnect_sends_what_a_span_has_collected),

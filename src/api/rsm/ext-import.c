@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Imports beyond RSMAPI: what they are, and transfers with completion. On its own node a transfer
- * is a copy, so it is complete when it has been started.
+ * is a copy, so it is complete when it has been started. To another node it is under way then.
+ *
+ * A request: [0] is its own address, so that others are found out; [1] the code of one that is
+ * complete; [2] the handle of one that is under way, or NULL.
  */
 #include <stdint.h>
 #include <rsm/rsmapi_ext.h>
 #include "api/rsm/transfer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 DEFINE_CLEANUP(struct cw_import *, cw_import_put);
 
@@ -48,11 +52,11 @@ RSM_API int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_e
 
 /* transfers with completion */
 
-/* A transfer that is complete: reserved[0] is not NULL, reserved[1] its code. */
 static void complete(rsm_ext_request_t *request, int code)
 {
-	request->reserved[1] = (void *)(uintptr_t)(unsigned int)code;
 	request->reserved[0] = request;
+	request->reserved[1] = (void *)(uintptr_t)(unsigned int)code;
+	request->reserved[2] = NULL;
 }
 
 static int run(
@@ -71,34 +75,36 @@ static int run(
 	return r ? transfer_failure(r, false) : RSM_SUCCESS;
 }
 
-static int run_remote(
-	struct cw_import *import, uint64_t offset, void *local, size_t length, enum direction d)
+/* The import is held by the caller. */
+static void start_remote(struct cw_import *import, uint64_t offset, void *local, size_t length,
+	enum direction d, rsm_ext_request_t *request)
 {
-	int r = d == PUT ? cw_remote_put(import, offset, local, length, 0, false)
-			 : cw_remote_get(import, offset, local, length, 0);
+	cw_handle handle;
+	int r = cw_remote_start(import, d == PUT, offset, local, length, &handle);
 
-	return r ? transfer_failure(r, false) : RSM_SUCCESS;
+	complete(request, r ? transfer_failure(r, false) : RSM_SUCCESS);
+	if (!r)
+		request->reserved[2] = (void *)handle;
 }
 
 static int start(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local, size_t length,
 	enum direction d, rsm_ext_request_t *request)
 {
-	struct cw_import *import;
+	_cleanup_(cw_import_put_p) struct cw_import *import = NULL;
 	int r;
 
 	if (!im_memseg)
 		return RSMERR_BAD_SEG_HNDL;
 	if (!local || !request)
 		return RSMERR_BAD_ADDR;
-	import = cw_enter((cw_handle)im_memseg, CW_IMPORT_SEGMENT);
+	import = cw_import_ref((cw_handle)im_memseg);
 	if (!import)
 		return RSMERR_BAD_SEG_HNDL;
 	r = transfer_check(import, (uint64_t)offset, length, 0, d);
 	if (!r && import->remote)
-		complete(request, run_remote(import, (uint64_t)offset, local, length, d));
+		start_remote(import, (uint64_t)offset, local, length, d, request);
 	else if (!r)
 		complete(request, run(import, (uint64_t)offset, local, length, d));
-	cw_leave();
 	return r;
 }
 
@@ -114,15 +120,29 @@ RSM_API int rsm_ext_import_get_start(rsm_memseg_import_handle_t im_memseg, off_t
 	return start(im_memseg, offset, dst_addr, length, GET, request);
 }
 
-RSM_API int rsm_ext_test(rsm_ext_request_t *request)
+static int finish(rsm_ext_request_t *request, uint64_t timeout)
 {
+	cw_handle handle;
+	int r;
+
 	if (!request || request->reserved[0] != request)
 		return RSMERR_BAD_ADDR;
+	handle = (cw_handle)request->reserved[2];
+	if (handle) {
+		r = cw_remote_finish(handle, timeout);
+		if (r == -EAGAIN)
+			return RSMERR_TIMEOUT;
+		complete(request, r ? transfer_failure(r, false) : RSM_SUCCESS);
+	}
 	return (int)(uintptr_t)request->reserved[1];
+}
+
+RSM_API int rsm_ext_test(rsm_ext_request_t *request)
+{
+	return finish(request, 0);
 }
 
 RSM_API int rsm_ext_wait(rsm_ext_request_t *request, int timeout)
 {
-	(void)timeout;
-	return rsm_ext_test(request);
+	return finish(request, timeout < 0 ? UINT64_MAX : (uint64_t)timeout * NSEC_PER_MSEC);
 }
