@@ -14,8 +14,10 @@ def megabytes(machine, node):
     return int(machine.output(f"awk '/MemTotal/ {{ print $4 }}' {NODES}/node{node}/meminfo")) // 1024
 
 
-def test_the_kernel_is_the_one_asked_for(vm, kernel):
-    assert vm(Machine(kernel=kernel)).output("uname -r").startswith(f"{kernel}.")
+def test_the_kernel_is_the_one_asked_for_with_modules_and_what_they_need(vm, kernel):
+    machine = vm(Machine(kernel=kernel, modules=("rdma_rxe", "tls")))
+    assert machine.output("uname -r").startswith(f"{kernel}.")
+    assert {"rdma_rxe", "ib_core", "tls"} <= set(machine.output("ls /sys/module").split())
 
 
 def test_four_nodes_have_their_sizes_processors_and_distances(vm, kernel):
