@@ -45,6 +45,7 @@ struct connection {
 	_Atomic uint64_t *done; /* requests carried out; before the answer that says so */
 	uint64_t said;		/* the last number that was answered */
 	bool more;		/* the last request's operation goes on */
+	bool bulky;		/* it was a large put */
 
 	enum input_state state;
 	struct frame_request frame;
