@@ -237,8 +237,16 @@ LISTEN = "import socket; s = socket.create_server(('', 5000)); print(flush=True)
 TALK = "import socket, sys; s = socket.create_connection((sys.argv[1], 5000), 1); s.sendall(b'hello'); print(s.recv(9).decode())"
 
 
-def names():
-    return sorted(p.name for p in NETNS.iterdir()) if NETNS.exists() else []
+def prefix(cluster):
+    """Of the cluster's namespaces: a number made from the directory (FNV-1a)."""
+    number = 0xcbf29ce484222325
+    for byte in os.fsencode(cluster.dir):
+        number = (number ^ byte) * 0x100000001b3 & (1 << 64) - 1
+    return f"causeway-{number:016x}-"
+
+
+def names(cluster):
+    return {p.name.removeprefix(prefix(cluster)) for p in NETNS.glob(prefix(cluster) + "*")}
 
 
 def ip_of(cluster, node):
@@ -247,17 +255,16 @@ def ip_of(cluster, node):
 
 @netns
 def test_with_netns_each_node_has_a_network_that_goes_with_stop(cluster):
-    before, links = names(), os.listdir("/sys/class/net")
     cluster("start", "-n", 2, "--netns")
-    assert len(names()) == len(before) + 3
-    assert os.listdir("/sys/class/net") == links
+    assert names(cluster) == {"1", "2", "switch"}
+    assert not [link for link in os.listdir("/sys/class/net") if link.startswith(("node", "bridge"))]
     assert ip_of(cluster, 1) == "10.1.0.1" and "10.1.0.2/8" in cluster.ask(2, "ip", "-br", "address")
     server = cluster.on(2, "/usr/bin/python3", "-c", LISTEN)
     assert server.stdout.readline() == b"\n"
     assert cluster.ask(1, "/usr/bin/python3", "-c", TALK, ip_of(cluster, 2)) == "hello\n"
     server.wait(5)
     cluster("stop")
-    assert names() == before
+    assert not names(cluster)
 
 
 @netns
@@ -283,22 +290,19 @@ def test_a_node_that_was_cut_off_is_silent_until_it_is_healed(cluster):
 
 @netns
 def test_half_made_and_half_removed_networks_are_cleared(cluster):
-    before = names()
-    cluster("start", "-n", 2, "--netns")
-    cluster("kill", "-n", 1)
-    cluster("kill", "-n", 2)
-    gone = next(n for n in names() if n not in before and n.endswith("-1"))
-    subprocess.run(["ip", "netns", "del", gone], check=True)
+    cluster("start", "-n", 3, "--netns")
+    for node in 1, 2, 3:
+        cluster("kill", "-n", node)
+    subprocess.run(["ip", "netns", "del", prefix(cluster) + "1"], check=True)
     cluster("start", "-n", 2, "--netns")  # as after a crash
-    assert len(names()) == len(before) + 3
+    assert names(cluster) == {"1", "2", "switch"}
     cluster("stop")
-    assert names() == before
+    assert not names(cluster)
 
 
 @netns
 def test_a_cluster_that_cannot_start_leaves_no_network(cluster):
-    before = names()
     (cluster.dir / "2" / "causeway.conf.d").mkdir(parents=True)
     (cluster.dir / "2" / "causeway.conf.d" / "bad.conf").write_text("nonsense\n")
     assert "bad.conf" in cluster.fails("start", "-n", 2, "--netns")
-    assert names() == before and not children()
+    assert not names(cluster) and not children()
