@@ -390,15 +390,25 @@ struct signals cells_totals(const struct cells *c, uint32_t cell)
 	return (struct signals){atomic_load(&w->total), atomic_load(&w->total_once)};
 }
 
+#define TAKE_ROUNDS 16u /* nobody who posts without end keeps us here */
+
 struct signals cells_take(struct cells *c, uint32_t cell)
 {
 	struct wire_cell *w = &c->map[cell];
-	uint32_t n = atomic_load(&w->word) & WIRE_CELL_COUNT;
+	uint32_t n;
 
-	if (n) {
+	/* The total first: a daemon that is killed in between loses nothing. Whoever posts meanwhile
+	 * sees a count and does not poke, so it must be 0 once before this ends. */
+	for (unsigned int i = 0; i < TAKE_ROUNDS; i++) {
+		n = atomic_load(&w->word) & WIRE_CELL_COUNT;
+		if (!n)
+			break;
 		atomic_fetch_add(&w->total, n);
 		atomic_fetch_sub(&w->word, n);
 	}
+	n = atomic_fetch_and(&w->word, ~WIRE_CELL_COUNT) & WIRE_CELL_COUNT;
+	if (n)
+		atomic_fetch_add(&w->total, n);
 	if (atomic_load(&w->once)) {
 		atomic_fetch_add(&w->total_once, 1);
 		atomic_store(&w->once, 0);
