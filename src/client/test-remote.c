@@ -242,8 +242,8 @@ static void elements_are_swapped_for_a_home_of_the_other_order(void **state)
 			__builtin_bswap32(out[i]));
 	assert_int_equal(get(h, 0, in, sizeof(in), 4), 0);
 	assert_memory_equal(in, out, sizeof(out));
-	assert_int_equal(put(h, 0, out, sizeof(out), 0, false), 0);
-	assert_memory_equal(home.memory, out, sizeof(out));
+	assert_int_equal(put(h, HOME_SIZE / 2, out, sizeof(out), 0, false), 0);
+	assert_memory_equal(home.memory + HOME_SIZE / 2, out, sizeof(out));
 	assert_int_equal(cw_import_disconnect(h), 0);
 }
 

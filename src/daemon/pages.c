@@ -397,8 +397,8 @@ struct signals cells_take(struct cells *c, uint32_t cell)
 	struct wire_cell *w = &c->map[cell];
 	uint32_t n;
 
-	/* The total first: a daemon that is killed in between loses nothing. Whoever posts meanwhile
-	 * sees a count and does not poke, so it must be 0 once before this ends. */
+	/* The total first: a daemon that is killed in between loses nothing. Whoever posts
+	 * meanwhile sees a count and does not poke, so it must be 0 once before this ends. */
 	for (unsigned int i = 0; i < TAKE_ROUNDS; i++) {
 		n = atomic_load(&w->word) & WIRE_CELL_COUNT;
 		if (!n)
