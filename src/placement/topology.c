@@ -66,9 +66,9 @@ static int read_distances(struct topology *t, const char *root)
 /* What /proc/zoneinfo says of one node, in pages. */
 struct node_pages {
 	uint64_t total, free;
-	uint64_t above; /* free above the reserves */
-	uint64_t low;	/* sum of the low watermarks */
-	uint64_t cache, slab;
+	uint64_t above;		 /* free above the reserves */
+	uint64_t low;		 /* sum of the low watermarks */
+	uint64_t cache, unclean; /* of files; of it, what must be written first */
 };
 
 /* One zone as far as it has been read; protection is what more general allocations leave here. */
@@ -134,8 +134,8 @@ static void zone_line(const char *line, struct zone *z, struct node_pages *node)
 	else if (is_word(line, "nr_active_file", &value) ||
 		 is_word(line, "nr_inactive_file", &value))
 		node->cache += value;
-	else if (is_word(line, "nr_slab_reclaimable", &value))
-		node->slab += value;
+	else if (is_word(line, "nr_dirty", &value) || is_word(line, "nr_writeback", &value))
+		node->unclean += value;
 }
 
 static int read_zones(const char *root, struct node_pages *pages, unsigned int n)
@@ -158,15 +158,19 @@ static int read_zones(const char *root, struct node_pages *pages, unsigned int n
 	return 0;
 }
 
-static uint64_t droppable(uint64_t pages, uint64_t low)
+/* The rule of MemAvailable, but for caches in slabs: not even the kernel knows how much of them is
+ * in use. */
+static uint64_t droppable(const struct node_pages *p)
 {
-	return pages - MIN(pages / 2, low);
+	uint64_t clean = p->cache - MIN(p->cache, p->unclean);
+
+	return clean - MIN(clean / 2, p->low);
 }
 
 /* Less a 64th of the node: pages come with tables and other bookkeeping. */
 static uint64_t available_pages(const struct node_pages *p)
 {
-	uint64_t sum = p->above + droppable(p->cache, p->low) + droppable(p->slab, p->low);
+	uint64_t sum = p->above + droppable(p);
 
 	return sum - MIN(sum, p->total / 64);
 }
