@@ -309,11 +309,17 @@ static int ask(Route *r)
 
 static void want(Route *r)
 {
+	int e;
+
 	rest(r);
-	if (ask(r) == 0)
+	e = ask(r);
+	if (e == 0) {
 		r->step = ROUTE_ASKED;
-	else
-		pause_for(r, PAUSE);
+		return;
+	}
+	if (!r->since)
+		r->since = clock_now();
+	failed(r, e < 0 ? strerror(-e) : wire_status_text(e));
 }
 
 /* Sessions */

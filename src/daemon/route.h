@@ -35,7 +35,7 @@ struct Route {
 	bool used;		/* has been open: the client has operations that the home counts */
 	uint64_t session;	/* 0: none yet */
 	uint64_t done;		/* operations at the home before this generation */
-	uint64_t since;		/* when the home answered first while it opens; 0: not yet */
+	uint64_t since;		/* of the first answer, or trouble, while it opens; 0: none yet */
 	uint64_t opened;	/* when last; CLOCK_MONOTONIC, as since */
 	int fd;			/* -1: none */
 	uint8_t grant[16];	/* while dialling */
