@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
@@ -62,6 +63,14 @@ static void say(const char *line, size_t n)
 	pthread_mutex_unlock(&output);
 }
 
+static unsigned long long now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000;
+}
+
 void answer(struct request *q, int code, const char *format, ...)
 {
 	char line[1024];
@@ -74,6 +83,8 @@ void answer(struct request *q, int code, const char *format, ...)
 		n += vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);
 		va_end(ap);
 	}
+	if (strchr(q->tag, '%'))
+		n += snprintf(line + n, sizeof(line) - (size_t)n - 1, " %llu", now_us());
 	line[n++] = '\n';
 	q->answered = true;
 	say(line, (size_t)n);
@@ -104,7 +115,8 @@ void agent_move(int fd)
 
 static const struct verb *find(const char *name)
 {
-	static const struct verb *const tables[] = {object_verbs, process_verbs, load_verbs};
+	static const struct verb *const tables[] = {
+		object_verbs, process_verbs, load_verbs, remote_verbs};
 
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
 		for (const struct verb *v = tables[t]; v->name; v++)

@@ -6,7 +6,8 @@
  *
  * A request is a line "TAG VERB ARGUMENT…" on standard input, its answer a line "TAG CODE VALUE…"
  * on standard output; CODE is what the RSM function returned. A tag that begins with @ has the verb
- * done by a thread of its own. Objects are numbered by the test: b (buffers), e (exports), i
+ * done by a thread of its own; % in it has the time of the answer (CLOCK_MONOTONIC, microseconds)
+ * come last. Objects are numbered by the test: b (buffers), e (exports), i
  * (imports), c (controllers). It is the test's business not to use an object from two threads in
  * ways that the interface forbids.
  */
@@ -65,7 +66,7 @@ struct verb {
 };
 
 /* Each ends with a NULL name. */
-extern const struct verb object_verbs[], process_verbs[], load_verbs[];
+extern const struct verb object_verbs[], process_verbs[], load_verbs[], remote_verbs[];
 
 /* In a forked child: requests come and answers go over fd from now on. */
 void agent_move(int fd);

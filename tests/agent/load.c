@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define BLOCK	    4096u /* bytes of a round trip: request at 0, answer at BLOCK */
+#define TAKEN	    0xa5u
 #define WRITERS_MAX 8u
 
 struct load {
@@ -114,7 +115,8 @@ static void writers_stop(struct request *q)
 
 /* round trips */
 
-/* The exporter: waits, answers with every byte of the request inverted. */
+/* The exporter: waits, answers with every byte of the request inverted, and takes the request
+ * away, so that a put that is done once more is seen. */
 static void *echo_run(void *arg)
 {
 	struct load *l = arg;
@@ -130,6 +132,7 @@ static void *echo_run(void *arg)
 
 			for (unsigned int i = 0; i < BLOCK; i++)
 				at[BLOCK + i] = (uint8_t)~at[i];
+			memset(at, TAKEN, BLOCK);
 			r = rsm_intr_signal_post(exports[l->object], 0);
 			count_round(l, began);
 		}
@@ -144,7 +147,7 @@ static void *echo_run(void *arg)
 static int trip(struct load *l, uint8_t seed)
 {
 	rsm_memseg_import_handle_t import = imports[l->object].handle;
-	uint8_t out[BLOCK], in[BLOCK];
+	uint8_t out[BLOCK], in[2 * BLOCK];
 	int r;
 
 	for (unsigned int i = 0; i < BLOCK; i++)
@@ -155,11 +158,11 @@ static int trip(struct load *l, uint8_t seed)
 	if (!r)
 		r = rsm_intr_signal_wait(import, 10000);
 	if (!r)
-		r = rsm_memseg_import_get(import, BLOCK, in, BLOCK);
+		r = rsm_memseg_import_get(import, 0, in, sizeof(in));
 	if (r)
 		return r;
 	for (unsigned int i = 0; i < BLOCK; i++)
-		if ((in[i] ^ out[i]) != 0xff) {
+		if (in[i] != TAKEN || (in[BLOCK + i] ^ out[i]) != 0xff) {
 			l->wrong++;
 			break;
 		}

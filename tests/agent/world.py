@@ -319,9 +319,9 @@ class Agent:
 
     # protocol
 
-    def send(self, verb, *args, aside=False):
+    def send(self, verb, *args, aside=False, timed=False):
         self.tags += 1
-        tag = f"{'@' if aside else ''}{self.tags}"
+        tag = f"{'@' if aside else ''}{'%' if timed else ''}{self.tags}"
         words = [tag, verb, *(a.hex() if isinstance(a, (bytes, bytearray)) else str(a) for a in args)]
         try:
             data = (" ".join(words) + "\n").encode()

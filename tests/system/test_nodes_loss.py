@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node is lost: every call under way there ends in time and with its code, both sides free what it had, and all work again."""
+import contextlib
+import select
+import time
+
+import pytest
+
+from cluster import directory, netns  # noqa: F401
+from nodes import BARRIER_FAILURE, SIZE, UNREACHABLE, Nodes
+from world import ABORTED, NOT_PUBLISHED, SLOW, eventually, fill
+
+DETECTION = 1.0
+HUNG_UP = (0, "1", str(select.POLLRDNORM | select.POLLHUP))  # of wait_pollfd
+DATA = ("put", "get", "large_put", "large_get", "putv", "getv", "span")
+
+
+@pytest.fixture
+def make(directory):  # noqa: F811
+    made = []
+
+    def make(n=2, **kwargs):
+        made.append(Nodes(directory, n, **{"detection": DETECTION, **kwargs}))
+        return made[-1]
+    try:
+        yield make
+    finally:
+        for nodes in made:
+            nodes.abandon()
+
+
+class Work:
+    """An importer on one node with a call of each kind under way to a segment of another one, whose exporter waits, too."""
+
+    def __init__(self, nodes, home=1, node=2):
+        self.nodes, self.home = nodes, home
+        self.exporter = nodes.agent(home)
+        self.segment = self.exporter.export()
+        self.patient = self.exporter.time("wait", "e0", -1)
+        self.importer = nodes.agent(node)
+        for k in range(len(DATA) + 4):
+            self.importer.reach(k, self.segment, home)
+        self.calls = {}
+        for k, kind in enumerate(DATA):
+            self.importer.good("alloc", k, SIZE)
+            self.calls[kind] = self.importer.time("until", kind, k, k)
+        k = len(DATA)
+        self.calls["wait"] = self.importer.time("wait", f"i{k}", -1)
+        self.calls["wait_pollfd"] = self.importer.time("wait_pollfd", f"i{k + 1}", -1)
+        self.calls["poll"] = self.importer.time("poll", f"i{k + 2}", -1)
+        self.idle = k + 3
+        eventually(lambda: nodes.counts(home)["guests"] == len(DATA) + 4, what="guests")
+        time.sleep(0.05)  # all of them have begun: nothing says so of a call that sleeps
+
+    def check_ended(self, earliest, latest):
+        """All ended with their codes between the two times, give or take how late this machine is."""
+        codes, times = {}, {}
+        for kind, tag in self.calls.items():
+            code, values, times[kind] = self.importer.ended(tag, 5 * self.nodes.detection + 5)
+            codes[kind] = (code, *values) if "poll" in kind else code
+        expected = {**dict.fromkeys([*DATA, "wait"], ABORTED), "wait_pollfd": HUNG_UP, "poll": (0, "1", str(select.POLLRDNORM))}
+        if codes["span"] == BARRIER_FAILURE:
+            codes["span"] = ABORTED
+        assert codes == expected
+        wrong = {kind: round(t - earliest, 3) for kind, t in times.items() if not earliest <= t <= latest + self.nodes.lag}
+        assert not wrong, f"ended outside of 0…{latest - earliest:.3f} s (lag {self.nodes.lag:.3f})"
+        return times
+
+    def check_dead_import(self):
+        """What a lost import says, for good."""
+        i = self.idle
+        for verb, *args in (("put", i, 0, b"12345678"), ("post", f"i{i}"), ("wait", f"i{i}", 0)):
+            assert self.importer.code(verb, *args) == ABORTED, verb
+        assert self.importer.ask("wait_pollfd", f"i{i}", 0) == (ABORTED, ["none"]), "no descriptor"
+        assert self.importer.get(i, 0, 8)[0] == ABORTED
+
+    def leave(self):
+        for k in range(len(DATA) + 4):
+            self.importer.good("disconnect", k)
+
+    def check_works_again(self, segment=None, exporter=None):
+        """A new connection, with the right content."""
+        exporter, segment = exporter or self.exporter, segment or self.segment
+        exporter.good("fill", 0, 77)
+        eventually(lambda: self.importer.connect(0, segment, 0o600, self.home) == 0, 5, "a connection")
+        assert self.importer.get(0, 0, SIZE) == (0, fill(SIZE, 77))
+        self.importer.good("put", 0, 100, b"again")
+        assert exporter.load(0, 100, 5) == b"again"
+        self.importer.good("disconnect", 0)
+
+
+@contextlib.contextmanager
+def whole_node_killed(nodes):
+    nodes.kill(1)
+    yield
+    nodes.come_back(1)
+
+
+@contextlib.contextmanager
+def cut_and_killed(nodes):
+    """Power and cable at once: nobody says goodbye."""
+    with nodes.cut(1):
+        nodes.kill(1)
+        yield
+    nodes.come_back(1)
+
+
+# What happens, whether it needs --netns, and how many detection times it takes at most. Of a deaf home something is heard
+# until TCP sends nothing new without an acknowledgement.
+WAYS = {
+    "killed": (whole_node_killed, False, 1.1),
+    "cut and killed": (cut_and_killed, True, 1.1),
+    "cut off": (lambda n: n.cut(1), True, 1.1),
+    "deaf": (lambda n: n.deaf(1), True, 2.0),
+    "mute": (lambda n: n.mute(1), True, 1.1),
+    "importer deaf": (lambda n: n.deaf(2), True, 1.1),
+    "without its daemon": (lambda n: n.without_daemon(1), False, 1.1),
+    "stopped": (lambda n: n.stopped(1), False, 1.1),
+}
+
+
+@pytest.mark.parametrize("way", [pytest.param(w, marks=netns if needs else [], id=w) for w, (_, needs, _) in WAYS.items()])
+def test_a_home_that_falls_silent_is_lost_within_the_detection_time(make, way):
+    happens, needs_netns, bound = WAYS[way]
+    nodes = make(netns=needs_netns)
+    footprints = nodes.warm_up()
+    work = Work(nodes)
+    began = time.monotonic()
+    with happens(nodes):
+        ended = time.monotonic()
+        times = work.check_ended(began + 0.5 * DETECTION, ended + bound * DETECTION)
+        print(f"{way}: {sorted(round(t - began, 3) for t in times.values())} s, lag {nodes.lag:.3f}")
+        eventually(lambda: nodes.counts(2)["remote"] == 0, what="an importer's node without imports")
+        began = time.monotonic()
+        assert work.importer.connect(100, work.segment, 0o600, 1) == UNREACHABLE
+        assert time.monotonic() - began < min(DETECTION, 1) + 0.3 + nodes.lag
+        work.check_dead_import()
+        work.leave()
+    if "killed" in way:
+        exporter = nodes.agent(1)
+        assert work.importer.connect(100, work.segment, 0o600, 1) in (NOT_PUBLISHED, UNREACHABLE)
+        work.check_works_again(exporter.export(), exporter)
+        work.exporter.process.wait()
+    else:
+        eventually(lambda: nodes.counts(1)["guests"] == 0, 5, "a home without guests")
+        work.check_works_again()
+        assert not work.exporter.is_finished(work.patient), "an exporter is not told"
+    nodes.finish(footprints)
