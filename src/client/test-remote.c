@@ -81,7 +81,8 @@ static int collect(cw_handle h)
 	return cw_remote_collect(import);
 }
 
-static uint64_t at(uint64_t off)
+/* That the answer comes after the store TSan cannot see. */
+__attribute__((no_sanitize("thread"), noinline)) static uint64_t at(uint64_t off)
 {
 	return __atomic_load_n((uint64_t *)(void *)(home.memory + off), __ATOMIC_ACQUIRE);
 }
