@@ -7,10 +7,8 @@ Times are CLOCK_MONOTONIC, in seconds.
 import collections
 import contextlib
 import ctypes
-import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import threading
@@ -20,7 +18,7 @@ import pytest
 
 import wire
 from cluster import Cluster
-from world import AGENT, CODE, LIBC, RDWR, SLOW, Agent, children, descriptors, eventually, is_alive, reap_orphans, shared_maps
+from world import CODE, LIBC, RDWR, SLOW, Agent, children, descriptors, eventually, is_alive, reap_orphans, shared_maps
 
 UNREACHABLE, BARRIER_FAILURE = CODE["RSMERR_REMOTE_NODE_UNREACHABLE"], CODE["RSMERR_BARRIER_FAILURE"]
 SIZE = 65536
@@ -258,6 +256,45 @@ class Nodes:
             agent.close()
         self.cluster.run("stop")
         reap_orphans()
+
+
+class Pair:
+    """An importer that works all the time over an exporter on another node: blocks to and fro, every byte checked, and that
+    what was taken stays so. check(): it goes on, all was right, every code was 0."""
+
+    def __init__(self, nodes, home, node):
+        self.exporter, self.importer = nodes.agent(home), nodes.agent(node)
+        self.importer.reach(0, self.exporter.export(), home)
+        self.exporter.good("echo", 0)
+        self.importer.good("trips", 0)
+
+    def check(self, bound=None):
+        rounds = self.importer.report("trips_report")[1]
+        eventually(lambda: self.importer.report("trips_report")[1] > rounds + 2, 8, "a further round trip")
+        code, rounds, wrong, slowest = self.importer.report("trips_report")
+        assert (code, wrong) == (0, 0), f"code {code}, {wrong} wrong of {rounds}"
+        assert bound is None or slowest < bound * SLOW, f"a round trip took {slowest:.3f} s"
+        return slowest
+
+    def end(self):
+        for agent, verb in ((self.importer, "trips_stop"), (self.exporter, "echo_stop")):
+            code, rounds, wrong, _ = agent.report(verb)
+            assert (code, wrong) == (0, 0), f"{verb}: code {code}, {wrong} wrong of {rounds}"
+        self.importer.good("disconnect", 0)
+        self.exporter.good("destroy", 0)
+
+
+@pytest.fixture
+def make(directory):
+    """make(N, detection=…, netns=…): nodes that end with the test."""
+    made = []
+
+    def start(n=2, **kwargs):
+        made.append(Nodes(directory, n, **kwargs))
+        return made[-1]
+    yield start
+    for nodes in made:
+        nodes.abandon()
 
 
 @contextlib.contextmanager

@@ -7,26 +7,12 @@ import time
 import pytest
 
 from cluster import directory, netns  # noqa: F401
-from nodes import BARRIER_FAILURE, SIZE, UNREACHABLE, Nodes
-from world import ABORTED, NOT_PUBLISHED, SLOW, eventually, fill
+from nodes import BARRIER_FAILURE, SIZE, UNREACHABLE, make  # noqa: F401
+from world import ABORTED, NOT_PUBLISHED, eventually, fill
 
 DETECTION = 1.0
 HUNG_UP = (0, "1", str(select.POLLRDNORM | select.POLLHUP))  # of wait_pollfd
 DATA = ("put", "get", "large_put", "large_get", "putv", "getv", "span")
-
-
-@pytest.fixture
-def make(directory):  # noqa: F811
-    made = []
-
-    def make(n=2, **kwargs):
-        made.append(Nodes(directory, n, **{"detection": DETECTION, **kwargs}))
-        return made[-1]
-    try:
-        yield make
-    finally:
-        for nodes in made:
-            nodes.abandon()
 
 
 class Work:
@@ -122,7 +108,7 @@ WAYS = {
 @pytest.mark.parametrize("way", [pytest.param(w, marks=netns if needs else [], id=w) for w, (_, needs, _) in WAYS.items()])
 def test_a_home_that_falls_silent_is_lost_within_the_detection_time(make, way):
     happens, needs_netns, bound = WAYS[way]
-    nodes = make(netns=needs_netns)
+    nodes = make(netns=needs_netns, detection=DETECTION)
     footprints = nodes.warm_up()
     work = Work(nodes)
     began = time.monotonic()
