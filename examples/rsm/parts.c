@@ -145,16 +145,16 @@ static void part_from(struct peer *p)
 	p->there = false;
 }
 
-/* Sleeps until the segment, if it is not NULL, is signalled (true), or until arrived() or left()
- * was told of a node, or for a while. */
-static bool wait_for_news(rsm_memseg_export_handle_t segment, void (*arrived)(rsm_node_id_t),
-	void (*left)(rsm_node_id_t))
+/* Sleeps until something is signalled to our segment, if there is one (true), or until arrived() or
+ * left() was told of a node, or for a while. */
+static bool wait_for_news(
+	const struct pollfd *segment, void (*arrived)(rsm_node_id_t), void (*left)(rsm_node_id_t))
 {
 	struct pollfd fds[NODES_MAX + 1] = {[0] = {.fd = -1}};
-	int code, n;
+	int n;
 
 	if (segment)
-		check("rsm_memseg_get_pollfd", rsm_memseg_get_pollfd(segment, &fds[0]));
+		fds[0] = *segment;
 	for (unsigned int i = 0; i < n_peers; i++) {
 		struct peer *p = &peers[i];
 
@@ -165,10 +165,7 @@ static bool wait_for_news(rsm_memseg_export_handle_t segment, void (*arrived)(rs
 		}
 		fds[i + 1] = p->there ? p->poll : (struct pollfd){.fd = -1};
 	}
-	code = rsm_intr_signal_wait_pollfd(fds, n_peers + 1, RETRY_MS, &n);
-	if (segment)
-		check("rsm_memseg_release_pollfd", rsm_memseg_release_pollfd(segment));
-	if (code != RSM_SUCCESS)
+	if (rsm_intr_signal_wait_pollfd(fds, n_peers + 1, RETRY_MS, &n) != RSM_SUCCESS)
 		return false;
 	for (unsigned int i = 0; i < n_peers; i++)
 		if (peers[i].there && fds[i + 1].revents & POLLHUP) {
@@ -271,16 +268,18 @@ static void exporter_lost(rsm_node_id_t node)
 static void run_exporter(const char *path)
 {
 	rsm_memseg_export_handle_t results;
+	struct pollfd signals;
 	size_t rounded;
 
 	file = read_file(path, &file_size, &rounded);
 	divide();
 	give(ID_FILE, (void *)file, rounded, 0444);
 	results = give(ID_TABLE, &table, sizeof(table), 0666);
+	check("rsm_memseg_get_pollfd", rsm_memseg_get_pollfd(results, &signals));
 	give(ID_CARD, card, sizeof(card), 0444);
 	say("exports %s, %zu bytes, and a table for what is found in it", path, file_size);
 	for (;;)
-		if (wait_for_news(results, exporter_met, exporter_lost))
+		if (wait_for_news(&signals, exporter_met, exporter_lost))
 			combine();
 }
 

@@ -150,7 +150,7 @@ int cluster_kill_run(const struct invocation *in)
 
 	r = cluster_open_node(in, &c, &node);
 	if (!r)
-		r = cluster_processes_end(&c, node->id, SIGKILL, 0, &n);
+		r = cluster_processes_end(&c, node->id, false, SIGKILL, 0, &n);
 	if (r)
 		return r;
 	if (n == 0)
@@ -246,8 +246,11 @@ int cluster_stop_run(const struct invocation *in)
 	int r;
 
 	r = cluster_open(in, &c);
+	/* programs first, so that none of them sees its node go */
 	if (!r)
-		r = cluster_processes_end(&c, 0, SIGTERM, STOP_PATIENCE, &n);
+		r = cluster_processes_end(&c, 0, true, SIGTERM, STOP_PATIENCE, &n);
+	if (!r)
+		r = cluster_processes_end(&c, 0, false, SIGTERM, STOP_PATIENCE, &n);
 	if (r)
 		return r;
 	cluster_network_remove(&c);

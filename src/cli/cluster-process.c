@@ -181,9 +181,20 @@ static int signal_all(const struct cluster_processes *list, int signal)
 	return r;
 }
 
+/* Leaves the programs, which are at the end of the list. */
+static void drop_nodes(struct cluster_processes *list)
+{
+	size_t n = 0;
+
+	while (n < list->n && list->v[n].role != CLUSTER_PROGRAM)
+		fd_close(list->v[n++].pidfd);
+	list->n -= n;
+	memmove(list->v, list->v + n, list->n * sizeof(*list->v));
+}
+
 /* Again until there are none: what was just being started is found the next time. */
-int cluster_processes_end(
-	const struct cluster *c, uint32_t id, int signal, uint64_t patience, size_t *ret_n)
+int cluster_processes_end(const struct cluster *c, uint32_t id, bool programs, int signal,
+	uint64_t patience, size_t *ret_n)
 {
 	uint64_t patient = clock_now() + patience, end = patient + DEATH_TIMEOUT;
 	size_t n = 0;
@@ -193,6 +204,8 @@ int cluster_processes_end(
 		bool kill = clock_now() >= patient;
 		int r = cluster_processes_find(c, id, &list);
 
+		if (r == 0 && programs && list.n)
+			drop_nodes(&list);
 		if (r == 0)
 			r = kill ? kill_all(&list) : signal_all(&list, signal);
 		if (r)

@@ -266,7 +266,7 @@ int cluster_start_run(const struct invocation *in)
 		return r;
 	r = start(&c, in->option[OPTION_DETECTION]);
 	if (r) {
-		cluster_processes_end(&c, 0, SIGKILL, 0, &n);
+		cluster_processes_end(&c, 0, false, SIGKILL, 0, &n);
 		cluster_network_remove(&c);
 		cluster_forget(&c);
 		return r;

@@ -88,10 +88,11 @@ void cluster_processes_deinit(struct cluster_processes *p);
 /* SIGKILL for one. */
 int cluster_process_kill(const struct cluster_process *p);
 
-/* Sends the signal to all of node id, 0: of all, and waits until there are none any more, SIGKILL
- * for those that are there after the given time. *ret_n: processes that ended. */
-int cluster_processes_end(
-	const struct cluster *c, uint32_t id, int signal, uint64_t patience, size_t *ret_n);
+/* Sends the signal to all of node id, 0: of all, or to their programs alone, and waits until there
+ * are none any more, SIGKILL for those that are there after the given time. *ret_n: processes that
+ * ended. */
+int cluster_processes_end(const struct cluster *c, uint32_t id, bool programs, int signal,
+	uint64_t patience, size_t *ret_n);
 
 /* cluster-network.c */
 
