@@ -171,12 +171,12 @@ int fabric_target_traffic(
 
 /* --- the hello: magic, version, node, zeros, grant --- */
 
-#define HELLO_MAGIC "CWdata\0\1"
+static const uint8_t hello_magic[8] = {'C', 'W', 'd', 'a', 't', 'a', 0, 1};
 
 void fabric_hello_encode(uint8_t hello[FABRIC_HELLO_SIZE], uint32_t node, const uint8_t grant[16])
 {
 	memset(hello, 0, FABRIC_HELLO_SIZE);
-	memcpy(hello, HELLO_MAGIC, 8);
+	memcpy(hello, hello_magic, sizeof(hello_magic));
 	for (unsigned int i = 0; i < 4; i++)
 		hello[8 + i] = (uint8_t)(node >> (8 * i));
 	memcpy(hello + 16, grant, 16);
@@ -187,7 +187,7 @@ int fabric_hello_decode(
 {
 	static const uint8_t zeros[4];
 
-	if (memcmp(hello, HELLO_MAGIC, 8) || memcmp(hello + 12, zeros, 4))
+	if (memcmp(hello, hello_magic, sizeof(hello_magic)) || memcmp(hello + 12, zeros, 4))
 		return -EBADMSG;
 	*ret_node = (uint32_t)hello[8] | (uint32_t)hello[9] << 8 | (uint32_t)hello[10] << 16 |
 		    (uint32_t)hello[11] << 24;

@@ -157,18 +157,18 @@ static int say(
 	return 0;
 }
 
-static int ask(
-	struct sim_path *p, struct fabric_user *user, struct sim_op *op, const void *src, void *dst)
+static int ask(struct sim_path *p, struct fabric_user *user, const struct sim_op *given,
+	const void *src, void *dst)
 {
 	struct answer answer = {.data = dst};
 	struct wish wish = {.answer = &answer};
-	struct sim_op *o;
+	struct sim_op op = *given, *o;
 	int r = p->ended;
 
-	op->kept = true;
-	op->answer = &answer;
+	op.kept = true;
+	op.answer = &answer;
 	if (!r)
-		r = say(p, user, op, src);
+		r = say(p, user, &op, src);
 	if (!r)
 		r = wait_for(p, &wish);
 	list_for_each (o, &p->ops, link)

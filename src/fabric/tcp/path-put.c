@@ -148,8 +148,9 @@ static int put_and_wait(
 	return op->status;
 }
 
-/* Elements and what is not too large are collected; the rest goes its way at once, and is neither
- * kept nor waited for. */
+/* Elements and what fits into a record are collected; the rest goes its way at once from the
+ * caller's memory, with what was collected before, and is neither kept nor waited for: to copy
+ * 64 KiB costs as much as to send them. */
 static int put_large_in_span(
 	struct tcp_path *p, struct fabric_user *user, struct fabric_piece piece, unsigned int width)
 {
@@ -175,7 +176,7 @@ int path_put(FabricPath *path, struct fabric_user *user, uint64_t off, const voi
 
 	if (flags & FABRIC_AT_ONCE)
 		return path_span_put_at_once(p, user, off, src, n, width) ? 0 : -EAGAIN;
-	if (flags & FABRIC_SPAN && n <= FRAME_BULK_MAX)
+	if (flags & FABRIC_SPAN && (n <= FRAME_RECORD_MAX || width > 1))
 		return path_span_put(p, user, off, src, n, width);
 	piece = (struct fabric_piece){.off = off, .local = (void *)src, .n = n};
 	return flags & FABRIC_SPAN ? put_large_in_span(p, user, piece, width)

@@ -52,24 +52,25 @@ static void tcp_remove_user(FabricPath *path, struct fabric_user *user)
 }
 
 /* Says one request that has no bytes but its words, and waits. */
-static int ask(struct tcp_path *p, struct fabric_user *user, struct flight *f)
+static int ask(struct tcp_path *p, struct fabric_user *user, const struct flight *given)
 {
 	struct fabric_piece none = {0};
 	struct path_op op = {.pieces = &none, .n_pieces = 1};
+	struct flight f = *given;
 	uint8_t head[FRAME_REQUEST_SIZE + FRAME_ATOMIC_SIZE];
-	struct iovec iov[2] = {{0}, {head, FRAME_REQUEST_SIZE + frame_request_tail(&f->frame)}};
+	struct iovec iov[2] = {{0}, {head, FRAME_REQUEST_SIZE + frame_request_tail(&f.frame)}};
 	int r, ended;
 
-	f->op = &op;
-	f->frame.key = user->key;
-	frame_request_encode(head, &f->frame);
-	frame_store64(head + FRAME_REQUEST_SIZE, f->words[0]);
-	frame_store64(head + FRAME_REQUEST_SIZE + 8, f->words[1]);
+	f.op = &op;
+	f.frame.key = user->key;
+	frame_request_encode(head, &f.frame);
+	frame_store64(head + FRAME_REQUEST_SIZE, f.words[0]);
+	frame_store64(head + FRAME_REQUEST_SIZE + 8, f.words[1]);
 	path_op_begin(p, &op);
 	r = path_enter(p, 1, false);
 	if (!r) {
 		path_seal_batch(p, &iov[0]);
-		path_add_flight(p, user, f);
+		path_add_flight(p, user, &f);
 		path_write(p, iov, 2, false);
 		gate_leave(&p->gate);
 	}
