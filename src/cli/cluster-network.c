@@ -42,13 +42,12 @@ static uint16_t lowest_of_kernel(void)
 	return (uint16_t)low;
 }
 
-/* A socket bound to a port that was free. It may be bound once more by who says SO_REUSEADDR, too,
- * as the daemon does. */
+/* A socket bound to a port that was free. */
 static int take_port(uint16_t *ret_port)
 {
 	uint16_t below = lowest_of_kernel(), port;
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return negative_errno();
@@ -58,7 +57,6 @@ static int take_port(uint16_t *ret_port)
 		port = (uint16_t)(1024 + port % (below - 1024));
 		a.sin_port = htons(port);
 		if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 			*ret_port = port;
 			return fd;
 		}
