@@ -214,6 +214,9 @@ static ssize_t take_request(struct tcp_target *t, struct connection *c, const ch
 	c->failed = 0;
 	c->bulky = c->frame.type == FRAME_PUT && c->frame.size > COPY_MAX;
 	c->status = judge(t, c);
+	/* another connection's may be gone before this request is over */
+	if (c->status)
+		c->key = NULL;
 	switch (c->frame.type) {
 	case FRAME_PUT:
 		if (frame_request_tail(&c->frame) > COPY_MAX)

@@ -49,7 +49,7 @@ struct connection {
 
 	enum input_state state;
 	struct frame_request frame;
-	struct key *key; /* the frame's; NULL: none; may be revoked under it */
+	struct key *key; /* the frame's; NULL: none that is good; may be revoked under it */
 	uint64_t off;
 	uint32_t left;
 	uint32_t n_records;

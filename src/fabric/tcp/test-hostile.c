@@ -14,6 +14,7 @@
 #include "wire/status.h"
 
 #define STRANGER 9u
+#define OTHER	 10u
 
 /* A connection that speaks bytes, with a key of its own for all of memory. */
 struct scene {
@@ -234,6 +235,26 @@ static void a_forged_key_opens_nothing(void **state)
 	say(s, "01234567", 8);
 	assert_reply(s, FRAME_DONE, ++number, 0);
 	assert_memory_equal(s->home.memory, "01234567", 8);
+}
+
+/* Its own connection may end before the batch does. */
+static void a_batch_under_another_connection_s_key_outlives_that_key(void **state)
+{
+	struct scene *s = *state, other = {.home = s->home};
+	struct frame_request f = request(s, FRAME_BATCH, 2, 32);
+	uint8_t record[16] = {0};
+
+	other.fd = tcp_home_attach(&s->home, OTHER, &other.done);
+	f.key = home_grant(&s->home, OTHER, 0, MEMORY_SIZE, WIRE_READ | WIRE_WRITE);
+	frame_record_encode(record, 0, frame_width_log2(8), 8);
+	say_request(s, &f);
+	say(s, record, sizeof(record));
+	usleep(20000);
+	fabric_target_revoke(s->home.target, &f.key);
+	fabric_target_detach(s->home.target, OTHER);
+	say(s, record, sizeof(record));
+	assert_reply(s, FRAME_FAILED, 1, STATUS_BAD_HANDLE);
+	close(other.fd);
 }
 
 static void a_checked_request_has_no_effect(void **state)
@@ -515,6 +536,7 @@ int main(void)
 		TEST(what_is_no_frame_ends_the_connection_with_a_reason),
 		TEST(records_outside_the_region_fail_alone),
 		TEST(a_forged_key_opens_nothing),
+		TEST(a_batch_under_another_connection_s_key_outlives_that_key),
 		TEST(a_checked_request_has_no_effect),
 		TEST(a_frame_that_does_not_go_on_has_a_deadline),
 		TEST(who_says_nothing_may_stay),
