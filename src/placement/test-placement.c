@@ -293,21 +293,35 @@ static int remove_root(void **state)
 
 static void put_zones(void)
 {
-	put("proc/zoneinfo",
-		"Node 0, zone      DMA\n  per-node stats\n      nr_inactive_file 300\n"
-		"      nr_active_file 100\n      nr_dirty 15\n      nr_writeback 5\n      "
-		"nr_slab_reclaimable 20\n      nr_zone_active_file "
-		"7\n"
-		"  pages free     1000\n        min      5\n        low      10\n        high     "
-		"20\n"
-		"        managed  3000\n        protection: (0, 100, 200, 200)\n"
-		"  pagesets\n    cpu: 0\n              count: 1\n              high:  378\n"
-		"Node 0, zone    DMA32\n  pages free     10\n        low      10\n        high     "
-		"20\n"
-		"        managed  500\n        protection: (0, 0, 0, 0)\n"
-		"Node 2, zone   Normal\n  pages free     5000\n        low      1\n        high    "
-		" 0\n"
-		"        managed  6000\n        protection: (0, 0, 0, 0)\n");
+	put("proc/zoneinfo", "Node 0, zone      DMA\n"
+			     "  per-node stats\n"
+			     "      nr_inactive_file 300\n"
+			     "      nr_active_file 100\n"
+			     "      nr_dirty 15\n"
+			     "      nr_writeback 5\n"
+			     "      nr_zone_active_file 7\n"
+			     "  pages free     1000\n"
+			     "        boost    30\n"
+			     "        min      35\n"
+			     "        low      10\n"
+			     "        high     50\n"
+			     "        managed  3000\n"
+			     "        protection: (0, 100, 200, 200)\n"
+			     "  pagesets\n"
+			     "    cpu: 0\n"
+			     "              high:  378\n"
+			     "Node 0, zone    DMA32\n"
+			     "  pages free     10\n"
+			     "        low      10\n"
+			     "        high     20\n"
+			     "        managed  500\n"
+			     "        protection: (0, 0, 0, 0)\n"
+			     "Node 2, zone   Normal\n"
+			     "  pages free     5000\n"
+			     "        low      1\n"
+			     "        high     0\n"
+			     "        managed  6000\n"
+			     "        protection: (0, 0, 0, 0)\n");
 }
 
 static void a_machine_is_read_from_its_files(void **state)

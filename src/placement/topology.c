@@ -74,19 +74,22 @@ struct node_pages {
 /* One zone as far as it has been read; protection is what more general allocations leave here. */
 struct zone {
 	unsigned int node;
-	uint64_t free, low, high, protection, managed;
+	uint64_t free, boost, low, high, protection, managed;
 };
 
 /* When whole huge pages run short the kernel raises a zone's watermarks for a while, by half as
- * much again or at least one such page (vm.watermark_boost_factor). */
-static uint64_t boost_of(const struct zone *z)
+ * much again or at least one such page (vm.watermark_boost_factor). What it has raised them by now
+ * is in them already. */
+static uint64_t reserve_of(const struct zone *z)
 {
-	return MAX(z->high * 3 / 2, (uint64_t)PAGE_BLOCK);
+	uint64_t high = z->high - MIN(z->high, z->boost);
+
+	return high + MAX(high * 3 / 2, (uint64_t)PAGE_BLOCK) + z->protection;
 }
 
 static void zone_end(const struct zone *z, struct node_pages *pages, unsigned int n)
 {
-	uint64_t kept = z->high + boost_of(z) + z->protection;
+	uint64_t kept = reserve_of(z);
 
 	if (z->node >= n)
 		return;
@@ -125,6 +128,8 @@ static void zone_line(const char *line, struct zone *z, struct node_pages *node)
 		z->protection = last_protection(line);
 	else if (is_word(line, "pages free", &value))
 		z->free = value;
+	else if (is_word(line, "boost", &value))
+		z->boost = value;
 	else if (is_word(line, "low", &value))
 		z->low = value;
 	else if (is_word(line, "high", &value))

@@ -290,7 +290,7 @@ static void hard_bindings_hold_most_of_a_node(void **state)
 	static const int orders[] = {MEM_FIRSTREF, MEM_STRIPE, MEM_MOSTFREE};
 
 	for (int i = 0; i < 3; i++) {
-		size_t pages = oracle_free(1) / PAGE * 8 / 10;
+		size_t pages = oracle_free(1) / PAGE * 7 / 10;
 		int id = bound_segment(pages, orders[i] | MEM_HARDBIND, 2);
 		struct oracle_count count;
 
@@ -303,7 +303,7 @@ static void hard_bindings_hold_most_of_a_node(void **state)
 
 static void commit_takes_all_pages_or_none(void **state)
 {
-	size_t pages = oracle_free(1) / PAGE * 8 / 10;
+	size_t pages = oracle_free(1) / PAGE * 7 / 10;
 	int id = bound_segment(pages, MEM_STRIPE | MEM_HARDBIND | MEM_COMMIT, 2);
 	struct oracle_count count = oracle_count(id, 0, 0);
 	struct binding b = {.id = new_segment(pages * PAGE, 0600 | SHM_NORESERVE)};
