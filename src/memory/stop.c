@@ -15,10 +15,11 @@
 #include "memory/adopt.h"
 #include "memory/sys.h"
 
-#define STOP_THREADS  4096
-#define STOP_STACK    (64ul << 10) /* bytes */
-#define STOP_PATIENCE (200ull * NSEC_PER_MSEC)
-#define STOP_REFUSALS 3 /* rounds in which a thread may refuse because it is about to end */
+#define STOP_THREADS 4096
+#define STOP_STACK   (64ul << 10) /* bytes */
+#define STOP_PATIENCE                                                                              \
+	(5 * NSEC_PER_SEC) /* a starved thread is stopped late, one that waits for a disk never */
+#define STOP_REFUSALS 3	   /* rounds in which a thread may refuse because it is about to end */
 
 enum stop_state {
 	STOP_CREATED,

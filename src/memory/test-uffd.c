@@ -133,9 +133,37 @@ static void a_lent_device_serves_a_client_without_rights(void **state)
 	close(device);
 }
 
+/* Read-only pages between writable ones: each is a mapping of its own. */
+static void a_range_of_several_mappings_is_protected_and_freed(void **state)
+{
+	struct stat st;
+	enum uffd_kind kind;
+	int fd, memfd = new_reserved(SIZE, &st);
+	char *map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	uint64_t address = (uintptr_t)map;
+	struct pollfd p;
+
+	assert_true(map != MAP_FAILED);
+	memset(map, 1, SIZE);
+	assert_int_equal(mprotect(map + PAGE, PAGE, PROT_READ), 0);
+	assert_int_equal(uffd_new(-1, &kind, &fd), 0);
+	assert_int_equal(
+		uffd_api(fd, kind == UFFD_USER_ONLY ? 0 : UFFD_FEATURE_WP_HUGETLBFS_SHMEM), 0);
+	assert_int_equal(uffd_register_wp(fd, address, SIZE), 0);
+	assert_int_equal(uffd_protect(fd, address, SIZE, true), 0);
+	assert_int_equal(uffd_protect(fd, address, SIZE, false), 0);
+	map[0] = map[3 * PAGE] = 2;
+	p = (struct pollfd){fd, POLLIN, 0};
+	assert_int_equal(poll(&p, 1, 0), 0);
+	munmap(map, SIZE);
+	close(memfd);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_range_of_several_mappings_is_protected_and_freed),
 		cmocka_unit_test(a_userfaultfd_is_known_by_its_link),
 		cmocka_unit_test(a_daemon_blocks_and_releases_a_store_of_its_client),
 		cmocka_unit_test(a_lent_device_serves_a_client_without_rights),

@@ -98,8 +98,14 @@ int uffd_protect(int fd, uint64_t address, uint64_t length, bool on)
 {
 	struct uffdio_writeprotect w = {
 		.range = {address, length}, .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+	uint64_t half = length / 2 & ~4095ull;
+	int r = sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w);
 
-	return sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w);
+	/* Before Linux 6.3 what lies in several mappings is not found: one half, then the other. */
+	if (r != -ENOENT || !half)
+		return r;
+	r = uffd_protect(fd, address, half, on);
+	return r < 0 ? r : uffd_protect(fd, address + half, length - half, on);
 }
 
 int uffd_wake(int fd, uint64_t address, uint64_t length)
