@@ -11,6 +11,10 @@
 #include "base/error.h"
 #include "base/list.h"
 
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15 */
+#endif
+
 #define TIME_PER_TURN (2 * NSEC_PER_MSEC)
 #define OUT_MIN	      4096u
 #define OUT_MAX	      (16u << 20) /* bytes: a peer's imports may all end at once */
@@ -64,6 +68,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Life */
 
+/* What is lost is sent again soon, however often: a cable that is joined within the detection time
+ * shall not be found cut because TCP pauses longer and longer. */
+static void tune_pauses(int fd, unsigned int stall_ms)
+{
+	static const char plain[] = "reno"; /* bbr would never count as a thin stream */
+	unsigned int longest = MAX(stall_ms / 6, 1000u); /* the kernel's least */
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
+	setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &longest, sizeof(longest));
+}
+
 static void tune(int fd, uint64_t stall)
 {
 	unsigned int ms = (unsigned int)(stall / NSEC_PER_MSEC);
@@ -75,6 +92,7 @@ static void tune(int fd, uint64_t stall)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	tune_pauses(fd, ms);
 }
 
 /* After the loop has ended peer_link_flush_all() needs none of its events. */
