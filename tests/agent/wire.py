@@ -15,7 +15,7 @@ HEADER = struct.Struct("<IHHQII")
 
 
 def _parse_messages():
-    numbers, layouts, kinds = {}, {}, {}
+    numbers, layouts, kinds, binary = {}, {}, {}, set()
     current = None
     text = re.sub(r"/\*.*?\*/", "", (WIRE / "message.def").read_text() + (WIRE / "peer.def").read_text(), flags=re.S)
     for word, inner in re.findall(r"\b([A-Z0-9]+)\(([^)]*)\)", text):
@@ -31,10 +31,12 @@ def _parse_messages():
             layouts[current].append((values[0], "I" if word == "U32" else "Q"))
         elif word in ("TEXT", "BYTES"):
             layouts[current].append((values[0], f"{int(values[1])}s"))
-    return numbers, layouts, kinds
+            if word == "BYTES":
+                binary.add(values[0])
+    return numbers, layouts, kinds, binary
 
 
-NUMBER, LAYOUT, NAME = _parse_messages()
+NUMBER, LAYOUT, NAME, BINARY = _parse_messages()
 STATUS = {name: int(number) for name, number in re.findall(r"^X\((\w+), (\d+),", (WIRE / "status.def").read_text(), re.M)}
 STATUS_NAME = {number: name for name, number in STATUS.items()}
 CONSTANT = {name: int(value, 16 if "x" in value else 8 if value[0] == "0" else 10) for name, value in re.findall(
@@ -56,7 +58,7 @@ def unpack_record(name, data):
     layout = LAYOUT[name]
     s = struct.Struct("<" + "".join(t for _, t in layout))
     values = s.unpack(data[:s.size].ljust(s.size, b"\0"))
-    return {f: v.split(b"\0")[0].decode(errors="replace") if t.endswith("s") and f != "token" else v
+    return {f: v.split(b"\0")[0].decode(errors="replace") if t.endswith("s") and f not in BINARY else v
             for (f, t), v in zip(layout, values)}, data[s.size:]
 
 
