@@ -54,13 +54,13 @@ static void fill_nodes(Table *table, const struct topology *t, bool bytes)
 {
 	unsigned int node, other;
 
-	nodeset_for_each(&t->online, node)
-	{
+	nodeset_for_each (&t->online, node) {
 		char distances[NODESET_TEXT_MAX] = "";
 		size_t n = 0;
 
-		nodeset_for_each(&t->online, other) n += (size_t)snprintf(distances + n,
-			sizeof(distances) - n, n ? " %u" : "%u", topology_distance(t, node, other));
+		nodeset_for_each (&t->online, other)
+			n += (size_t)snprintf(distances + n, sizeof(distances) - n,
+				n ? " %u" : "%u", topology_distance(t, node, other));
 		table_row(table);
 		table_number(table, NODE_NUMBER, node);
 		table_size(table, NODE_SIZE, t->nodes[node].total, bytes);

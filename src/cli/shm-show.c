@@ -116,7 +116,8 @@ static uint64_t longest(const struct picture *p)
 	uint64_t most = 1;
 	unsigned int node;
 
-	nodeset_for_each(&p->online, node) most = MAX(most, p->count.on[node]);
+	nodeset_for_each (&p->online, node)
+		most = MAX(most, p->count.on[node]);
 	return most;
 }
 
@@ -149,8 +150,7 @@ static void print_picture(const struct picture *p)
 	unsigned int node;
 
 	print_head(p);
-	nodeset_for_each(&p->online, node)
-	{
+	nodeset_for_each (&p->online, node) {
 		printf("node %-4u %c ", node, p->bound && nodeset_has(&p->nodes, node) ? '>' : ' ');
 		print_bar(p->count.on[node], most);
 	}
@@ -178,8 +178,7 @@ static void print_picture_json(const struct picture *p)
 			root, "nodes", json_object_new_string(nodeset_format(&p->nodes, text)));
 	}
 	json_object_object_add(root, "pages", nodes);
-	nodeset_for_each(&p->online, node)
-	{
+	nodeset_for_each (&p->online, node) {
 		o = json_object_new_object();
 		json_object_object_add(o, "node", json_object_new_int((int)node));
 		json_object_object_add(o, "pages", json_object_new_uint64(p->count.on[node]));

@@ -75,8 +75,7 @@ static int open_all(struct filler *f)
 	char path[64];
 	void *p;
 
-	nodeset_for_each(&f->placement.nodes, node)
-	{
+	nodeset_for_each (&f->placement.nodes, node) {
 		snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/meminfo", node);
 		f->meminfo[node] = open(path, O_RDONLY | O_CLOEXEC);
 		if (f->meminfo[node] < 0)
@@ -109,8 +108,7 @@ static unsigned int choose(const struct filler *f)
 	uint64_t most = free_on(f, f->node) + LEAD_BYTES;
 	unsigned int node, best = f->node;
 
-	nodeset_for_each(&f->placement.nodes, node)
-	{
+	nodeset_for_each (&f->placement.nodes, node) {
 		uint64_t bytes = free_on(f, node);
 
 		if (bytes > most) {

@@ -25,7 +25,9 @@ static uint64_t may_take(const struct claim *c, const struct nodeset *nodes)
 	if (!is_striped(c))
 		return c->bytes;
 	part = part_of_stripe(c);
-	nodeset_for_each(&c->placement.nodes, node) if (nodeset_has(nodes, node)) sum += part;
+	nodeset_for_each (&c->placement.nodes, node)
+		if (nodeset_has(nodes, node))
+			sum += part;
 	return sum;
 }
 
@@ -35,7 +37,8 @@ static bool fits(const struct claim *claims, size_t n_claims, const struct nodes
 	uint64_t have = 0, wanted = 0;
 	unsigned int node;
 
-	nodeset_for_each(nodes, node) have += node < t->n ? t->nodes[node].available : 0;
+	nodeset_for_each (nodes, node)
+		have += node < t->n ? t->nodes[node].available : 0;
 	for (size_t i = 0; i < n_claims && wanted <= have; i++)
 		wanted += may_take(&claims[i], nodes);
 	return wanted <= have;
@@ -49,8 +52,7 @@ static bool claim_fits(const struct claim *c, const struct claim *claims, size_t
 
 	if (!is_striped(c))
 		return fits(claims, n_claims, &c->placement.nodes, t);
-	nodeset_for_each(&c->placement.nodes, node)
-	{
+	nodeset_for_each (&c->placement.nodes, node) {
 		struct nodeset one = nodeset_of(node);
 
 		if (!fits(claims, n_claims, &one, t))

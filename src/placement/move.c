@@ -32,10 +32,11 @@ static int nearest(const struct walk *w, int from)
 	if (from < 0 || (unsigned int)from >= w->topology->n ||
 		nodeset_has(nodes, (unsigned int)from))
 		return -1;
-	nodeset_for_each(nodes, node) if (node < w->topology->n &&
-					  topology_distance(w->topology, (unsigned int)from, node) <
-						  topology_distance(w->topology, (unsigned int)from,
-							  best)) best = node;
+	nodeset_for_each (nodes, node)
+		if (node < w->topology->n &&
+			topology_distance(w->topology, (unsigned int)from, node) <
+				topology_distance(w->topology, (unsigned int)from, best))
+			best = node;
 	return (int)best;
 }
 

@@ -146,7 +146,8 @@ void nodeset_put_bytes(const struct nodeset *s, uint8_t bytes[NODESET_BYTES])
 	unsigned int node;
 
 	memset(bytes, 0, NODESET_BYTES);
-	nodeset_for_each(s, node) bytes[node / 8] |= (uint8_t)(1u << node % 8);
+	nodeset_for_each (s, node)
+		bytes[node / 8] |= (uint8_t)(1u << node % 8);
 }
 
 struct nodeset nodeset_get_bytes(const uint8_t bytes[NODESET_BYTES])

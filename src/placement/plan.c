@@ -63,7 +63,8 @@ static int plan_stripes(struct plan *p, const struct plan_input *in)
 	r = begin(p);
 	if (r < 0)
 		return r;
-	nodeset_for_each(&p->placement.nodes, node) order[n++] = node;
+	nodeset_for_each (&p->placement.nodes, node)
+		order[n++] = node;
 	for (uint64_t i = 0; i * p->grain < p->n_pages; i++)
 		append(p, i * p->grain, order[(i + in->bias) % n]);
 	return 0;
@@ -86,8 +87,8 @@ static int plan_most_free(struct plan *p, const struct plan_input *in)
 	r = begin(p);
 	if (r < 0)
 		return r;
-	nodeset_for_each(&p->placement.nodes, node) rest[n++] =
-		(struct rest){node, (int64_t)in->free[node]};
+	nodeset_for_each (&p->placement.nodes, node)
+		rest[n++] = (struct rest){node, (int64_t)in->free[node]};
 	for (uint64_t at = 0; at < p->n_pages; at += p->grain) {
 		struct rest *most = rest;
 

@@ -375,8 +375,7 @@ static void this_machine_can_be_read(void **state)
 	unsigned int node;
 
 	assert_int_equal(topology_read("", &t), 0);
-	nodeset_for_each(&t.memory, node)
-	{
+	nodeset_for_each (&t.memory, node) {
 		assert_true(t.nodes[node].total > 0);
 		assert_true(t.nodes[node].free <= t.nodes[node].total);
 		assert_true(t.nodes[node].available <= t.nodes[node].total);

@@ -50,15 +50,15 @@ static int read_distances(struct topology *t, const char *root)
 {
 	unsigned int from, to, distance;
 
-	nodeset_for_each(&t->online, from)
-	{
+	nodeset_for_each (&t->online, from) {
 		_cleanup_file_ FILE *f = open_text(root, NODE_DIR "/node%u/distance", from);
 
 		if (!f)
 			return negative_errno();
 		/* one number for each node that is online */
-		nodeset_for_each(&t->online, to) if (fscanf(f, "%u", &distance) == 1)
-			t->distances[from * t->n + to] = (unsigned char)MIN(distance, 255u);
+		nodeset_for_each (&t->online, to)
+			if (fscanf(f, "%u", &distance) == 1)
+				t->distances[from * t->n + to] = (unsigned char)MIN(distance, 255u);
 	}
 	return 0;
 }
@@ -192,8 +192,7 @@ int topology_refresh(struct topology *t, const char *root)
 	r = read_zones(root, pages, t->n);
 	if (r < 0)
 		return r;
-	nodeset_for_each(&t->online, node)
-	{
+	nodeset_for_each (&t->online, node) {
 		const struct node_pages *p = &pages[node];
 
 		t->nodes[node] = (struct topology_node){
@@ -237,7 +236,8 @@ int topology_read(const char *root, struct topology *ret_topology)
 	r = read_sets(&t, root);
 	if (r < 0)
 		return r;
-	nodeset_for_each(&t.online, node) t.n = node + 1;
+	nodeset_for_each (&t.online, node)
+		t.n = node + 1;
 	if (t.n == 0)
 		return -ENODATA;
 	t.nodes = calloc(t.n, sizeof(*t.nodes));

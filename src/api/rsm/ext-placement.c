@@ -76,8 +76,8 @@ static int make_plan(const struct work *work, uint64_t size, struct plan *ret_pl
 
 	if (!pages)
 		return -ENOMEM;
-	nodeset_for_each(&work->topology->memory, node) pages[node] =
-		work->topology->nodes[node].free / page;
+	nodeset_for_each (&work->topology->memory, node)
+		pages[node] = work->topology->nodes[node].free / page;
 	placement.hard = placement.hard || placement.order == PLACE_STRIPE;
 	r = plan_make(&placement, &input, ret_plan);
 	if (r == 0)

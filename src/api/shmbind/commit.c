@@ -159,7 +159,8 @@ static int check_places(const struct attachment *a, const struct placement *plac
 	r = placement_count(a->address, n, attachment_is_huge(a), count, NULL, NULL);
 	if (r < 0)
 		return r;
-	nodeset_for_each(&placement->nodes, node) inside += count->on[node];
+	nodeset_for_each (&placement->nodes, node)
+		inside += count->on[node];
 	return inside == n || !placement->hard ? 0 : -ENOMEM;
 }
 

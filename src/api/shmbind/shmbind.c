@@ -74,12 +74,11 @@ static int check_segment(int shmid, struct sysv_segment *ret_segment)
 static void fill_free(
 	const struct attachment *a, const struct topology *t, uint64_t free[NODES_MAX])
 {
-	bool huge = a->page > (uint64_t)sysconf(_SC_PAGESIZE);
 	unsigned int node;
 
-	nodeset_for_each(&t->memory, node)
-	{
-		uint64_t bytes = huge ? topology_free_huge("", node, a->page) : t->nodes[node].free;
+	nodeset_for_each (&t->memory, node) {
+		uint64_t bytes = attachment_is_huge(a) ? topology_free_huge("", node, a->page)
+						       : t->nodes[node].free;
 
 		free[node] = bytes / (uint64_t)sysconf(_SC_PAGESIZE);
 	}

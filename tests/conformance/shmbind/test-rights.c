@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,14 +140,15 @@ static size_t count_of(const char *dir)
 	return n;
 }
 
+/* Of segments: the C library may have got others for itself. */
 static size_t count_maps(void)
 {
 	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
 	size_t n = 0;
-	int c;
 
-	while ((c = getc(f)) != EOF)
-		n += c == '\n';
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "/SYSV") != NULL;
 	fclose(f);
 	return n;
 }
@@ -154,14 +156,13 @@ static size_t count_maps(void)
 static void the_program_sees_no_child_thread_descriptor_or_map(void **state)
 {
 	int id = new_segment(64 * PAGE, 0600);
-	size_t fds, maps;
+	size_t fds;
 
 	need_policies();
 	signal(SIGCHLD, on_child);
 	/* whatever a first call leaves is left by then */
 	assert_int_equal(shmbind(new_segment(PAGE, 0600), MEM_COMMIT, nodes.bits, MASK_BITS), 0);
 	fds = count_of("/proc/self/fd");
-	maps = count_maps();
 	assert_int_equal(
 		shmbind(id, MEM_STRIPE | MEM_HARDBIND | MEM_COMMIT, nodes.bits, MASK_BITS), 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -169,7 +170,7 @@ static void the_program_sees_no_child_thread_descriptor_or_map(void **state)
 	assert_int_equal(n_children_ended, 0);
 	assert_int_equal(count_of("/proc/self/task"), 3); /* ., .. and one thread */
 	assert_int_equal(count_of("/proc/self/fd"), fds);
-	assert_int_equal(count_maps(), maps);
+	assert_int_equal(count_maps(), 0);
 	assert_int_equal(state_of(id).shm_nattch, 0);
 	signal(SIGCHLD, SIG_DFL);
 }
