@@ -245,6 +245,8 @@ class Nodes:
         for agent in self.agents:
             if is_alive(agent.pid):
                 assert agent.close() == 0, f"agent {agent.pid} ended badly"
+            else:
+                agent.process.wait()
         for node, footprint in (footprints or {}).items():
             self.check_freed(node, footprint)
 

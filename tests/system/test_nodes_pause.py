@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is back within the detection time was never away: calls take longer, nothing is lost, nothing is done twice."""
-import os
-import random
-import signal
-import threading
 import time
-import zlib
 
 import pytest
 
 from cluster import directory, netns  # noqa: F401
 from nodes import BARRIER_FAILURE, Pair, make  # noqa: F401
-from world import SLOW, TIMEOUT, eventually, fill
+from world import TIMEOUT
 
 DETECTION = 2.0
 MIB = 1 << 20
@@ -48,7 +43,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("event", [pytest.param(e, marks=netns if "cut" in e else [], id=e) for e in EVENTS])
-def test_work_goes_on_when(make, event):  # noqa: F811
+def test_work_goes_on_when(make, event):
     """Round trips are right, sleepers sleep on and are woken once, signals are counted over the event."""
     nodes = make(netns="cut" in event, detection=DETECTION)
     footprints = nodes.warm_up()
@@ -80,7 +75,7 @@ def test_work_goes_on_when(make, event):  # noqa: F811
 
 
 @pytest.mark.parametrize("victim", [1, 2], ids=["home", "importer"])
-def test_large_transfers_are_right_though_a_daemon_dies_under_them(make, victim):  # noqa: F811
+def test_large_transfers_are_right_though_a_daemon_dies_under_them(make, victim):
     nodes = make(detection=DETECTION)
     exporter, importer = nodes.agent(1), nodes.agent(2)
     size = 64 * MIB
@@ -101,7 +96,7 @@ def test_large_transfers_are_right_though_a_daemon_dies_under_them(make, victim)
 
 
 @pytest.mark.parametrize("victim", [1, 2], ids=["home", "importer"])
-def test_a_span_says_whether_all_of_it_arrived_though_a_daemon_dies_in_it(make, victim):  # noqa: F811
+def test_a_span_says_whether_all_of_it_arrived_though_a_daemon_dies_in_it(make, victim):
     nodes = make(detection=DETECTION)
     exporter, importer = nodes.agent(1), nodes.agent(2)
     importer.reach(0, exporter.export(), 1)
