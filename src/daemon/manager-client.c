@@ -304,6 +304,16 @@ int manager_client_enter(ManagerClient *c)
 	return 0;
 }
 
+ManagerClient *manager_client_find(const Manager *m, uint64_t id)
+{
+	ManagerClient *c;
+
+	list_for_each (c, &m->clients, link)
+		if (c->engine->id == id)
+			return c;
+	return NULL;
+}
+
 bool manager_client_alive(const ManagerClient *c)
 {
 	struct pollfd p = {.fd = c->process, .events = POLLIN};

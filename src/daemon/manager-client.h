@@ -48,6 +48,9 @@ int manager_client_accept(Manager *m, int socket);
 int manager_client_restore(Manager *m, const struct record_client *record, uint32_t slot,
 	struct keeper_stored *stored);
 
+/* NULL: there is none, or it has not said hello. */
+ManagerClient *manager_client_find(const Manager *m, uint64_t id);
+
 /* Ends it and everything it owns. NULL is fine. */
 void manager_client_free(ManagerClient *client);
 DEFINE_CLEANUP(ManagerClient *, manager_client_free);
