@@ -145,7 +145,7 @@ class Peer:
 
     def hello(self, **fields):
         reply = self.call("PEER_HELLO", **{"major": wire.CONSTANT["WIRE_MAJOR"], "minor": wire.CONSTANT["WIRE_MINOR"], "node": self.me,
-                                           "to": self.to, "incarnation": self.incarnation, "detection": 10**9, **fields})
+                                           "to": self.to, "incarnation": self.incarnation, "detection": 2 * 10**9, **fields})
         if reply.status == 0:
             self.session = reply.session
         return reply

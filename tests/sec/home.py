@@ -6,7 +6,6 @@ import socket
 import time
 
 import peer
-import wire
 from world import eventually, fill
 
 SIZE = 65536
@@ -77,9 +76,9 @@ DetectionTime = {DETECTION * 1000:.0f}ms
         self.peers.append(p)
         return p
 
-    def reach(self, p, client=1, index=0, rights=6, **fields):
-        """An import of the segment with its data connection."""
-        reply = p.connect(self.segment, client=client, index=index, rights=rights, data=1, tail=peer.identity(USER, USER), **fields)
+    def reach(self, p, client=1, index=0, rights=6, id=None, **fields):
+        """An import of the segment, or another one, with its data connection: key and stream."""
+        reply = p.connect(id or self.segment, client=client, index=index, rights=rights, data=1, tail=peer.identity(USER, USER), **fields)
         assert reply.status == 0, reply
         return reply.key, peer.Stream(self.address, p.me, reply.grant)
 

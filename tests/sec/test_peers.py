@@ -4,16 +4,15 @@ import select
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
 import peer
 import wire
-from home import DETECTION, KEYS, SIZE, USER, home_of
+from home import DETECTION, KEYS, USER, home_of
 from peer import Peer, Refused, connect, identity
 from wire import CONSTANT, NUMBER, STATUS, pack, pack_record
-from world import eventually, needs_root
+from world import needs_root
 
 pytestmark = needs_root
 
