@@ -22,6 +22,7 @@ from world import CODE, LIBC, RDWR, SLOW, Agent, children, descriptors, eventual
 
 UNREACHABLE, BARRIER_FAILURE = CODE["RSMERR_REMOTE_NODE_UNREACHABLE"], CODE["RSMERR_BARRIER_FAILURE"]
 SIZE = 65536
+NOTHING = dict.fromkeys(("segments", "imports", "remote", "guests"), 0)  # Nodes.counts()
 NETNS = pathlib.Path("/run/netns")
 
 
@@ -61,7 +62,7 @@ class Nodes:
         self.cluster, self.detection, self.n, self.netns = Cluster(directory), detection, n, netns
         self.agents, self.before = [], children()
         self.cluster("start", "-n", n, "--detection", f"{detection * 1000:.0f}ms", *(["--netns"] if netns else []))
-        self.lag, self._end = 0.0, threading.Event()
+        self.lag, self._end, self._name = 0.0, threading.Event(), self._find_name() if netns else ""
         threading.Thread(target=self._watch_the_clock, daemon=True).start()
 
     def _watch_the_clock(self):
@@ -108,11 +109,11 @@ class Nodes:
         return {who: collections.Counter(descriptors(pid)) + collections.Counter(map(str, shared_maps(pid))) +
                 collections.Counter(threads(pid)) for who, pid in zip(("daemon", "keeper"), self.pids(node))}
 
-    def check_freed(self, node, footprint, seconds=3.0):
-        """Nothing is left at a node, and its processes have no more than they had."""
+    def check_freed(self, node, footprint, seconds=3.0, segments=0):
+        """Nothing but so many segments is left at a node, and its processes have no more than they had."""
         def rest():
             more = {}
-            if self.counts(node) == dict.fromkeys(("segments", "imports", "remote", "guests"), 0):
+            if self.counts(node) == {**NOTHING, "segments": segments}:
                 time.sleep(0.02)  # that was a client
                 now = self.footprint(node)
                 more = {who: dict(now[who] - footprint[who]) for who in now if now[who] - footprint[who]}
@@ -136,9 +137,8 @@ class Nodes:
                 importer.good("disconnect", 0)
                 assert importer.close() == 0
             assert exporter.close() == 0
-        none = dict.fromkeys(("segments", "imports", "remote", "guests"), 0)
         for node in range(1, self.n + 1):
-            eventually(lambda: self.counts(node) == none, what="an empty node")
+            eventually(lambda: {**self.counts(node), "segments": 0} == NOTHING, what="a node without imports")
 
         def settled(node):
             before = self.footprint(node)
@@ -192,15 +192,10 @@ class Nodes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(daemon, signal.SIGCONT)
 
-    def _ip(self, where, *words, tool="ip"):
-        subprocess.run(["ip", "netns", "exec", self._namespace(where), tool, *map(str, words)], check=True, capture_output=True, timeout=20)
-
-    def _namespace(self, where):
-        """Of a node, or "switch"."""
-        for pid in [p for n in range(1, self.n + 1) for p in (self.pids(n) or ())[:1]]:
-            name = subprocess.run(["ip", "netns", "identify", str(pid)], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-            return f"{name.rpartition('-')[0]}-{where}"
-        raise AssertionError("no node answers")
+    def _find_name(self):
+        """What the names of the cluster's namespaces begin with."""
+        name = subprocess.run(["ip", "netns", "identify", str(self.daemon(1))], capture_output=True, text=True, check=True, timeout=20).stdout
+        return name.strip().rpartition("-")[0]
 
     @contextlib.contextmanager
     def cut(self, node):
@@ -230,8 +225,7 @@ class Nodes:
 
     @contextlib.contextmanager
     def _queue(self, where, device, *words):
-        namespace = self._namespace(where)
-        tc = ["ip", "netns", "exec", namespace, "tc", "qdisc"]
+        tc = ["ip", "netns", "exec", f"{self._name}-{where}", "tc", "qdisc"]
         subprocess.run([*tc, "replace", "dev", device, "root", *map(str, words)], check=True, capture_output=True, timeout=20)
         try:
             yield
