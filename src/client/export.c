@@ -53,18 +53,6 @@ static void request_destroy(struct cw_export *export)
 	(void)cw_link_post(export->link, &m);
 }
 
-/* A message that is answered with a descriptor of memory. */
-static int call_for_memory(struct cw_link *link, struct wire_message *m, struct cw_reply *reply)
-{
-	int r = cw_link_call(link, m, NULL, 0, reply);
-
-	if (!r && reply->n_fds != 1) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
-		r = STATUS_VERSION;
-	}
-	return r;
-}
-
 /* Whether the daemon itself said r, so that no more comes of the request; reply began as 0. */
 static bool is_answer(const struct wire_message *m, const struct cw_reply *reply, int r)
 {
@@ -84,7 +72,7 @@ static int catch_up(struct cw_export *export)
 	if (!reply)
 		return -ENOMEM;
 	m.segment_memory.segment = export->index;
-	r = call_for_memory(export->link, &m, reply);
+	r = cw_link_call_for_fd(export->link, &m, reply);
 	return r ? r : backing_move(export->backing, export->link, reply->fds[0], true);
 }
 
@@ -124,7 +112,7 @@ static int request_create(struct cw_export *export, int *ret_fd)
 		m.segment_create.address = (uintptr_t) export->backing->address;
 	else if (sibling(export->backing))
 		m.segment_create.same = sibling(export->backing)->index + 1;
-	r = call_for_memory(export->link, &m, reply);
+	r = cw_link_call_for_fd(export->link, &m, reply);
 	if (r)
 		return r;
 	if (reply->message.segment_create_reply.segment >= WIRE_CLIENT_EXPORTS) {
@@ -527,7 +515,7 @@ static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
 	if (!reply)
 		return -ENOMEM;
 	m.segment_memory.segment = export->index;
-	r = call_for_memory(export->link, &m, reply);
+	r = cw_link_call_for_fd(export->link, &m, reply);
 	if (!r)
 		*ret_fd = reply->fds[0];
 	return r;

@@ -164,13 +164,9 @@ static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 	if (!reply)
 		return -ENOMEM;
 	m.import_memory.import = import->index;
-	r = cw_link_call(import->link, &m, NULL, 0, reply);
+	r = cw_link_call_for_fd(import->link, &m, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
-		return STATUS_NO_RESOURCES;
-	}
 	*ret_fd = reply->fds[0];
 	*ret_own = true;
 	return 0;

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/link.h"
+#include "client/link-private.h"
 
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/parse.h"
 #include "client/fork.h"
-#include "client/locate.h"
 #include "memory/uffd.h"
 #include "wire/status.h"
-
-#define MEET_ATTEMPTS 5
 
 /* The current link of the process; the lock also makes sure that only one thread opens one. */
 static struct {
@@ -30,23 +24,6 @@ static struct {
 	pthread_mutex_t lock;
 	struct list links;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER, .links = {&all.links, &all.links}};
-
-/* A setting in seconds from the environment. */
-static uint64_t setting_ns(const char *name, uint64_t seconds)
-{
-	const char *s = secure_getenv(name);
-	uint64_t v;
-
-	if (!s || parse_u64(s, &v) < 0 || v == 0 || v > 3600)
-		v = seconds;
-	return v * NSEC_PER_SEC;
-}
-
-/* How long a request may wait for the daemon. */
-static uint64_t request_timeout(void)
-{
-	return setting_ns("CAUSEWAY_TIMEOUT", 30);
-}
 
 struct cw_link *cw_link_ref(struct cw_link *link)
 {
@@ -97,183 +74,17 @@ static struct cw_link *link_new(void)
 	return link;
 }
 
-/* opening */
-
-/* least: what a daemon of the first minor version has of it. */
-static int map_page(int fd, size_t size, size_t least, int prot, const void **ret_page)
-{
-	const struct wire_page_head *p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		return negative_errno();
-	if (p->magic != WIRE_PAGE_MAGIC || p->version >> 16 != WIRE_MAJOR || p->size < least) {
-		munmap((void *)p, size);
-		return STATUS_VERSION;
-	}
-	*ret_page = p;
-	return 0;
-}
-
-static int take_pages(struct cw_link *link, struct cw_reply *reply)
-{
-	int r;
-
-	if (reply->n_fds < 3)
-		return STATUS_VERSION;
-	r = map_page(reply->fds[0], sizeof(*link->node_page), sizeof(*link->node_page), PROT_READ,
-		(const void **)&link->node_page);
-	if (r)
-		return r;
-	/* an older daemon has no routes, nor imports that need one */
-	r = map_page(reply->fds[1], sizeof(*link->status_page),
-		offsetof(struct wire_status_page, routes), PROT_READ,
-		(const void **)&link->status_page);
-	if (r)
-		return r;
-	r = map_page(reply->fds[2], sizeof(*link->client_page), sizeof(*link->client_page),
-		PROT_READ | PROT_WRITE, (const void **)&link->client_page);
-	if (r)
-		return r;
-	if (reply->message.hello_reply.flags & WIRE_HELLO_UFFD && reply->n_fds > 3)
-		link->uffd_device = take_fd(&reply->fds[3]);
-	link->starts = link->node_page->starts;
-	link->node.hello = reply->message.hello_reply;
-	return 0;
-}
-
-/* The packet whose descriptors were cut off, because this process can have no more of them. */
-static int decode_cut(struct cw_reply *reply)
-{
-	const uint8_t *p = reply->packet;
-	size_t size = p[0] | p[1] << 8 | (size_t)p[2] << 16;
-
-	reply->n_fds = 0;
-	if (size > sizeof(reply->packet) || wire_decode(p, size, &reply->message) < 0)
-		return STATUS_VERSION;
-	return STATUS_NO_RESOURCES;
-}
-
-/* Receives one packet; the socket's own timeout bounds it. STATUS_NO_RESOURCES: without the
- * descriptors that belong to it. */
-static int receive(int sock, struct cw_reply *reply)
-{
-	uint64_t end = 0;
-	ssize_t n;
-
-	/* each signal begins the socket's timeout anew: from the first one on we count ourselves */
-	while ((n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds,
-			0)) == -EINTR) {
-		uint64_t now = clock_now();
-
-		if (!end)
-			end = now + request_timeout();
-		else if (now > end)
-			return STATUS_TIMED_OUT;
-	}
-	if (n == -EAGAIN)
-		return STATUS_TIMED_OUT;
-	if (n == -EMSGSIZE || n == -EMFILE)
-		return decode_cut(reply);
-	if (n <= 0)
-		return STATUS_NODE_LOST;
-	if (wire_decode(reply->packet, (size_t)n, &reply->message) < 0) {
-		fd_close_many(reply->fds, reply->n_fds);
-		return STATUS_VERSION;
-	}
-	return 0;
-}
-
-/* Says HELLO on sock; resume: the client to go on with, or NULL. */
-static int hello(int sock, const struct wire_hello_reply *resume, struct cw_reply *ret_reply)
-{
-	struct wire_message m = {.type = WIRE_HELLO};
-	uint8_t packet[256];
-	ssize_t n;
-	int r;
-
-	m.hello.major = WIRE_MAJOR;
-	m.hello.minor = WIRE_MINOR;
-	if (resume) {
-		m.hello.resume_client = resume->client;
-		memcpy(m.hello.token, resume->token, sizeof(m.hello.token));
-	}
-	n = wire_encode(&m, packet, sizeof(packet));
-	if (n < 0 || fd_send(sock, packet, (size_t)n, NULL, 0, 0) < 0)
-		return STATUS_NODE_LOST;
-	r = receive(sock, ret_reply);
-	if (r)
-		return r;
-	if (ret_reply->message.type != WIRE_HELLO_REPLY)
-		r = STATUS_VERSION;
-	else
-		r = (int)ret_reply->message.status;
-	if (r)
-		fd_close_many(ret_reply->fds, ret_reply->n_fds);
-	return r;
-}
-
-/* A socket to the place's daemon; waits or starts one where the place allows it. */
-static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_sock)
-{
-	uint64_t patience = setting_ns("CAUSEWAY_CONNECT_TIMEOUT", 5), end = clock_now() + patience;
-	int r;
-
-	*ret_spawned = false;
-	r = locate_dial(place->socket, request_timeout(), ret_sock);
-	if (r < 0 && r != -EACCES && r != -EAGAIN && place->may_spawn) {
-		if (locate_spawn(place->socket, patience) < 0)
-			return STATUS_NO_DAEMON;
-		*ret_spawned = true;
-		r = locate_dial(place->socket, request_timeout(), ret_sock);
-	}
-	while (r < 0 && r != -EACCES && r != -EAGAIN && place->wait && clock_now() < end) {
-		usleep(10000);
-		r = locate_dial(place->socket, request_timeout(), ret_sock);
-	}
-	return r < 0 ? STATUS_NO_DAEMON : 0;
-}
-
-/* Connects and introduces us. A daemon that dies before it has heard of us takes the connection
- * with it; its successor gets another one. */
-static int meet(struct cw_link *link, const struct locate_place *place, struct cw_reply *reply)
-{
-	int r = STATUS_NODE_LOST;
-
-	for (int i = 0; i < MEET_ATTEMPTS && r == STATUS_NODE_LOST; i++) {
-		bool spawned;
-
-		link->sock = fd_close(link->sock);
-		r = dial(place, &spawned, &link->sock);
-		if (r)
-			return r;
-		link->node.spawned |= spawned;
-		r = hello(link->sock, NULL, reply);
-	}
-	return r == STATUS_NODE_LOST ? STATUS_NO_DAEMON : r;
-}
-
 static int link_open(struct cw_link **ret_link)
 {
 	_cleanup_(cw_link_put_p) struct cw_link *link = link_new();
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
-	struct locate_place place;
 	int r;
 
-	if (!link || !reply)
+	if (!link)
 		return -ENOMEM;
 	r = cw_fork_watch();
 	if (r < 0)
 		return r;
-	if (locate(&place) < 0)
-		return STATUS_NO_DAEMON;
-	memcpy(link->node.socket, place.socket, sizeof(link->node.socket));
-	link->uid = geteuid();
-	link->gid = getegid();
-	r = meet(link, &place, reply);
-	if (r)
-		return r;
-	r = take_pages(link, reply);
-	fd_close_many(reply->fds, reply->n_fds);
+	r = link_meet(link);
 	if (r)
 		return r;
 	*ret_link = take_ptr(link);
@@ -317,6 +128,46 @@ bool cw_link_is_lost(struct cw_link *link)
 	if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR | POLLNVAL))
 		mark_lost(link);
 	return atomic_load(&link->lost);
+}
+
+/* The packet whose descriptors were cut off, because this process can have no more of them. */
+static int decode_cut(struct cw_reply *reply)
+{
+	const uint8_t *p = reply->packet;
+	size_t size = p[0] | p[1] << 8 | (size_t)p[2] << 16;
+
+	reply->n_fds = 0;
+	if (size > sizeof(reply->packet) || wire_decode(p, size, &reply->message) < 0)
+		return STATUS_VERSION;
+	return STATUS_NO_RESOURCES;
+}
+
+int link_receive(int sock, struct cw_reply *reply)
+{
+	uint64_t end = 0;
+	ssize_t n;
+
+	/* each signal begins the socket's timeout anew: from the first one on we count ourselves */
+	while ((n = fd_recv(sock, reply->packet, sizeof(reply->packet), reply->fds, &reply->n_fds,
+			0)) == -EINTR) {
+		uint64_t now = clock_now();
+
+		if (!end)
+			end = now + link_request_timeout();
+		else if (now > end)
+			return STATUS_TIMED_OUT;
+	}
+	if (n == -EAGAIN)
+		return STATUS_TIMED_OUT;
+	if (n == -EMSGSIZE || n == -EMFILE)
+		return decode_cut(reply);
+	if (n <= 0)
+		return STATUS_NODE_LOST;
+	if (wire_decode(reply->packet, (size_t)n, &reply->message) < 0) {
+		fd_close_many(reply->fds, reply->n_fds);
+		return STATUS_VERSION;
+	}
+	return 0;
 }
 
 static int send_packet(
@@ -388,7 +239,7 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 	size_t len, const int *fds, unsigned int n_fds, struct cw_reply *reply)
 {
 	for (;;) {
-		int r = receive(link->sock, reply);
+		int r = link_receive(link->sock, reply);
 
 		if (r) {
 			if (r == STATUS_NODE_LOST)
@@ -404,8 +255,10 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 			r = resend_oneway(link);
 			if (!r)
 				r = send_packet(link, packet, len, fds, n_fds);
-			if (r)
+			if (r) {
+				give_up(link, request->serial);
 				return r;
+			}
 		} else if (reply->message.serial != request->serial) {
 			discard(link, reply);
 		} else {
@@ -414,37 +267,18 @@ static int await_reply(struct cw_link *link, const struct wire_message *request,
 	}
 }
 
-/* The process changed its effective ids since HELLO: a new socket shows the daemon who we are. */
-static int reintroduce(struct cw_link *link)
-{
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
-	_cleanup_close_ int sock = -1;
-	int r;
-
-	if (!reply)
-		return -ENOMEM;
-	r = locate_dial(link->node.socket, request_timeout(), &sock);
-	if (r < 0)
-		return STATUS_NO_DAEMON;
-	r = hello(sock, &link->node.hello, reply);
-	if (r)
-		return r;
-	fd_close_many(reply->fds, reply->n_fds);
-	link->sock = (fd_close(link->sock), take_fd(&sock));
-	link->uid = geteuid();
-	link->gid = getegid();
-	/* what the daemon had not read yet went with the old socket */
-	return resend_oneway(link);
-}
-
 static int ready_locked(struct cw_link *link)
 {
+	int r;
+
 	if (atomic_load(&link->inherited))
 		return STATUS_FORKED;
 	if (atomic_load(&link->lost))
 		return STATUS_NODE_LOST;
-	if (unlikely(link->uid != geteuid() || link->gid != getegid()))
-		return reintroduce(link);
+	if (unlikely(link->uid != geteuid() || link->gid != getegid())) {
+		r = link_meet_again(link);
+		return r ? r : resend_oneway(link);
+	}
 	if (unlikely(link->starts != link->node_page->starts && link->n_oneway))
 		return resend_oneway(link);
 	return 0;
@@ -485,6 +319,18 @@ int cw_link_call(struct cw_link *link, struct wire_message *request, const int *
 	pthread_mutex_lock(&link->lock);
 	r = call_locked(link, request, fds, n_fds, ret_reply);
 	pthread_mutex_unlock(&link->lock);
+	return r;
+}
+
+int cw_link_call_for_fd(
+	struct cw_link *link, struct wire_message *request, struct cw_reply *ret_reply)
+{
+	int r = cw_link_call(link, request, NULL, 0, ret_reply);
+
+	if (!r && ret_reply->n_fds != 1) {
+		fd_close_many(ret_reply->fds, ret_reply->n_fds);
+		r = STATUS_VERSION;
+	}
 	return r;
 }
 
@@ -544,65 +390,6 @@ void cw_link_watch(struct cw_link *link)
 		free(reply);
 	}
 	pthread_mutex_unlock(&link->lock);
-}
-
-/* the client page */
-
-static int map_reserve_locked(struct cw_link *link, uint32_t *ret_slot)
-{
-	uint32_t n = atomic_load(&link->client_page->n_maps);
-
-	if (link->n_free_maps) {
-		*ret_slot = link->free_maps[--link->n_free_maps];
-		return 0;
-	}
-	if (n >= WIRE_CLIENT_MAPS)
-		return -ENOSPC;
-	/* room to give every slot back, so that clearing cannot fail */
-	if (n >= link->max_free_maps) {
-		uint32_t max = MAX(16u, link->max_free_maps * 2);
-		uint32_t *grown = reallocarray(link->free_maps, max, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		link->free_maps = grown;
-		link->max_free_maps = max;
-	}
-	atomic_store(&link->client_page->n_maps, n + 1);
-	*ret_slot = n;
-	return 0;
-}
-
-int cw_link_map_reserve(struct cw_link *link, uint32_t *ret_slot)
-{
-	int r;
-
-	pthread_mutex_lock(&link->map_lock);
-	r = map_reserve_locked(link, ret_slot);
-	pthread_mutex_unlock(&link->map_lock);
-	return r;
-}
-
-void cw_link_map_set(struct cw_link *link, uint32_t slot, const void *address, uint64_t length,
-	uint64_t offset, uint32_t side, uint32_t index)
-{
-	struct wire_map *m = &link->client_page->maps[slot];
-
-	m->address = (uintptr_t)address;
-	m->offset = offset;
-	m->side = side;
-	m->index = index;
-	atomic_store_explicit(&m->length, length, memory_order_release);
-}
-
-void cw_link_map_clear(struct cw_link *link, uint32_t slot)
-{
-	if (atomic_load(&link->inherited))
-		return;
-	atomic_store(&link->client_page->maps[slot].length, 0);
-	pthread_mutex_lock(&link->map_lock);
-	link->free_maps[link->n_free_maps++] = slot;
-	pthread_mutex_unlock(&link->map_lock);
 }
 
 /* fork */

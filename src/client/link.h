@@ -64,6 +64,10 @@ CW_EXPORT void cw_link_put(struct cw_link *link);
 CW_EXPORT int cw_link_call(struct cw_link *link, struct wire_message *request, const int *fds,
 	unsigned int n_fds, struct cw_reply *ret_reply);
 CW_EXPORT int cw_link_post(struct cw_link *link, struct wire_message *request);
+/* A call that is answered with one descriptor: ret_reply->fds[0]. STATUS_VERSION: with none, or
+ * several. */
+int cw_link_call_for_fd(
+	struct cw_link *link, struct wire_message *request, struct cw_reply *ret_reply);
 
 /* Makes this process's userfaultfd known to the daemon, once; failing is no error: the memory just
  * cannot be mapped by other nodes. */

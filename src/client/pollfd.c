@@ -90,13 +90,9 @@ static int request_pipe(struct cw_link *link, uint32_t side, uint32_t index, int
 		return -ENOMEM;
 	m.pipe.side = side;
 	m.pipe.index = index;
-	r = cw_link_call(link, &m, NULL, 0, reply);
+	r = cw_link_call_for_fd(link, &m, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
-		return STATUS_NO_RESOURCES;
-	}
 	*ret_fd = reply->fds[0];
 	return 0;
 }

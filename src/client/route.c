@@ -98,13 +98,9 @@ static int request_stream(
 	if (!reply)
 		return -ENOMEM;
 	m.route.route = index;
-	r = cw_link_call(route->link, &m, NULL, 0, reply);
+	r = cw_link_call_for_fd(route->link, &m, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
-		return STATUS_VERSION;
-	}
 	*ret = reply->message.route_reply;
 	*ret_fd = reply->fds[0];
 	return 0;

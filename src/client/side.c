@@ -26,11 +26,11 @@ int cw_cells_map(struct cw_cells *cells, struct cw_link *link, uint32_t side, ui
 		return -ENOMEM;
 	m.cells.side = side;
 	m.cells.index = index;
-	r = cw_link_call(link, &m, NULL, 0, reply);
+	r = cw_link_call_for_fd(link, &m, reply);
 	if (r)
 		return r;
-	if (reply->n_fds != 1 || reply->message.cells_reply.cell >= WIRE_CELLS_MAX) {
-		fd_close(reply->n_fds ? reply->fds[0] : -1);
+	if (reply->message.cells_reply.cell >= WIRE_CELLS_MAX) {
+		fd_close(reply->fds[0]);
 		return STATUS_VERSION;
 	}
 	p = mmap(NULL, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, reply->fds[0], 0);
