@@ -170,6 +170,13 @@ class Nodes:
         os.kill(old, signal.SIGKILL)
         eventually(lambda: (self.pids(node) or (0, old))[1] not in (0, old), 10, "a new keeper")
 
+    def kill_both(self, node):
+        """Daemon and keeper at one instant; their programs live on."""
+        pids = self.pids(node)
+        for sig in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, sig)
+
     @contextlib.contextmanager
     def without_daemon(self, node):
         """Killed, and its keeper starts none until the end."""

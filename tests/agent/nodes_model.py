@@ -280,3 +280,35 @@ class Trouble(threading.Thread):
         self.join()
         if self.failure:
             raise self.failure
+
+
+def run(model, things, seed, seconds):
+    """The model works, and things happen; then all is well again, and it checks all."""
+    trouble = Trouble(things, seed)
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            model.step()
+    finally:
+        trouble.stop()
+    model.finish()
+    print(f"{model.calls} calls, slowest {model.slowest:.3f} s, {model.losses} losses; {trouble.done}")
+    return trouble
+
+
+def killers(nodes):
+    """What no program may notice."""
+    def daemon(*victims):
+        for node, old in [(v, nodes.kill_daemon(v)) for v in victims]:
+            nodes.wait_restart(node, old)
+    return {**{f"daemon {n}": lambda n=n: daemon(n) for n in (1, 2, 3)}, "daemons 1 and 2": lambda: daemon(1, 2),
+            **{f"keeper {n}": lambda n=n: nodes.kill_keeper(n) for n in (1, 2)}}
+
+
+def losses(nodes):
+    """What loses nodes, and what almost does. With netns."""
+    def during(way, node, share):
+        with way(node):
+            time.sleep(share * nodes.detection)
+    return {f"{way.__name__} {node} {share}": lambda way=way, node=node, share=share: during(way, node, share)
+            for way in (nodes.cut, nodes.without_daemon, nodes.stopped, nodes.deaf) for node in (1, 2, 3) for share in (0.4, 1.5)}

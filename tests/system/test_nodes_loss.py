@@ -132,3 +132,67 @@ def test_a_home_that_falls_silent_is_lost_within_the_detection_time(make, way):
         work.check_works_again()
         assert not work.exporter.is_finished(work.patient), "an exporter is not told"
     nodes.finish(footprints)
+
+
+@netns
+def test_calls_that_begin_while_a_node_is_silent_end_when_it_is_lost(make):
+    nodes = make(3, netns=True, detection=DETECTION)
+    exporter, importer = nodes.agent(1), nodes.agent(2)
+    segment = exporter.export()
+    for k in range(6):
+        importer.reach(k, segment, 1)
+    importer.good("alloc", 0, SIZE)
+    importer.good("mode", 5, 0)
+    importer.good("open", 5)
+    importer.good("put", 5, 0, b"12345678")
+    with nodes.cut(1):
+        began = time.monotonic()
+        calls = {verb: importer.time(verb, *args) for verb, *args in (
+            ("put", 0, 0, b"12345678"), ("get_buffer", 1, 0, 0, 0, SIZE), ("putv", 2, 0), ("wait", "i3", -1), ("close", 5),
+            ("connect", 6, segment, 0o600, 1), ("post", "i4"))}
+        listed = nodes.cluster.tool(2, "list")
+        took = time.monotonic() - began
+        assert [row["node"] for row in listed["silent"]] == [1]
+        assert took < 1.1 * DETECTION + 0.5 + nodes.lag, "list waits no longer"
+        ended = {verb: importer.ended(tag) for verb, tag in calls.items()}
+    codes = {verb: code for verb, (code, _, _) in ended.items()}
+    print({verb: (code, round(when - began, 3)) for verb, (code, _, when) in ended.items()}, f"list {took:.3f}")
+    assert codes.pop("post") in (0, ABORTED) and codes.pop("close") in (ABORTED, BARRIER_FAILURE)
+    assert codes == {"put": ABORTED, "get_buffer": ABORTED, "putv": ABORTED, "wait": ABORTED, "connect": UNREACHABLE}
+    assert all(when - began < 1.1 * DETECTION + nodes.lag for _, _, when in ended.values())
+    for k in range(6):
+        importer.good("disconnect", k)
+    eventually(lambda: importer.connect(0, segment, 0o600, 1) == 0, 5, "a connection")
+    nodes.finish()
+
+
+def test_daemon_and_keeper_die_and_their_programs_go_on(make):
+    """On the exporter's side the memory stays; an importer's calls end at once, and its home frees what it had."""
+    nodes = make(3, detection=DETECTION)
+    footprints = nodes.warm_up()
+    exporter, importer, orphan = nodes.agent(1), nodes.agent(2), nodes.agent(3)
+    segment = exporter.export()
+    importer.reach(0, segment, 1)
+    orphan.reach(0, segment, 1)
+    wait, orphans_wait = importer.time("wait", "i0", -1), orphan.time("wait", "i0", -1)
+    began = time.monotonic()
+    nodes.kill_both(3)
+    code, _, when = orphan.ended(orphans_wait)
+    assert code == ABORTED and when - began < 1.5 + nodes.lag, "its own daemon is gone: asked for once a second"
+    assert orphan.put(0, 0, b"12345678") == ABORTED
+    eventually(lambda: nodes.counts(1)["guests"] == 1, 2 * DETECTION, "the end of what node 3 had")
+    assert not importer.is_finished(wait), "nobody else is disturbed"
+    importer.good("put", 0, 0, b"still on")
+    assert exporter.load(0, 0, 8) == b"still on"
+    began = time.monotonic()
+    nodes.kill_both(1)
+    code, _, when = importer.ended(wait)
+    assert code == ABORTED and 0.5 * DETECTION <= when - began < 1.1 * DETECTION + nodes.lag
+    assert exporter.load(0, 0, 8) == b"still on"
+    exporter.good("destroy", 0)
+    orphan.good("disconnect", 0)
+    for node in 1, 3:
+        nodes.kill(node)  # the programs, too
+        nodes.come_back(node)
+    importer.good("disconnect", 0)
+    nodes.finish(footprints)

@@ -37,7 +37,7 @@ EVENTS = {
     "the importer's keeper is killed": lambda n: kill_keeper(n, 2),
     "the home's daemon is stopped for a while": lambda n: stop_for(n, 1, 0.35 * DETECTION),
     "the importer's daemon is stopped for a while": lambda n: stop_for(n, 2, 0.35 * DETECTION),
-    "the home is cut off for a while": lambda n: cut_for(n, 1, 0.35 * DETECTION),
+    "the home is cut off for a while": lambda n: cut_for(n, 1, 0.55 * DETECTION),
     "both daemons are killed": lambda n: [n.wait_restart(node, old) for node, old in [(k, n.kill_daemon(k)) for k in (1, 2)]],
 }
 
