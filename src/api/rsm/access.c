@@ -38,19 +38,6 @@ void transfer_swap(void *remote, void *local, size_t n, size_t width, enum direc
 #undef SWAP
 }
 
-int transfer_failure(int r, bool explicit_mode)
-{
-	int code = rsm_code(r, ABOUT_IMPORT);
-
-	switch (code) {
-	case RSMERR_CONN_ABORTED:
-	case RSMERR_BARRIER_FAILURE:
-		return explicit_mode ? RSM_SUCCESS : code;
-	default:
-		return RSMERR_INSUFFICIENT_RESOURCES;
-	}
-}
-
 int transfer_remote(struct cw_import *import, uint64_t off, void *local, size_t n, size_t width,
 	enum direction d)
 {
@@ -62,7 +49,7 @@ int transfer_remote(struct cw_import *import, uint64_t off, void *local, size_t 
 		r = cw_remote_put(import, off, local, len, (unsigned int)width, explicit_mode);
 	else
 		r = cw_remote_get(import, off, local, len, (unsigned int)width);
-	return likely(!r) ? RSM_SUCCESS : transfer_failure(r, explicit_mode);
+	return likely(!r) ? RSM_SUCCESS : rsm_code_transfer(r, explicit_mode);
 }
 
 TRANSFER_INLINE int transfer(rsm_memseg_import_handle_t im_memseg, off_t offset, void *local,

@@ -99,3 +99,64 @@ int rsm_code(int result, enum rsm_about about)
 	}
 	return RSMERR_INSUFFICIENT_RESOURCES;
 }
+
+int rsm_code_get_controller(int result)
+{
+	int code = rsm_code(result, ABOUT_CONTROLLER);
+
+	switch (code) {
+	case RSM_SUCCESS:
+	case RSMERR_CTLR_NOT_PRESENT:
+	case RSMERR_BAD_LIBRARY_VERSION:
+		return code;
+	default:
+		return RSMERR_INSUFFICIENT_MEM;
+	}
+}
+
+int rsm_code_map(int result)
+{
+	int code = rsm_code(result, ABOUT_IMPORT);
+
+	if (result == STATUS_WRONG_STATE)
+		return RSMERR_SEG_ALREADY_MAPPED;
+	/* for want of memory or address space */
+	if (code == RSMERR_INSUFFICIENT_MEM || code == RSMERR_INSUFFICIENT_RESOURCES)
+		return RSMERR_MAP_FAILED;
+	return code;
+}
+
+int rsm_code_transfer(int result, bool explicit_mode)
+{
+	int code = rsm_code(result, ABOUT_IMPORT);
+
+	switch (code) {
+	case RSM_SUCCESS:
+		return code;
+	case RSMERR_CONN_ABORTED:
+	case RSMERR_BARRIER_FAILURE:
+		return explicit_mode ? RSM_SUCCESS : code;
+	default:
+		return RSMERR_INSUFFICIENT_RESOURCES;
+	}
+}
+
+int rsm_code_wait_pollfd(int result)
+{
+	switch (result) {
+	case STATUS_OK:
+		return RSM_SUCCESS;
+	case STATUS_TIMED_OUT:
+		return RSMERR_TIMEOUT;
+	case STATUS_INTERRUPTED:
+		return RSMERR_INTERRUPTED;
+	case -EFAULT:
+		return RSMERR_BAD_ADDR;
+	case -ENOMEM:
+		return RSMERR_INSUFFICIENT_MEM;
+	case -EINVAL:
+		return RSMERR_BAD_ARGS_ERRORS;
+	default:
+		return RSMERR_INSUFFICIENT_RESOURCES;
+	}
+}

@@ -80,16 +80,6 @@ static int resolve(const char *name, uint32_t *ret_kind, uint32_t *ret_unit)
 	return 0;
 }
 
-/* Only the codes that get_controller documents. */
-static int get_code(int r)
-{
-	int code = rsm_code(r, ABOUT_CONTROLLER);
-
-	return code == RSMERR_CTLR_NOT_PRESENT || code == RSMERR_BAD_LIBRARY_VERSION
-		       ? code
-		       : RSMERR_INSUFFICIENT_MEM;
-}
-
 static int get_locked(uint32_t kind, uint32_t unit, cw_handle *ret_handle)
 {
 	struct controller *c;
@@ -130,12 +120,12 @@ RSM_API int rsm_get_controller(char *name, rsmapi_controller_handle_t *controlle
 	pthread_once(&once, watch_fork);
 	r = resolve(name ? name : "loopback", &kind, &unit);
 	if (r)
-		return get_code(r);
+		return rsm_code_get_controller(r);
 	pthread_mutex_lock(&lock);
 	r = get_locked(kind, unit, &h);
 	pthread_mutex_unlock(&lock);
 	if (r)
-		return get_code(r);
+		return rsm_code_get_controller(r);
 	*controller = (rsmapi_controller_handle_t)h;
 	return RSM_SUCCESS;
 }

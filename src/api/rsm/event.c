@@ -53,26 +53,6 @@ RSM_API int rsm_memseg_release_pollfd(void *memseg)
 	return rsm_code(cw_pollfd_release((cw_handle)memseg), about(memseg));
 }
 
-static int wait_code(int r)
-{
-	switch (r) {
-	case 0:
-		return RSM_SUCCESS;
-	case STATUS_TIMED_OUT:
-		return RSMERR_TIMEOUT;
-	case STATUS_INTERRUPTED:
-		return RSMERR_INTERRUPTED;
-	case -EFAULT:
-		return RSMERR_BAD_ADDR;
-	case -ENOMEM:
-		return RSMERR_INSUFFICIENT_MEM;
-	case -EINVAL:
-		return RSMERR_BAD_ARGS_ERRORS;
-	default:
-		return RSMERR_INSUFFICIENT_RESOURCES;
-	}
-}
-
 RSM_API int rsm_intr_signal_wait_pollfd(struct pollfd fds[], nfds_t nfds, int timeout, int *numfdsp)
 {
 	int ready, r;
@@ -84,5 +64,5 @@ RSM_API int rsm_intr_signal_wait_pollfd(struct pollfd fds[], nfds_t nfds, int ti
 	r = cw_pollfd_wait(fds, nfds, nanoseconds(timeout), &ready);
 	if (!r && numfdsp)
 		*numfdsp = ready;
-	return wait_code(r);
+	return rsm_code_wait_pollfd(r);
 }

@@ -72,7 +72,7 @@ static int run(
 		atomic_thread_fence(memory_order_seq_cst);
 		r = cw_import_ready(import);
 	}
-	return r ? transfer_failure(r, false) : RSM_SUCCESS;
+	return rsm_code_transfer(r, false);
 }
 
 /* The import is held by the caller. */
@@ -82,7 +82,7 @@ static void start_remote(struct cw_import *import, uint64_t offset, void *local,
 	cw_handle handle;
 	int r = cw_remote_start(import, d == PUT, offset, local, length, &handle);
 
-	complete(request, r ? transfer_failure(r, false) : RSM_SUCCESS);
+	complete(request, rsm_code_transfer(r, false));
 	if (!r)
 		request->reserved[2] = (void *)handle;
 }
@@ -132,7 +132,7 @@ static int finish(rsm_ext_request_t *request, uint64_t timeout)
 		r = cw_remote_finish(handle, timeout);
 		if (r == -EAGAIN)
 			return RSMERR_TIMEOUT;
-		complete(request, r ? transfer_failure(r, false) : RSM_SUCCESS);
+		complete(request, rsm_code_transfer(r, false));
 	}
 	return (int)(uintptr_t)request->reserved[1];
 }

@@ -71,18 +71,6 @@ static int check_map(struct cw_import *import, void *address, rsm_attribute_t at
 	return rights_of(perm) & ~import->rights ? RSMERR_BAD_PERMS : RSM_SUCCESS;
 }
 
-static int map_code(int r)
-{
-	int code = rsm_code(r, ABOUT_IMPORT);
-
-	if (r == STATUS_WRONG_STATE)
-		return RSMERR_SEG_ALREADY_MAPPED;
-	/* for want of memory or address space: map documents no other code */
-	if (code == RSMERR_INSUFFICIENT_MEM || code == RSMERR_INSUFFICIENT_RESOURCES)
-		return RSMERR_MAP_FAILED;
-	return code;
-}
-
 RSM_API int rsm_memseg_import_map(rsm_memseg_import_handle_t im_memseg, void **address,
 	rsm_attribute_t attr, rsm_permission_t perm, off_t offset, size_t length)
 {
@@ -99,7 +87,7 @@ RSM_API int rsm_memseg_import_map(rsm_memseg_import_handle_t im_memseg, void **a
 		return r;
 	r = cw_import_map((cw_handle)im_memseg, fixed ? *address : NULL, fixed, protection(perm),
 		(uint64_t)offset, length, address);
-	return map_code(r);
+	return rsm_code_map(r);
 }
 
 RSM_API int rsm_memseg_import_unmap(rsm_memseg_import_handle_t im_memseg)

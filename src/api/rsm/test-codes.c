@@ -51,6 +51,54 @@ static void no_daemon_has_the_codes_of_decision_2(void **state)
 	}
 }
 
+static bool is_one_of(int code, const int *codes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
+#define ASSERT_ONE_OF(code, ...)                                                                   \
+	do {                                                                                       \
+		static const int codes[] = {__VA_ARGS__};                                          \
+                                                                                                   \
+		assert_true(is_one_of(code, codes, sizeof(codes) / sizeof(codes[0])));             \
+	} while (0)
+
+static void calls_that_document_few_codes_give_only_those(void **state)
+{
+	for (int r = -133; r <= 0 || wire_status_name(r); r++) {
+		ASSERT_ONE_OF(rsm_code_get_controller(r), RSM_SUCCESS, RSMERR_CTLR_NOT_PRESENT,
+			RSMERR_BAD_LIBRARY_VERSION, RSMERR_INSUFFICIENT_MEM);
+		ASSERT_ONE_OF(rsm_code_transfer(r, false), RSM_SUCCESS, RSMERR_CONN_ABORTED,
+			RSMERR_BARRIER_FAILURE, RSMERR_INSUFFICIENT_RESOURCES);
+		ASSERT_ONE_OF(
+			rsm_code_transfer(r, true), RSM_SUCCESS, RSMERR_INSUFFICIENT_RESOURCES);
+		ASSERT_ONE_OF(rsm_code_wait_pollfd(r), RSM_SUCCESS, RSMERR_TIMEOUT,
+			RSMERR_INTERRUPTED, RSMERR_BAD_ADDR, RSMERR_INSUFFICIENT_MEM,
+			RSMERR_BAD_ARGS_ERRORS, RSMERR_INSUFFICIENT_RESOURCES);
+		assert_int_not_equal(rsm_code_map(r), RSMERR_INSUFFICIENT_MEM);
+		assert_int_not_equal(rsm_code_map(r), RSMERR_INSUFFICIENT_RESOURCES);
+	}
+}
+
+static void only_success_is_success(void **state)
+{
+	for (int r = -133; r <= 0 || wire_status_name(r); r++) {
+		assert_true((rsm_code_get_controller(r) == RSM_SUCCESS) == (r == 0));
+		assert_true((rsm_code_map(r) == RSM_SUCCESS) == (r == 0));
+		assert_true((rsm_code_transfer(r, false) == RSM_SUCCESS) == (r == 0));
+		assert_true((rsm_code_wait_pollfd(r) == RSM_SUCCESS) == (r == 0));
+	}
+}
+
+static void a_lost_node_is_39_for_a_connect_and_40_for_data(void **state)
+{
+	assert_int_equal(rsm_code(STATUS_NODE_UNREACHABLE, ABOUT_IMPORT), 39);
+	assert_int_equal(rsm_code_transfer(STATUS_NODE_LOST, false), 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -58,6 +106,9 @@ int main(void)
 		cmocka_unit_test(an_errno_never_comes_out_as_itself),
 		cmocka_unit_test(unknown_results_are_errors),
 		cmocka_unit_test(no_daemon_has_the_codes_of_decision_2),
+		cmocka_unit_test(calls_that_document_few_codes_give_only_those),
+		cmocka_unit_test(only_success_is_success),
+		cmocka_unit_test(a_lost_node_is_39_for_a_connect_and_40_for_data),
 	};
 
 	return cmocka_run_group_tests_name("rsm-codes", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "client/connection.h"
 #include "wire/message.h"
+#include "wire/status.h"
 
 #define REMOTES_OFFSET offsetof(rsm_connections_t, remote_cntlr)
 
@@ -90,14 +91,14 @@ static int ask(rsm_topology_t **ret_topology)
 	end = at + reply->message.tail_size;
 	n = reply->message.topology_reply.n;
 	if (n > reply->message.tail_size)
-		return -EBADMSG;
+		return STATUS_VERSION;
 	links = calloc(MAX(n, 1u), sizeof(*links));
 	if (!links)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
 		at = wire_get_topology_link(at, end, &links[i]);
 		if (!at)
-			return -EBADMSG;
+			return STATUS_VERSION;
 	}
 	return build(reply->message.topology_reply.node, links, n, ret_topology);
 }

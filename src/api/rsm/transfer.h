@@ -26,8 +26,6 @@ enum direction {
 
 /* Copies n items of width bytes, each by one load and one store, in the other byte order. */
 void transfer_swap(void *remote, void *local, size_t n, size_t width, enum direction d);
-/* Why a transfer cannot be made or was not whole; only codes that put and get document. */
-int transfer_failure(int r, bool explicit_mode);
 
 /* Copies n items of width bytes, each by one load and one store of that width. */
 TRANSFER_INLINE void copy_items(void *to, const void *from, size_t n, size_t width)
@@ -110,7 +108,7 @@ TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, voi
 			return TRANSFER_REMOTE;
 		r = cw_import_attach(import, &base);
 		if (r)
-			return transfer_failure(r, explicit_mode);
+			return rsm_code_transfer(r, explicit_mode);
 	}
 	/* here and not at the end: what it takes is at hand */
 	cw_import_count(import, d == PUT, n * (width ? width : 1));
@@ -125,7 +123,7 @@ TRANSFER_INLINE int transfer_entered(struct cw_import *import, uint64_t off, voi
 	/* when it returns success all see what was put, and it was put before any revocation */
 	atomic_thread_fence(d == PUT ? memory_order_seq_cst : memory_order_acquire);
 	r = cw_import_ready(import);
-	return likely(!r) ? RSM_SUCCESS : transfer_failure(r, false);
+	return likely(!r) ? RSM_SUCCESS : rsm_code_transfer(r, false);
 }
 
 #endif

@@ -93,8 +93,7 @@ static int entries_remote(cw_handle remote, rsm_scat_gath_t *sg, enum direction 
 		r = cw_remote_putv(import, pieces, n_good, explicit_mode, &done);
 	else
 		r = cw_remote_getv(import, pieces, n_good, &done);
-	if (r)
-		r = transfer_failure(r, explicit_mode);
+	r = rsm_code_transfer(r, explicit_mode);
 	/* what failed in explicit mode is told by close_barrier */
 	sg->io_residual_count = n - (r ? done : n_good);
 	return r ? r : wrong;
