@@ -20,8 +20,9 @@
 
 #define MAX_ROWS       32u
 #define MAX_ROUNDS     1000u
-#define MAX_CONTENDERS 6u
+#define MAX_CONTENDERS 8u
 #define MAX_NOTES      4u
+#define MAX_FURTHER    4u
 
 struct contender {
 	const char *name;
@@ -36,6 +37,10 @@ struct bench_row {
 	enum bench_limit limit;
 	struct contender contenders[MAX_CONTENDERS];
 	unsigned int n_contenders;
+	struct {
+		const char *name;
+		double most; /* times it we may take */
+	} further[MAX_FURTHER];
 	char *notes[MAX_NOTES];
 	unsigned int n_notes;
 };
@@ -152,6 +157,17 @@ static struct contender *contender_of(struct bench_row *row, const char *name)
 	return contender;
 }
 
+void bench_limit_too(struct bench_row *row, const char *name, double value)
+{
+	for (unsigned int i = 0; i < MAX_FURTHER; ++i)
+		if (!row->further[i].name) {
+			row->further[i].name = name;
+			row->further[i].most = value;
+			return;
+		}
+	bench_fail("too many limits");
+}
+
 void bench_sample(struct bench_row *row, const char *name, double value, double p99)
 {
 	struct contender *contender = contender_of(row, name);
@@ -229,6 +245,18 @@ static double limit_of(const struct bench_row *row, unsigned int n_rounds)
 	return NAN;
 }
 
+static bool keeps_further(struct bench_row *row, double ours, unsigned int n_rounds)
+{
+	for (unsigned int i = 0; i < MAX_FURTHER && row->further[i].name; ++i) {
+		double theirs =
+			summarize(contender_of(row, row->further[i].name)->values, n_rounds).median;
+
+		if (ours > row->further[i].most * theirs)
+			return false;
+	}
+	return true;
+}
+
 static const char *verdict_of(struct bench_row *row, unsigned int n_rounds)
 {
 	double limit = limit_of(row, n_rounds);
@@ -238,7 +266,7 @@ static const char *verdict_of(struct bench_row *row, unsigned int n_rounds)
 		return "";
 	if (isnan(limit) || isnan(ours))
 		return "not measured";
-	return ours <= limit ? "kept" : "missed";
+	return ours <= limit && keeps_further(row, ours, n_rounds) ? "kept" : "missed";
 }
 
 static void describe_limit(const struct bench_row *row, char *text, size_t size)

@@ -37,6 +37,9 @@ struct bench_row;
 struct bench_row *bench_row(struct bench *bench, const char *name, const char *unit, double scale,
 	enum bench_limit limit, double value);
 
+/* A further limit: ours <= value × this contender, if it can be measured. */
+void bench_limit_too(struct bench_row *row, const char *contender, double value);
+
 /* False when all rounds are over. Measures the ping-pong. */
 bool bench_round(struct bench *bench);
 unsigned int bench_round_number(const struct bench *bench); /* from 0 */
@@ -122,11 +125,17 @@ double bench_peer_time(
 struct bench_peer *bench_peer_ucx(int cpu);
 struct bench_peer *bench_peer_oshmem(int cpu);
 struct bench_peer *bench_peer_mpi(int cpu);
+/* Between two nodes: nodes.h says how they know of the other half's network. */
+struct bench_peer *bench_peer_mpi_nodes(int cpu);
+struct bench_peer *bench_peer_ofi(const char *provider, int cpu);
+struct bench_peer *bench_peer_iperf(int cpu);
 void bench_peer_sample(struct bench_row *row, const char *name, struct bench_peer *peer,
 	const char *operation, size_t size, unsigned long n);
 
 /* The processes of the node that we talk to: keeper, daemon. Number of those found. */
 unsigned int bench_node(pid_t ret_pids[2]);
+/* How often the threads of a process have left a CPU, voluntarily or not. */
+unsigned long bench_switches(pid_t process);
 
 struct bench_group {
 	const char *name;
@@ -154,5 +163,9 @@ void group_idle(struct bench *bench);
 void group_fabric(struct bench *bench);
 void group_fabric_asleep(struct bench *bench);
 void group_fabric_batches(struct bench *bench);
+void group_nodes(struct bench *bench);
+void group_nodes_spans(struct bench *bench);
+void group_nodes_signals(struct bench *bench);
+void group_nodes_life(struct bench *bench);
 
 #endif

@@ -52,7 +52,7 @@ static void put_plain(void *context, unsigned long n)
 	struct work *w = context;
 
 	for (unsigned long i = 0; i < n; i++)
-		bare_put(&w->hosts, w->local, w->size);
+		bare_put(&w->hosts.bare, w->local, w->size);
 }
 
 static void get_plain(void *context, unsigned long n)
@@ -60,7 +60,7 @@ static void get_plain(void *context, unsigned long n)
 	struct work *w = context;
 
 	for (unsigned long i = 0; i < n; i++)
-		bare_get(&w->hosts, w->local, w->size);
+		bare_get(&w->hosts.bare, w->local, w->size);
 }
 
 static void stream(void *context, unsigned long n)
@@ -73,18 +73,11 @@ static void stream(void *context, unsigned long n)
 	must(fabric_collect(w->hosts.path, &w->hosts.user));
 }
 
-/* Four are under way at a time. */
 static void stream_plain(void *context, unsigned long n)
 {
 	struct work *w = context;
 
-	for (unsigned long i = 0; i < n; i++) {
-		bare_say_put(&w->hosts, w->local, w->size);
-		if (i >= 4)
-			bare_hear(&w->hosts, NULL, 0);
-	}
-	for (unsigned long i = 0; i < n && i < 4; i++)
-		bare_hear(&w->hosts, NULL, 0);
+	bare_stream(&w->hosts.bare, w->local, w->size, n);
 }
 
 /* One after the other, not in turns: a server that still looks for its next operation would take

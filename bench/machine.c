@@ -344,3 +344,40 @@ unsigned int bench_node(pid_t ret_pids[2])
 	}
 	return n;
 }
+
+/* Context switches of a thread since it began, voluntary or not. */
+static unsigned long thread_switches(pid_t pid, const char *thread)
+{
+	char path[128], line[128];
+	unsigned long n, sum = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%.20s/status", pid, thread);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1 ||
+			sscanf(line, "nonvoluntary_ctxt_switches: %lu", &n) == 1)
+			sum += n;
+	fclose(file);
+	return sum;
+}
+
+unsigned long bench_switches(pid_t pid)
+{
+	unsigned long sum = 0;
+	struct dirent *entry;
+	char path[64];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return 0;
+	while ((entry = readdir(tasks)))
+		if (entry->d_name[0] != '.')
+			sum += thread_switches(pid, entry->d_name);
+	closedir(tasks);
+	return sum;
+}

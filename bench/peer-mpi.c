@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Peer: MPI's one-sided operations (Open MPI) between two processes of this machine, passive
- * target, one flush for a batch. The target sleeps, and looks now and then whether it is over.
+ * target, one flush for a batch. The target sleeps, and looks now and then whether it is over; on
+ * another node it looks all the time while it is our turn.
  */
 
 #include <mpi.h>
@@ -27,6 +28,13 @@ static void get64(size_t size, unsigned long n)
 	MPI_Win_flush(1, window);
 }
 
+static void put64r(size_t size, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; ++i)
+		MPI_Put(local, 8, MPI_BYTE, 1, (MPI_Aint)peer_random(i), 8, MPI_BYTE, window);
+	MPI_Win_flush(1, window);
+}
+
 static void put(size_t size, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i)
@@ -44,6 +52,7 @@ static void get(size_t size, unsigned long n)
 static const struct peer_operation operations[] = {
 	{"put64", put64},
 	{"get64", get64},
+	{"put64r", put64r},
 	{"put", put},
 	{"get", get},
 	{0},
@@ -54,6 +63,7 @@ int main(int argc, char **argv)
 	void *own;
 	int rank;
 
+	peer_turn_begin();
 	MPI_Init(&argc, &argv);
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	if (MPI_Win_allocate(PEER_MEMORY, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &own, &window))
@@ -70,8 +80,13 @@ int main(int argc, char **argv)
 		peer_loop(operations);
 		MPI_Send(NULL, 0, MPI_BYTE, 1, 0, MPI_COMM_WORLD);
 	}
-	for (int over = rank == 0; !over; usleep(20000))
+	if (rank == 1)
+		peer_go_there();
+	for (int over = rank == 0; !over;) {
+		if (!*peer_turn)
+			usleep(getenv("PEER_NETWORK") ? 500 : 20000);
 		MPI_Iprobe(0, 0, MPI_COMM_WORLD, &over, MPI_STATUS_IGNORE);
+	}
 	if (rank == 1)
 		MPI_Recv(NULL, 0, MPI_BYTE, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 	MPI_Win_unlock_all(window);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Peer: UCX (ucp) over POSIX shared memory between two processes. The target's memory is UCX's own,
- * so that the initiator has it mapped; the target sleeps once the connection stands.
+ * Peer: UCX (ucp) between two processes, over POSIX shared memory or, where PEER_NETWORK says so,
+ * over what UCX_TLS says. The target's memory is UCX's own, so that the initiator has it mapped if
+ * that is possible; then the target sleeps once the connection stands.
  */
 
 #include <sys/prctl.h>
@@ -75,6 +76,16 @@ static void *receive_block(int fd)
 	return data;
 }
 
+/* Until the initiator ends, which kills us. */
+static _Noreturn void serve(void)
+{
+	for (;;) {
+		if (!*peer_turn)
+			usleep(500);
+		ucp_worker_progress(worker);
+	}
+}
+
 static _Noreturn void target(int out, int in)
 {
 	ucp_mem_map_params_t parameters = {
@@ -90,6 +101,7 @@ static _Noreturn void target(int out, int in)
 	char byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	peer_go_there();
 	set_up();
 	must(ucp_mem_map(context, &parameters, &memory));
 	must(ucp_mem_query(memory, &attributes));
@@ -99,6 +111,8 @@ static _Noreturn void target(int out, int in)
 	must(ucp_rkey_pack(context, memory, &packed, &size));
 	send_block(out, packed, size);
 	send_block(out, &attributes.address, sizeof(attributes.address));
+	if (getenv("PEER_NETWORK"))
+		serve();
 	for (int i = 0; i < 20000; ++i) { /* 2 s: the handshake */
 		ucp_worker_progress(worker);
 		usleep(100);
@@ -160,6 +174,13 @@ static void get64(size_t size, unsigned long n)
 	flush();
 }
 
+static void put64r(size_t size, unsigned long n)
+{
+	for (unsigned long i = 0; i < n; ++i)
+		check(ucp_put_nbi(endpoint, local, 8, remote + peer_random(i), key));
+	flush();
+}
+
 static void put(size_t size, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i)
@@ -177,6 +198,7 @@ static void get(size_t size, unsigned long n)
 static const struct peer_operation operations[] = {
 	{"put64", put64},
 	{"get64", get64},
+	{"put64r", put64r},
 	{"put", put},
 	{"get", get},
 	{0},
@@ -187,6 +209,7 @@ int main(void)
 	int forth[2], back[2];
 
 	setenv("UCX_TLS", "posix,self", 0);
+	peer_turn_begin();
 	if (pipe(forth) || pipe(back))
 		return 1;
 	switch (fork()) {
@@ -204,7 +227,8 @@ int main(void)
 		return 1;
 	memset(local, 1, PEER_MEMORY);
 	connect_to(back[0]);
-	sleep(2); /* the target stops making progress */
+	if (!getenv("PEER_NETWORK"))
+		sleep(2); /* the target stops making progress */
 	peer_begin();
 	peer_loop(operations);
 	return 0;

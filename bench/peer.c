@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +154,12 @@ struct bench_peer *bench_peer_ucx(int cpu)
 	return bench_peer((const char *const[]){program, NULL}, cpu);
 }
 
+static void allow_root(void)
+{
+	setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+	setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+}
+
 static struct bench_peer *under_launcher(
 	const char *launcher, const char *name, int cpu, const char *why)
 {
@@ -160,8 +167,7 @@ static struct bench_peer *under_launcher(
 
 	if (access(program, X_OK))
 		return absent(why);
-	setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-	setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+	allow_root();
 	return bench_peer((const char *const[]){launcher, "--oversubscribe", "--bind-to", "none",
 				  "-n", "2", program, NULL},
 		cpu);
@@ -177,4 +183,65 @@ struct bench_peer *bench_peer_mpi(int cpu)
 {
 	return under_launcher(
 		"mpirun", "bench-mpi", cpu, "not built: libopenmpi-dev is not installed");
+}
+
+/* The file of this name in the tree's bench/, which is what was built from. */
+static const char *in_tree(const char *name)
+{
+	const char *tree = getenv("BENCH_DIR");
+	char *path;
+
+	if (asprintf(&path, "%s/%s", tree ? tree : "bench", name) < 0)
+		bench_fail("out of memory");
+	return path;
+}
+
+/* What both halves look at: a word of ours. */
+static void share_turn(void)
+{
+	int fd = memfd_create("turn", 0);
+	char path[64];
+
+	if (fd < 0 || ftruncate(fd, sizeof(int)))
+		bench_fail("memfd_create: %m");
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	setenv("PEER_TURN", path, 1);
+}
+
+struct bench_peer *bench_peer_mpi_nodes(int cpu)
+{
+	const char *program = beside_us("bench-mpi");
+	char hosts[64];
+	struct bench_peer *peer;
+
+	if (access(program, X_OK))
+		return absent("not built: libopenmpi-dev is not installed");
+	allow_root();
+	share_turn();
+	snprintf(hosts, sizeof(hosts), "localhost:1,%s:1", getenv("PEER_ADDRESS"));
+	peer = bench_peer(
+		(const char *const[]){"mpirun", "--bind-to", "none", "-n", "2", "--host", hosts,
+			"--mca", "plm_rsh_agent", in_tree("mpi-there"), "--mca",
+			"oob_tcp_if_include", "eth0", "--mca", "btl_tcp_if_include", "eth0",
+			"--mca", "btl", "tcp,self", "--mca", "pml", "ob1", "--mca", "osc", "pt2pt",
+			"-x", "PEER_TURN", "-x", "PEER_NETWORK", program, NULL},
+		cpu);
+	unsetenv("PEER_TURN");
+	return peer;
+}
+
+struct bench_peer *bench_peer_ofi(const char *provider, int cpu)
+{
+	const char *program = beside_us("bench-ofi");
+
+	if (access(program, X_OK))
+		return absent("not built: libfabric-dev is not installed");
+	return bench_peer((const char *const[]){program, provider, NULL}, cpu);
+}
+
+struct bench_peer *bench_peer_iperf(int cpu)
+{
+	if (access("/usr/bin/iperf3", X_OK))
+		return absent("iperf3 is not installed");
+	return bench_peer((const char *const[]){in_tree("peer-iperf"), NULL}, cpu);
 }
