@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 def row_of_four(kernel, *megabytes, files=()):
     # filling a node takes time under emulation, so the one that is filled is small
-    sizes = megabytes or (192, 104, 160, 192)
+    sizes = megabytes or (224, 104, 224, 224)
     # by default processors keep up to an eighth of a node for themselves, free pages that MemFree does not count
     return Machine(kernel=kernel, nodes=tuple(Node(size) for size in sizes), distances=ROW, files=PROGRAMS + files,
                    append="sysctl.vm.percpu_pagelist_high_fraction=100000")

@@ -203,15 +203,15 @@ static void hard_stripes_go_beyond_65530_ranges(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		size_t grain = (sizes[i] + 65535) / 65536;
-		int id = bound_segment(sizes[i], MEM_STRIPE | MEM_HARDBIND, 0xf);
+		int id = bound_segment(sizes[i], MEM_STRIPE | MEM_HARDBIND, 0xd);
 		struct oracle_count count;
 
 		/* two ends and where one attach of the binder ended and the next began */
 		for (size_t at = 0; at + 600 <= sizes[i]; at += (sizes[i] - 600) / 16) {
 			oracle_touch(id, at, 600);
 			count = oracle_count(id, at, 600);
-			assert_int_equal(sum_within(&count, 0xf), 600);
-			assert_true(unevenness(&count, 0xf) <= 2 * grain);
+			assert_int_equal(sum_within(&count, 0xd), 600);
+			assert_true(unevenness(&count, 0xd) <= 2 * grain);
 		}
 		print_message("%zu pages: ranges of %zu\n", sizes[i], grain);
 		remove_segments(NULL);
