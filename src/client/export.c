@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/export.h"
+#include "client/export-private.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "client/backing.h"
-#include "client/budget.h"
 #include "client/pollfd.h"
 #include "client/route.h"
 #include "client/side.h"
@@ -59,8 +55,7 @@ static bool is_answer(const struct wire_message *m, const struct cw_reply *reply
 	return !r || (reply->message.serial == m->serial && reply->message.status == (uint32_t)r);
 }
 
-/* Moves to the memory that the daemon has given the segment, where that may not have been done. */
-static int catch_up(struct cw_export *export)
+int export_catch_up(struct cw_export *export)
 {
 	struct wire_message m = {.type = WIRE_SEGMENT_MEMORY};
 	_cleanup_free_ struct cw_reply *reply = NULL;
@@ -79,11 +74,6 @@ static int catch_up(struct cw_export *export)
 static struct cw_export *sibling(const struct cw_backing *backing)
 {
 	return list_first(&backing->exports, struct cw_export, on_backing);
-}
-
-static bool is_alone(const struct cw_backing *backing)
-{
-	return backing->exports.next == backing->exports.prev;
 }
 
 /* Ours, or what a test makes us claim. */
@@ -124,7 +114,7 @@ static int request_create(struct cw_export *export, int *ret_fd)
 	return 0;
 }
 
-static void show_map(struct cw_export *export)
+void export_show_map(struct cw_export *export)
 {
 	cw_link_map_set(export->link, export->map_slot, export->backing->address,
 		export->backing->size, 0, WIRE_SIDE_EXPORT, export->index);
@@ -152,7 +142,7 @@ static int make_segment(struct cw_export *export)
 		goto clear;
 	}
 	list_append(&backing->exports, &export->on_backing);
-	show_map(export);
+	export_show_map(export);
 	return 0;
 clear:
 	cw_link_map_clear(export->link, export->map_slot);
@@ -191,7 +181,7 @@ static int create_on_backing(struct cw_export *export)
 	else if (sibling(backing)->link != export->link)
 		r = STATUS_BAD_ADDRESS; /* its node was lost, and the memory with it */
 	else
-		r = catch_up(sibling(backing));
+		r = export_catch_up(sibling(backing));
 	if (!r && !list_empty(&backing->exports))
 		r = backing_look(backing);
 	if (r)
@@ -273,7 +263,7 @@ static int unpublish_locked(struct cw_export *export);
 
 static void destroy_locked(struct cw_export *export)
 {
-	bool shared = !is_alone(export->backing);
+	bool shared = !export_is_alone(export->backing);
 
 	cw_link_map_clear(export->link, export->map_slot);
 	/* where other exports keep the memory the importers of this one are left behind first */
@@ -364,7 +354,7 @@ static int publish_locked(
 	m.segment_publish.n_access = n_access;
 	r = encode_access(access, n_access, tail, sizeof(tail), &m);
 	if (!r)
-		r = catch_up(export);
+		r = export_catch_up(export);
 	if (r)
 		return r;
 	r = cw_link_call(export->link, &m, NULL, 0, reply);
@@ -398,7 +388,7 @@ static int follow(struct cw_export *export, struct cw_reply *reply)
 
 	if (!reply->message.segment_unpublish_reply.moved) {
 		/* so nobody has it, unless a sibling's importers do */
-		if (is_alone(backing))
+		if (export_is_alone(backing))
 			backing->handed_out = false;
 		return 0;
 	}
@@ -406,7 +396,7 @@ static int follow(struct cw_export *export, struct cw_reply *reply)
 	if (reply->n_fds == 1)
 		return backing_move(backing, export->link, reply->fds[0], true);
 	fd_close_many(reply->fds, reply->n_fds);
-	return catch_up(export);
+	return export_catch_up(export);
 }
 
 static int unpublish_locked(struct cw_export *export)
@@ -417,7 +407,7 @@ static int unpublish_locked(struct cw_export *export)
 
 	if (!reply)
 		return -ENOMEM;
-	r = catch_up(export);
+	r = export_catch_up(export);
 	if (r)
 		return r;
 	m.segment_unpublish.segment = export->index;
@@ -433,8 +423,7 @@ static int unpublish_locked(struct cw_export *export)
 	return r;
 }
 
-/* Takes the export, its lock and its backing's: 0, STATUS_BAD_HANDLE, STATUS_FORKED. */
-static int export_lock(cw_handle handle, struct cw_export **ret_export)
+int export_lock(cw_handle handle, struct cw_export **ret_export)
 {
 	struct cw_export *export = cw_export_ref(handle);
 	int r;
@@ -455,7 +444,7 @@ static int export_lock(cw_handle handle, struct cw_export **ret_export)
 	return 0;
 }
 
-static void export_unlock(struct cw_export *export)
+void export_unlock(struct cw_export *export)
 {
 	object_unlock(export);
 	cw_export_put(export);
@@ -498,116 +487,7 @@ int cw_export_unpublish(cw_handle handle)
 	return r;
 }
 
-/* rebind */
-
-/* A descriptor of the segment's memory; *ret_own: to close. */
-static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
-{
-	struct wire_message m = {.type = WIRE_SEGMENT_MEMORY};
-	_cleanup_free_ struct cw_reply *reply = NULL;
-	int r;
-
-	*ret_own = export->backing->fd < 0;
-	*ret_fd = export->backing->fd;
-	if (!*ret_own)
-		return 0;
-	reply = malloc(sizeof(*reply));
-	if (!reply)
-		return -ENOMEM;
-	m.segment_memory.segment = export->index;
-	r = cw_link_call_for_fd(export->link, &m, reply);
-	if (!r)
-		*ret_fd = reply->fds[0];
-	return r;
-}
-
-/*
- * The segment keeps its memory, which importers have mapped and go on using: the old range goes
- * back to being private with what it holds, then the new one's content is written into the memory
- * and that is mapped there. If that fails the old range goes back; what importers stored meanwhile
- * is lost.
- */
-static int exchange(struct cw_export *export, struct cw_backing *to)
-{
-	struct cw_backing *from = export->backing;
-	_cleanup_close_ int again = -1;
-	bool own;
-	int fd, r;
-
-	r = memory_fd(export, &fd, &own);
-	if (r)
-		return r;
-	again = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (own)
-		fd_close(fd);
-	if (again < 0)
-		return STATUS_NO_RESOURCES;
-	r = backing_move(from, export->link, -1, true);
-	if (r)
-		return r;
-	from->fd = budget_close(from->fd);
-	r = backing_adopt(to, export->link, again, false);
-	if (r && backing_adopt(from, export->link, again, false))
-		return r;
-	take_fd(&again);
-	return r;
-}
-
-/* Both backings are locked; nobody else knows of to. */
-static void change_backing(struct cw_export *export, struct cw_backing *to)
-{
-	list_unlink(&export->on_backing);
-	list_append(&to->exports, &export->on_backing);
-	export->backing = to;
-	show_map(export);
-}
-
-static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
-{
-	struct cw_backing *from = export->backing, *to;
-	bool shared;
-	int r;
-
-	if (size != from->size)
-		return STATUS_BAD_SIZE;
-	if (address == from->address)
-		return 0;
-	if ((uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE))
-		return STATUS_BAD_ADDRESS;
-	/* others need the memory where it is */
-	if (from->shared || !is_alone(from))
-		return STATUS_NO_RESOURCES;
-	r = catch_up(export);
-	if (!r)
-		r = backing_check(address, size, &shared);
-	if (!r && shared)
-		r = STATUS_NOT_ADOPTABLE;
-	if (!r)
-		r = backing_claim(address, size, &from->rights, true, &to);
-	if (r)
-		return r;
-	r = exchange(export, to);
-	if (r) {
-		backing_release(to);
-		return r;
-	}
-	change_backing(export, to);
-	/* object_unlock() will unlock the new one */
-	backing_release(from);
-	return 0;
-}
-
-int cw_export_rebind(cw_handle handle, void *address, uint64_t size)
-{
-	struct cw_export *export;
-	int r = export_lock(handle, &export);
-
-	if (r)
-		return r;
-	r = rebind_locked(export, address, size);
-	export_unlock(export);
-	return r;
-}
+/* its memory, for others */
 
 int cw_export_with_memory(
 	cw_handle handle, int (*work)(void *address, uint64_t size, void *data), void *data)
@@ -617,7 +497,7 @@ int cw_export_with_memory(
 
 	if (r)
 		return r;
-	r = catch_up(export);
+	r = export_catch_up(export);
 	if (!r)
 		r = work(export->backing->address, export->backing->size, data);
 	export_unlock(export);
