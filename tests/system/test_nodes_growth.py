@@ -7,7 +7,7 @@ import pytest
 
 from cluster import directory  # noqa: F401
 from nodes import make  # noqa: F401
-from world import ABORTED, SLOW, eventually
+from world import ABORTED, SLOW, descriptors, eventually
 
 CYCLES = 200
 
@@ -50,4 +50,30 @@ def test_nothing_grows_while_programs_connect_and_are_killed(make, victim):
     after = {node: [memory(pid) for pid in nodes.pids(node)] for node in footprints}
     print(f"{CYCLES} cycles: KiB of daemon and keeper before {before}, after {after}")
     assert SLOW > 1 or all(b - a < 400 for node in after for a, b in zip(before[node], after[node]))
+    nodes.finish()
+
+
+def test_nothing_is_left_of_a_node_that_is_killed_again_and_again(make):
+    nodes = make(detection=0.3)
+    importer = nodes.agent(2)
+
+    def cycle():
+        exporter = nodes.agent(1)
+        segment = exporter.export()
+        eventually(lambda: importer.connect(0, segment, 0o600, 1) == 0, 5, "a connection")
+        importer.good("alloc", 0, 65536)
+        call, wait = importer.start("until", "large_put", 0, 0), importer.start("wait", "i0", -1)
+        nodes.kill(1)
+        nodes.come_back(1)
+        assert importer.finish(call)[0] == importer.finish(wait)[0] == ABORTED
+        importer.good("disconnect", 0)
+        importer.good("free", 0)
+        exporter.close()
+        nodes.agents.remove(exporter)
+    cycle()
+    footprint, own = nodes.warm_up()[2], descriptors(importer.pid)
+    for _ in range(6):
+        cycle()
+    nodes.check_freed(2, footprint)
+    assert descriptors(importer.pid) == own
     nodes.finish()

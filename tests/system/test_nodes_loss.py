@@ -138,26 +138,30 @@ def test_a_home_that_falls_silent_is_lost_within_the_detection_time(make, way):
 def test_calls_that_begin_while_a_node_is_silent_end_when_it_is_lost(make):
     nodes = make(3, netns=True, detection=DETECTION)
     exporter, importer = nodes.agent(1), nodes.agent(2)
-    segment = exporter.export()
+    large = 32 << 20  # more than sockets hold
+    segment = exporter.export(0, large)
     for k in range(6):
         importer.reach(k, segment, 1)
-    importer.good("alloc", 0, SIZE)
-    importer.good("mode", 5, 0)
-    importer.good("open", 5)
+    importer.good("alloc", 0, large)
+    for k in 4, 5:
+        importer.good("mode", k, 0)
+        importer.good("open", k)
     importer.good("put", 5, 0, b"12345678")
     with nodes.cut(1):
         began = time.monotonic()
         calls = {verb: importer.time(verb, *args) for verb, *args in (
-            ("put", 0, 0, b"12345678"), ("get_buffer", 1, 0, 0, 0, SIZE), ("putv", 2, 0), ("wait", "i3", -1), ("close", 5),
-            ("connect", 6, segment, 0o600, 1), ("post", "i4"))}
+            ("put", 0, 0, b"12345678"), ("get_buffer", 1, 0, 0, 0, large), ("putv", 2, 0), ("wait", "i3", -1), ("close", 5),
+            ("connect", 6, segment, 0o600, 1), ("post", "i3"), ("put_buffer", 4, 0, 0, 0, large))}
         listed = nodes.cluster.tool(2, "list")
         took = time.monotonic() - began
         assert [row["node"] for row in listed["silent"]] == [1]
         assert took < 1.1 * DETECTION + 0.5 + nodes.lag, "list waits no longer"
         ended = {verb: importer.ended(tag) for verb, tag in calls.items()}
+        assert importer.code("close", 4) in (ABORTED, BARRIER_FAILURE)
     codes = {verb: code for verb, (code, _, _) in ended.items()}
     print({verb: (code, round(when - began, 3)) for verb, (code, _, when) in ended.items()}, f"list {took:.3f}")
     assert codes.pop("post") in (0, ABORTED) and codes.pop("close") in (ABORTED, BARRIER_FAILURE)
+    assert codes.pop("put_buffer") in (0, ABORTED), "explicit mode: close says it"
     assert codes == {"put": ABORTED, "get_buffer": ABORTED, "putv": ABORTED, "wait": ABORTED, "connect": UNREACHABLE}
     assert all(when - began < 1.1 * DETECTION + nodes.lag for _, _, when in ended.values())
     for k in range(6):
@@ -196,3 +200,19 @@ def test_daemon_and_keeper_die_and_their_programs_go_on(make):
         nodes.come_back(node)
     importer.good("disconnect", 0)
     nodes.finish(footprints)
+
+
+@netns
+@pytest.mark.parametrize("where", [1, 2], ids=["home", "importer"])
+def test_a_daemon_that_dies_in_a_silence_does_not_make_it_longer_than_one_detection_time_more(make, where):
+    nodes = make(netns=True, detection=DETECTION)
+    work = Work(nodes)
+    began = time.monotonic()
+    with nodes.cut(1):
+        time.sleep(0.4 * DETECTION)
+        nodes.wait_restart(where, nodes.kill_daemon(where))
+        work.check_ended(began + 0.5 * DETECTION, time.monotonic() + 1.1 * DETECTION)
+        eventually(lambda: nodes.counts(1)["guests"] == 0, 2 * DETECTION, "a home without guests")
+    work.leave()
+    work.check_works_again()
+    nodes.finish()

@@ -11,7 +11,7 @@ from nodes_model import Model, killers, losses, run
 def test_nothing_is_lost_or_done_twice_while_daemons_and_keepers_are_killed(make, seed):
     nodes = make(3, detection=5)
     footprints = nodes.warm_up()
-    trouble = run(Model(nodes, seed), killers(nodes), seed, 8)
+    trouble = run(Model(nodes, seed), killers(nodes), seed, 6)
     assert len(trouble.done) >= 5
     nodes.finish(footprints)
 
@@ -21,7 +21,7 @@ def test_nothing_is_lost_or_done_twice_while_daemons_and_keepers_are_killed(make
 def test_every_byte_is_the_old_or_the_new_one_while_nodes_are_lost(make, seed):
     nodes = make(3, netns=True, detection=0.5)
     model = Model(nodes, seed, lossy=True)
-    trouble = run(model, losses(nodes), seed, 10)
+    trouble = run(model, losses(nodes), seed, 7)
     assert len(trouble.done) >= 3 and model.losses
     assert model.slowest < 2.2 * nodes.detection + 1 + nodes.lag
     nodes.finish()

@@ -65,12 +65,17 @@ def test_an_importer_that_dies_is_forgotten_and_one_that_is_stopped_holds_up_nob
     pair = Pair(nodes, 1, 3)
     exporter, importer = nodes.agent(1), nodes.agent(2)
     importer.reach(0, exporter.export(), 1)
-    importer.reach(1, exporter.export(1), 1)
+    large = 16 << 20  # more than sockets hold
+    importer.reach(1, exporter.export(1, large), 1)
+    importer.reach(2, exporter.export(2, large), 1)
     patient = exporter.start("wait", "e0", -1)
-    importer.good("alloc", 0, SIZE)
-    importer.time("until", "large_put", 0, 0)
-    importer.time("wait", "i1", -1)
-    guests(nodes, 1, 3)
+    importer.good("alloc", 0, large)
+    importer.good("alloc", 1, large)
+    importer.time("until", "large_put", 1, 0)
+    importer.time("until", "large_get", 2, 1)
+    importer.time("wait", "i0", -1)
+    guests(nodes, 1, 4)
+    time.sleep(0.1)  # they are under way
     importer.kill(sig)
     if sig == signal.SIGKILL:
         guests(nodes, 1, 1)

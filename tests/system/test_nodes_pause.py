@@ -17,6 +17,13 @@ def stop_for(nodes, node, seconds):
         time.sleep(seconds)
 
 
+def crawl(nodes, node):
+    """Its daemon runs now and then only."""
+    for _ in range(6):
+        stop_for(nodes, node, 0.15 * DETECTION)
+        time.sleep(0.02)
+
+
 def cut_for(nodes, node, seconds):
     with nodes.cut(node):
         time.sleep(seconds)
@@ -37,6 +44,7 @@ EVENTS = {
     "the importer's keeper is killed": lambda n: kill_keeper(n, 2),
     "the home's daemon is stopped for a while": lambda n: stop_for(n, 1, 0.35 * DETECTION),
     "the importer's daemon is stopped for a while": lambda n: stop_for(n, 2, 0.35 * DETECTION),
+    "the home's daemon crawls": lambda n: crawl(n, 1),
     "the home is cut off for a while": lambda n: cut_for(n, 1, 0.55 * DETECTION),
     "both daemons are killed": lambda n: [n.wait_restart(node, old) for node, old in [(k, n.kill_daemon(k)) for k in (1, 2)]],
 }
