@@ -21,7 +21,7 @@ static bool is_strangers(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) < 0 || (st.st_uid != geteuid() && geteuid() != 0) ||
+	return fstat(fd, &st) < 0 || (st.st_uid != geteuid() && st.st_uid != 0) ||
 	       (st.st_mode & 022);
 }
 
