@@ -53,7 +53,7 @@ void finding_set(
 	vsnprintf(f->found, sizeof(f->found), format, args);
 	va_end(args);
 	for (char *p = f->found; *p; p++) /* other nodes' words may be among it */
-		if (iscntrl((unsigned char)*p))
+		if (!isascii(*p) || iscntrl((unsigned char)*p))
 			*p = '?';
 	snprintf(f->remedy, sizeof(f->remedy), "%s", remedy ? remedy : "");
 }

@@ -89,7 +89,7 @@ void peer_trouble(uint32_t node, char buf[PEER_TROUBLE_MAX])
 		if (peers.rows[i].node == node && peers.rows[i].trouble[0])
 			snprintf(buf, PEER_TROUBLE_MAX, ": %s", peers.rows[i].trouble);
 	for (char *p = buf; *p; p++)
-		if (iscntrl((unsigned char)*p))
+		if (!isascii(*p) || iscntrl((unsigned char)*p))
 			*p = '?';
 }
 
