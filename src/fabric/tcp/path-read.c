@@ -73,27 +73,28 @@ static int advance(struct tcp_path *p, const struct frame_reply *reply)
 	return 0;
 }
 
-/* Where the bytes of this answer go; NULL: it is none. */
-static uint8_t *place_of(struct tcp_path *p, const struct frame_reply *reply)
+/* Where the bytes of this answer go. -EBADMSG: it is none. */
+static int place_of(struct tcp_path *p, const struct frame_reply *reply, uint8_t **ret_place)
 {
 	struct flight *f = path_flight(p, reply->number);
+	bool get = f->frame.type == FRAME_GET;
 
 	if (reply->number <= path_acked(p) || reply->number > path_said(p) || !wants_data(f))
-		return NULL;
-	if (f->frame.type != FRAME_GET)
-		return reply->size == 8 ? f->old : NULL;
-	if (reply->size != f->frame.size)
-		return NULL;
-	return (uint8_t *)f->op->pieces[f->at.piece].local + f->at.at;
+		return -EBADMSG;
+	if (reply->size != (get ? f->frame.size : 8))
+		return -EBADMSG;
+	*ret_place = get ? (uint8_t *)f->op->pieces[f->at.piece].local + f->at.at : f->old;
+	return 0;
 }
 
 static int take_data(struct tcp_path *p, const struct frame_reply *reply)
 {
 	size_t n = MIN(available(p), reply->size);
-	uint8_t *to = place_of(p, reply);
+	uint8_t *to;
+	int r = place_of(p, reply, &to);
 
-	if (!to && (reply->size || !wants_data(path_flight(p, reply->number))))
-		return -EBADMSG;
+	if (r)
+		return r;
 	path_flight(p, reply->number)->answered = true;
 	if (n)
 		memcpy(to, p->in + p->in_begin, n);
