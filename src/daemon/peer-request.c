@@ -87,6 +87,14 @@ void peer_requests_unsend(ManagerPeer *p)
 		q->sent = false;
 }
 
+/* A later version, or a hostile one, has others than we. */
+static int status_of(const struct wire_message *reply)
+{
+	int status = (int)MIN(reply->status, (uint32_t)INT32_MAX);
+
+	return status == 0 || wire_status_name(status) ? status : STATUS_NOT_SUPPORTED;
+}
+
 void peer_requests_answer(ManagerPeer *p, const struct wire_message *reply)
 {
 	PeerRequest *q;
@@ -95,8 +103,7 @@ void peer_requests_answer(ManagerPeer *p, const struct wire_message *reply)
 		if (!q->sent || q->message.serial != reply->serial)
 			continue;
 		if (reply->type == (q->message.type | WIRE_REPLY_BIT))
-			request_end(q, (int)MIN(reply->status, (uint32_t)INT32_MAX),
-				reply->status ? NULL : reply);
+			request_end(q, status_of(reply), reply->status ? NULL : reply);
 		return;
 	}
 }

@@ -123,7 +123,7 @@ class Peer:
         self.me, self.to, self.serial, self.bytes = me, to, 0, b""
         self.incarnation = incarnation or time.monotonic_ns()
         self.others = []  # what came while something else was awaited
-        self.ended = threading.Event()
+        self.ended, self.heart = threading.Event(), None
         self.tls = Tls(connect(address), claims or f"causeway:{me}:{to}", key)
         self.welcome = self.hello(**fields) if hello else None
 
@@ -141,6 +141,8 @@ class Peer:
 
     def close(self):
         self.ended.set()
+        if self.heart:
+            self.heart.join()
         self.tls.close()
 
     def hello(self, **fields):
@@ -197,7 +199,8 @@ class Peer:
             with contextlib.suppress(wire.Closed):
                 while not self.ended.wait(0.2):
                     self.ping()
-        threading.Thread(target=beat, daemon=True).start()
+        self.heart = threading.Thread(target=beat, daemon=True)
+        self.heart.start()
 
     def is_up(self):
         """Whether the daemon still answers here; it has read everything that was said before."""
@@ -260,7 +263,7 @@ class Stream:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.sock.sendall(REQUEST.pack(kind, width, flags, size, off, key) + data)
 
-    def _exactly(self, n, seconds):
+    def _exactly(self, n, seconds=5):
         self.sock.settimeout(seconds)
         data = b""
         while len(data) < n:
@@ -297,6 +300,30 @@ class Stream:
 
     def is_cut_off(self, seconds=3):
         return is_closed(self.sock, seconds)
+
+    def close(self):
+        self.sock.close()
+
+
+class HomeStream:
+    """A data connection, home's end, just taken from a listener: it has said its grant."""
+
+    def __init__(self, listener):
+        self.sock, _ = listener.accept()
+        said = self._exactly(32)
+        self.node, self.grant = int.from_bytes(said[8:12], "little"), said[16:]
+
+    _exactly = Stream._exactly
+
+    def request(self):
+        """Type, flags, size, offset, key; what follows is thrown away."""
+        kind, _, flags, size, off, key = REQUEST.unpack(self._exactly(REQUEST.size))
+        self._exactly({PUT: size, BATCH: size, ADD: 16, SWAP: 16}.get(kind, 0))
+        return kind, flags, size, off, key
+
+    def answer(self, kind, number, status=0, size=0, data=b""):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.sock.sendall(REPLY.pack(kind, 0, status, size, number) + data)
 
     def close(self):
         self.sock.close()

@@ -69,7 +69,7 @@ DetectionTime = {DETECTION * 1000:.0f}ms
                 assert stream.put(key, 0, b"x") == 0
         assert exporter.close() == 0
         self.world.agents.remove(exporter)
-        eventually(lambda: self.node.counts() == {"n_segments": 0, "n_imports": 0, "bytes": 0})
+        eventually(lambda: self.node.status().n_clients == 1 and self.node.counts() == {"n_segments": 0, "n_imports": 0, "bytes": 0})
 
     def peer(self, me=2, key=None, **fields):
         p = peer.Peer(self.address, key or KEYS[me], me=me, **fields)
