@@ -62,11 +62,16 @@ static inline void reply_add_fd(struct reply *reply, int fd)
 	reply->fds[reply->n_fds++] = fd;
 }
 
-/* Between manager-client.c and hello.c */
+/* client-packets.c; also manager_client_ask_again() */
 void manager_client_reply(ManagerClient *client, const struct reply *reply);
+/* Not freed here: the packet that is being dealt with is in its hands. */
+void manager_client_cut(ManagerClient *client, const char *reason);
+/* From now on its packets are dealt with. */
+int manager_client_listen(ManagerClient *client);
+
+/* Between manager-client.c and hello.c */
 /* The handshake is over: it becomes one of the manager's clients. */
 int manager_client_enter(ManagerClient *client);
-int manager_client_listen(ManagerClient *client);
 /* The groups of client->identity that do not fit the record; their old slot stays as it is. */
 int manager_client_save_groups(ManagerClient *client);
 
