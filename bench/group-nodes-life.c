@@ -119,6 +119,7 @@ static double notice(struct nodes *nodes)
 	start = bench_now() - start;
 	if (!command("causeway cluster heal -d %s -n 2", dir))
 		bench_fail("causeway cluster heal");
+	rsm_memseg_import_destroy_barrier(&nodes->barrier);
 	rsm_memseg_import_disconnect(nodes->import);
 	return (double)start;
 }
@@ -126,8 +127,7 @@ static double notice(struct nodes *nodes)
 static void import_again(struct nodes *nodes)
 {
 	for (unsigned int i = 0; i < 100; i++) {
-		if (rsm_memseg_import_connect(node_controller(), 2, nodes->id, RSM_PERM_RDWR,
-			    &nodes->import) == RSM_SUCCESS)
+		if (nodes_import(nodes))
 			return;
 		usleep(100000);
 	}

@@ -15,7 +15,6 @@
 
 struct spans {
 	struct nodes nodes;
-	rsmapi_barrier_t barrier;
 	off_t *order;
 	uint8_t *local;
 	rsm_scat_gath_t vector;
@@ -28,11 +27,11 @@ static void in_span(struct spans *s, const off_t *order, unsigned long n)
 	uint64_t value = 1;
 
 	s->code |= rsm_memseg_import_set_mode(s->nodes.import, RSM_BARRIER_MODE_EXPLICIT);
-	s->code |= rsm_memseg_import_open_barrier(&s->barrier);
+	s->code |= rsm_memseg_import_open_barrier(&s->nodes.barrier);
 	for (unsigned long i = 0; i < n; i++)
 		s->code |= rsm_memseg_import_put64(s->nodes.import,
 			order ? order[i % PUTS] : (off_t)(i * 8 % SPREAD), &value, 1);
-	s->code |= rsm_memseg_import_close_barrier(&s->barrier);
+	s->code |= rsm_memseg_import_close_barrier(&s->nodes.barrier);
 	s->code |= rsm_memseg_import_set_mode(s->nodes.import, RSM_BARRIER_MODE_IMPLICIT);
 }
 
@@ -107,8 +106,6 @@ void group_nodes_spans(struct bench *bench)
 
 	nodes_begin(&s.nodes);
 	fill(&s);
-	bench_rsm(rsm_memseg_import_init_barrier(s.nodes.import, RSM_BAR_DEFAULT, &s.barrier),
-		"rsm_memseg_import_init_barrier");
 	mpi = nodes_mpi();
 	consecutive = bench_row(
 		bench, "64 Ki put64 in a span, consecutive", "ns", 1, BENCH_RATIO, 1 / 10.0);

@@ -13,7 +13,6 @@ struct work {
 	struct nodes nodes;
 	size_t size;
 	uint8_t *local;
-	rsmapi_barrier_t barrier;
 };
 
 static void put(void *context, unsigned long n)
@@ -46,9 +45,9 @@ static void stream(void *context, unsigned long n)
 	int code;
 
 	code = rsm_memseg_import_set_mode(w->nodes.import, RSM_BARRIER_MODE_EXPLICIT);
-	code |= rsm_memseg_import_open_barrier(&w->barrier);
+	code |= rsm_memseg_import_open_barrier(&w->nodes.barrier);
 	put(w, n);
-	code |= rsm_memseg_import_close_barrier(&w->barrier);
+	code |= rsm_memseg_import_close_barrier(&w->nodes.barrier);
 	code |= rsm_memseg_import_set_mode(w->nodes.import, RSM_BARRIER_MODE_IMPLICIT);
 	bench_rsm(code, "a span");
 }
@@ -133,8 +132,6 @@ void group_nodes(struct bench *bench)
 	struct bench_peer *iperf;
 
 	nodes_begin(&w.nodes);
-	bench_rsm(rsm_memseg_import_init_barrier(w.nodes.import, RSM_BAR_DEFAULT, &w.barrier),
-		"rsm_memseg_import_init_barrier");
 	peers = nodes_peers();
 	iperf = bench_peer_iperf(bench_cpu(1));
 	for (size_t i = 0; i < N_LINES; i++) {

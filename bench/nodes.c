@@ -29,13 +29,19 @@ unsigned int node_processes(unsigned int node, pid_t ret_pids[2])
 	return n;
 }
 
-void node_pin(unsigned int node)
+static void pin_node(unsigned int node, int cpu)
 {
 	pid_t pids[2];
 	unsigned int n = node_processes(node, pids);
 
 	for (unsigned int i = 0; i < n; i++)
-		bench_pin_process(pids[i], bench_cpu(node == 1));
+		bench_pin_process(pids[i], cpu);
+}
+
+void nodes_pin(bool pinned)
+{
+	pin_node(2, pinned ? bench_cpu(0) : -1);
+	pin_node(1, pinned ? bench_cpu(1) : -1);
 }
 
 static const char *network_of(unsigned int node)
@@ -112,19 +118,30 @@ static void serve(int channel, void *context)
 		pause();
 }
 
+bool nodes_import(struct nodes *nodes)
+{
+	if (rsm_memseg_import_connect(
+		    node_controller(), 2, nodes->id, RSM_PERM_RDWR, &nodes->import))
+		return false;
+	bench_rsm(rsm_memseg_import_init_barrier(nodes->import, RSM_BAR_DEFAULT, &nodes->barrier),
+		"rsm_memseg_import_init_barrier");
+	return true;
+}
+
 void nodes_begin(struct nodes *nodes)
 {
 	struct bench_partner partner = bench_partner(serve, NULL);
 	uint16_t port;
 
-	node_pin(2);
-	node_pin(1);
+	nodes_pin(false);
 	node_enter(1);
 	nodes->id = (rsm_memseg_id_t)bench_receive(partner.channel);
 	port = (uint16_t)bench_receive(partner.channel);
 	nodes->awake = (struct bare){bare_connect(NODES_ADDRESS, port), true};
 	nodes->asleep = (struct bare){bare_connect(NODES_ADDRESS, port), false};
-	nodes->import = node_import(2, nodes->id);
+	if (!nodes_import(nodes))
+		bench_fail("node 2 cannot be reached");
+	nodes_pin(true);
 	bench_pin_process(getpid(), bench_cpu(1));
 }
 

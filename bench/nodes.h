@@ -24,16 +24,21 @@ rsm_memseg_import_handle_t node_import(unsigned int node, rsm_memseg_id_t id);
 rsm_memseg_id_t node_export(size_t size, rsm_memseg_export_handle_t *ret_handle);
 /* Keeper and daemon. */
 unsigned int node_processes(unsigned int node, pid_t ret_pids[2]);
-void node_pin(unsigned int node);
+/* Daemons whose data threads are to spin must see several CPUs when these begin: at the first
+ * import from the node. */
+void nodes_pin(bool pinned);
 
 /* A program on node 2 that exports NODES_MEMORY, serves it over plain TCP, too, and sleeps; an
  * import of it and two plain connections here. */
 struct nodes {
 	rsm_memseg_id_t id;
 	rsm_memseg_import_handle_t import;
+	rsmapi_barrier_t barrier;
 	struct bare awake, asleep;
 };
 void nodes_begin(struct nodes *nodes);
+/* The import and its barrier; false: it cannot be reached. */
+bool nodes_import(struct nodes *nodes);
 
 /* Programs of node 1 whose other half runs on node 2; name NULL at the end. */
 struct nodes_peer {
