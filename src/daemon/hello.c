@@ -108,12 +108,14 @@ static int client_resume(ManagerClient *old, ManagerClient *c)
 	sd_event_source_disable_unref(old->readable);
 	old->readable = take_ptr(c->readable);
 	sd_event_source_set_userdata(old->readable, old);
+	/* In this order: who is killed in between leaves a client that comes again, or the new
+	 * socket with the new identity. Once the old one hangs up nothing else may lead to it. */
+	manager_client_save(old);
+	keeper_link_store(m->link, KEEP_SOCKET, old->engine->id, c->socket);
 	closer_hang_up(old->socket);
 	old->socket = take_fd(&c->socket);
 	fd_let_pass(old->socket, true);
 	c->cut = true;
-	keeper_link_store(m->link, KEEP_SOCKET, old->engine->id, old->socket);
-	manager_client_save(old);
 	journal_remove(m->journal, saved_groups);
 	return 0;
 }

@@ -410,6 +410,31 @@ static void verify_hello(struct scene *s)
 	assert_int_equal(client_connect(&s->c, s->id, WIRE_WRITE, &s->import), STATUS_OK);
 }
 
+/* The same client comes over another socket, as one does whose process has changed its ids. */
+static void prepare_hello_again(struct scene *s)
+{
+	prepare_connected(s);
+	client_open(&s->c, &s->node);
+	s->c_open = true;
+	ask(s, &s->c, WIRE_HELLO);
+	s->request.hello = (struct wire_hello){
+		.major = WIRE_MAJOR, .minor = WIRE_MINOR, .resume_client = s->b.hello.client};
+	memcpy(s->request.hello.token, s->b.hello.token, sizeof(s->b.hello.token));
+	s->b.n_resend = 1; /* it may be heard on either */
+}
+
+static void verify_hello_again(struct scene *s)
+{
+	struct wire_message memory = {.type = WIRE_IMPORT_MEMORY};
+
+	assert_int_equal(s->c.reply.hello_reply.client, s->b.hello.client);
+	assert_int_equal((uint32_t)client_import_word(&s->b, s->import), WIRE_IMPORT_CONNECTED);
+	assert_counts(s, 2, 1, 1);
+	s->c.serial = 1000;
+	memory.import_memory.import = s->import;
+	assert_int_equal(client_call(&s->c, &memory), STATUS_OK);
+}
+
 const struct kill_case kill_cases[] = {
 	{"create", prepare_create, verify_create},
 	{"publish", prepare_publish, verify_publish},
@@ -427,6 +452,7 @@ const struct kill_case kill_cases[] = {
 	{"importers_end", prepare_importers_end, verify_importers_end},
 	{"exporters_end", prepare_exporters_end, verify_exporters_end},
 	{"hello", prepare_hello, verify_hello},
+	{"hello_again", prepare_hello_again, verify_hello_again},
 };
 
 const size_t n_kill_cases = ELEMENTS(kill_cases);
