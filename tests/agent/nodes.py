@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -288,16 +289,24 @@ class Pair:
 
 
 @pytest.fixture
-def make(directory):
-    """make(N, detection=…, netns=…): nodes that end with the test."""
+def make(directory, request):
+    """make(N, detection=…, netns=…): nodes that end with the test; nothing may stay behind."""
     made = []
 
     def start(n=2, **kwargs):
         made.append(Nodes(directory, n, **kwargs))
         return made[-1]
-    yield start
-    for nodes in made:
-        nodes.abandon()
+    try:
+        yield start
+        if getattr(request.node, "failed", False):
+            for node in range(1, made[-1].n + 1) if made else ():
+                sys.stderr.write(f"--- log of node {node}\n{log_of(made[-1], node)}")
+    finally:
+        for nodes in made:
+            nodes.abandon()
+        Cluster(directory).run("stop")
+        reap_orphans()
+    assert not children()
 
 
 @contextlib.contextmanager
