@@ -79,7 +79,22 @@ static int take_pages(struct cw_link *link, struct cw_reply *reply)
 
 /* hello */
 
-/* Says HELLO on sock; resume: the client to go on with, or NULL. */
+/* Until it is answered: a daemon that has died when it knew us, but had not said so, is followed by
+ * one that asks us to say again what was not answered. */
+static int ask(int sock, const void *packet, size_t size, struct cw_reply *ret_reply)
+{
+	int r;
+
+	do {
+		if (fd_send(sock, packet, size, NULL, 0, 0) < 0)
+			return STATUS_NODE_LOST;
+		r = link_receive(sock, ret_reply);
+	} while (!r && ret_reply->message.type == WIRE_RESEND);
+	return r;
+}
+
+/* Says HELLO on sock; resume: the client to go on with, or NULL. STATUS_NODE_LOST: the daemon died
+ * before it knew us, and took the connection with it; its successor gets another one. */
 static int hello(int sock, const struct wire_hello_reply *resume, struct cw_reply *ret_reply)
 {
 	struct wire_message m = {.type = WIRE_HELLO};
@@ -94,9 +109,7 @@ static int hello(int sock, const struct wire_hello_reply *resume, struct cw_repl
 		memcpy(m.hello.token, resume->token, sizeof(m.hello.token));
 	}
 	n = wire_encode(&m, packet, sizeof(packet));
-	if (n < 0 || fd_send(sock, packet, (size_t)n, NULL, 0, 0) < 0)
-		return STATUS_NODE_LOST;
-	r = link_receive(sock, ret_reply);
+	r = n < 0 ? (int)n : ask(sock, packet, (size_t)n, ret_reply);
 	if (r)
 		return r;
 	if (ret_reply->message.type != WIRE_HELLO_REPLY)
@@ -129,8 +142,7 @@ static int dial(const struct locate_place *place, bool *ret_spawned, int *ret_so
 	return r < 0 ? STATUS_NO_DAEMON : 0;
 }
 
-/* Connects and introduces us. A daemon that dies before it has heard of us takes the connection
- * with it; its successor gets another one. */
+/* Connects and introduces us. */
 static int meet_at(struct cw_link *link, const struct locate_place *place, struct cw_reply *reply)
 {
 	int r = STATUS_NODE_LOST;
@@ -173,14 +185,16 @@ int link_meet_again(struct cw_link *link)
 {
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
 	_cleanup_close_ int sock = -1;
-	int r;
+	int r = STATUS_NODE_LOST;
 
 	if (!reply)
 		return -ENOMEM;
-	r = locate_dial(link->node.socket, link_request_timeout(), &sock);
-	if (r < 0)
-		return STATUS_NO_DAEMON;
-	r = hello(sock, &link->node.hello, reply);
+	for (int i = 0; i < MEET_ATTEMPTS && r == STATUS_NODE_LOST; i++) {
+		sock = fd_close(sock);
+		if (locate_dial(link->node.socket, link_request_timeout(), &sock) < 0)
+			return STATUS_NO_DAEMON;
+		r = hello(sock, &link->node.hello, reply);
+	}
 	if (r)
 		return r;
 	fd_close_many(reply->fds, reply->n_fds);

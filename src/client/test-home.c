@@ -292,6 +292,25 @@ static unsigned int answer(struct home *h, struct home_client *c, const struct w
 	return n_fds;
 }
 
+/* As a daemon that dies in the middle of it, before or after it is known to the keeper. */
+static bool stumbles(struct home *h, struct home_client *c)
+{
+	const struct wire_message again = {.type = WIRE_RESEND};
+	uint8_t packet[WIRE_HEADER_SIZE];
+
+	if (h->deaf) {
+		h->deaf--;
+		c->sock = fd_close(c->sock);
+		return true;
+	}
+	if (!h->forgets)
+		return false;
+	h->forgets--;
+	assert_int_equal(wire_encode(&again, packet, sizeof(packet)), sizeof(packet));
+	assert_int_equal(fd_send(c->sock, packet, sizeof(packet), NULL, 0, 0), 0);
+	return true;
+}
+
 static void serve(struct home *h, struct home_client *c)
 {
 	struct wire_message q, a = {0};
@@ -309,6 +328,8 @@ static void serve(struct home *h, struct home_client *c)
 	}
 	fd_close_many(fds, n_fds);
 	assert_int_equal(wire_decode(packet, (size_t)n, &q), 0);
+	if (q.type == WIRE_HELLO && stumbles(h, c))
+		return;
 	a.type = q.type | WIRE_REPLY_BIT;
 	a.serial = q.serial;
 	n_fds = answer(h, c, &q, &a, fds);

@@ -56,6 +56,8 @@ struct home {
 
 	/* what it shall do */
 	_Atomic bool hold;	  /* connects stay pending */
+	_Atomic uint32_t deaf;	  /* so many hellos end with their connection */
+	_Atomic uint32_t forgets; /* so many hellos are answered with RESEND */
 	_Atomic bool keep_broken; /* a broken route is not renewed */
 	_Atomic uint32_t refuse;  /* status of connects */
 	_Atomic uint32_t import_flags;

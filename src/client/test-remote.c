@@ -671,6 +671,39 @@ static void a_child_does_not_meet_another_life_of_the_home(void **state)
 	assert_int_equal(cw_import_disconnect(h), 0);
 }
 
+static int ping(void)
+{
+	struct wire_message m = {.type = WIRE_PING};
+	static struct cw_reply reply;
+
+	return cw_call(&m, NULL, 0, &reply);
+}
+
+static void a_daemon_that_dies_within_hello_hears_it_again(void **state)
+{
+	home.deaf = 1;
+	home.forgets = 1;
+	assert_int_equal(cw_connect(NULL), 0);
+	assert_int_equal(ping(), 0);
+}
+
+static void also_when_it_is_to_hear_of_other_ids(void **state)
+{
+	gid_t gid = getegid();
+
+	assert_int_equal(cw_connect(NULL), 0);
+	if (setegid(gid + 1) < 0) {
+		print_message("skip: only root may change its ids\n");
+		skip();
+	}
+	home.deaf = 1;
+	home.forgets = 1;
+	assert_int_equal(ping(), 0);
+	assert_int_equal(home.deaf + home.forgets, 0);
+	assert_int_equal(setegid(gid), 0);
+	assert_int_equal(ping(), 0);
+}
+
 #define REMOTE_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -701,6 +734,8 @@ int main(void)
 		REMOTE_TEST(disconnect_does_not_wait_for_a_broken_route),
 		REMOTE_TEST(a_child_connects_anew),
 		REMOTE_TEST(a_child_does_not_meet_another_life_of_the_home),
+		REMOTE_TEST(a_daemon_that_dies_within_hello_hears_it_again),
+		REMOTE_TEST(also_when_it_is_to_hear_of_other_ids),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, NULL, NULL);
