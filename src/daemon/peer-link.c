@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/peer-link.h"
+#include "daemon/peer-link-private.h"
 
-#include <endian.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -9,55 +8,13 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/list.h"
 
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44 /* Linux 6.15 */
 #endif
 
-#define TIME_PER_TURN (2 * NSEC_PER_MSEC)
-#define OUT_MIN	      4096u
-#define OUT_MAX	      (16u << 20) /* bytes: a peer's imports may all end at once */
 #define LINGER	      (2 * NSEC_PER_SEC)
 #define LINGERING_MAX 64u
-
-enum phase {
-	PHASE_START,	 /* dialling: nothing tried yet */
-	PHASE_CONNECT,	 /* TCP */
-	PHASE_HANDSHAKE, /* TLS */
-	PHASE_READY,
-	PHASE_LINGER, /* without an owner: sending the rest */
-};
-
-struct PeerLink {
-	struct peer_link_options options;
-	enum phase phase;
-	int fd;
-	PeerTls *tls;
-	sd_event_source *io, *timer;
-	sd_event_source *again; /* packets in in are left for the next turn */
-	uint32_t events;	/* that io waits for */
-	unsigned int busy;	/* in a callback: freed later */
-	bool dead;		/* freed by its owner */
-	int failed;		/* could not keep what was to be sent */
-	bool finished;		/* lingering: all was sent */
-	struct list link;	/* lingering ones */
-
-	/* dialling */
-	uint32_t peer;
-	uint8_t key[PEER_KEY_SIZE];
-	unsigned int n_addresses, next;
-	struct peer_address addresses[PEER_LINK_ADDRESSES]; /* of an arrived one: the first */
-	int error;					    /* the one to tell of all attempts */
-
-	uint8_t *out; /* [out_at, out_end) is to be sent */
-	size_t out_at, out_end, out_size;
-	uint64_t progress; /* peer_tls_sent() when the stall timer was set; timer is on */
-	bool stalling;
-	bool awaiting; /* dialled, and nothing heard yet; the timer is on */
-	size_t n_in;
-	uint8_t in[WIRE_PACKET_MAX + PEER_TLS_READ_MIN];
-};
 
 static struct list lingering = {&lingering, &lingering};
 static unsigned int n_lingering;
@@ -65,8 +22,6 @@ static unsigned int n_lingering;
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 static int on_again(sd_event_source *source, void *userdata);
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
-
-/* Life */
 
 /* What is lost is sent again soon, however often: a cable that is joined within the detection time
  * shall not be found cut because TCP pauses longer and longer. */
@@ -95,25 +50,40 @@ static void tune(int fd, uint64_t stall)
 	tune_pauses(fd, ms);
 }
 
-/* After the loop has ended peer_link_flush_all() needs none of its events. */
-static int loop_result(int r)
+/* The loop */
+
+int peer_link_loop_result(int r)
 {
 	return r == -ESTALE ? 0 : r;
 }
 
-static int set_timer(PeerLink *l, uint64_t timeout)
+int peer_link_set_timer(PeerLink *l, uint64_t timeout)
 {
 	int r = sd_event_source_set_time_relative(l->timer, timeout / NSEC_PER_USEC);
 
 	if (r >= 0)
 		r = sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
-	return loop_result(r);
+	return peer_link_loop_result(r);
 }
 
-static void stop_timer(PeerLink *l)
+void peer_link_stop_timer(PeerLink *l)
 {
 	sd_event_source_set_enabled(l->timer, SD_EVENT_OFF);
 }
+
+int peer_link_wait_for(PeerLink *l, uint32_t events)
+{
+	int r;
+
+	if (events == l->events)
+		return 0;
+	r = peer_link_loop_result(sd_event_source_set_io_events(l->io, events));
+	if (r == 0)
+		l->events = events;
+	return r;
+}
+
+/* Life */
 
 static void drop_connection(PeerLink *l)
 {
@@ -190,7 +160,7 @@ static void report(PeerLink *l, int error)
 	}
 	l->io = sd_event_source_disable_unref(l->io);
 	sd_event_source_set_enabled(l->again, SD_EVENT_OFF);
-	stop_timer(l);
+	peer_link_stop_timer(l);
 	l->options.ops->closed(l->options.userdata, l, error);
 }
 
@@ -200,18 +170,6 @@ static int worse_error(int old, int new)
 	if (old == 0 || new == -EACCES)
 		return new;
 	return old == -ECONNREFUSED ? new : old;
-}
-
-static int wait_for(PeerLink *l, uint32_t events)
-{
-	int r;
-
-	if (events == l->events)
-		return 0;
-	r = loop_result(sd_event_source_set_io_events(l->io, events));
-	if (r == 0)
-		l->events = events;
-	return r;
 }
 
 static int watch(PeerLink *l, uint32_t events)
@@ -245,7 +203,7 @@ static void try_next(PeerLink *l, int error)
 		drop_connection(l);
 		r = begin_connect(l, &l->addresses[l->next++]);
 		if (r == 0)
-			r = set_timer(l, l->options.timeout);
+			r = peer_link_set_timer(l, l->options.timeout);
 		if (r == 0)
 			return;
 		l->error = worse_error(l->error, r);
@@ -267,13 +225,13 @@ static void handshake(PeerLink *l)
 	int r = peer_tls_handshake(l->tls);
 
 	if (r == -EAGAIN) {
-		r = wait_for(l, peer_tls_wants_write(l->tls) ? EPOLLOUT : EPOLLIN);
+		r = peer_link_wait_for(l, peer_tls_wants_write(l->tls) ? EPOLLOUT : EPOLLIN);
 		if (r < 0)
 			fail(l, r);
 		return;
 	}
 	if (r == 0)
-		r = wait_for(l, EPOLLIN);
+		r = peer_link_wait_for(l, EPOLLIN);
 	if (r < 0)
 		return fail(l, r);
 	l->phase = PHASE_READY;
@@ -325,7 +283,7 @@ int peer_link_accept(const struct peer_link_options *options, int fd, peer_tls_f
 	r = link_new(options, &l);
 	if (r < 0)
 		return r;
-	stop_timer(l);
+	peer_link_stop_timer(l);
 	l->addresses[0].length = sizeof(l->addresses[0].address);
 	if (getpeername(fd, (struct sockaddr *)&l->addresses[0].address, &l->addresses[0].length) <
 		0)
@@ -361,187 +319,6 @@ const struct peer_address *peer_link_address(const PeerLink *l)
 	return &l->addresses[l->next ? l->next - 1 : 0];
 }
 
-/* Sending */
-
-/* Makes room behind out_end. */
-static int reserve(PeerLink *l, size_t n)
-{
-	size_t kept = l->out_end - l->out_at, size = MAX(l->out_size, OUT_MIN);
-	uint8_t *out;
-
-	if (l->out_size - l->out_end >= n)
-		return 0;
-	if (kept + n > OUT_MAX)
-		return -ENOBUFS;
-	while (size - kept < n)
-		size *= 2;
-	if (size == l->out_size && l->out_at >= kept) {
-		memcpy(l->out, l->out + l->out_at, kept);
-	} else {
-		out = malloc(size);
-		if (!out)
-			return -ENOMEM;
-		if (kept > 0)
-			memcpy(out, l->out + l->out_at, kept);
-		free(l->out);
-		l->out = out;
-		l->out_size = size;
-	}
-	l->out_at = 0;
-	l->out_end = kept;
-	return 0;
-}
-
-void peer_link_send(PeerLink *l, const struct wire_message *message)
-{
-	ssize_t n = WIRE_HEADER_SIZE + (ssize_t)sizeof(*message) + (ssize_t)message->tail_size;
-	int r;
-
-	if (l->failed)
-		return;
-	r = reserve(l, (size_t)n);
-	if (r == 0) {
-		n = wire_encode(message, l->out + l->out_end, l->out_size - l->out_end);
-		if (n < 0)
-			r = (int)n;
-		else
-			l->out_end += (size_t)n;
-	}
-	if (r == 0)
-		r = wait_for(l, EPOLLIN | EPOLLOUT);
-	if (r == 0)
-		return;
-	/* on_io() tells it */
-	l->failed = r;
-	wait_for(l, EPOLLIN | EPOLLOUT);
-}
-
-/* No progress for as long as the timer runs is the end. */
-static int watch_stall(PeerLink *l)
-{
-	if (l->out_at == l->out_end || l->phase != PHASE_READY) {
-		if (l->stalling && !l->awaiting)
-			stop_timer(l);
-		l->stalling = false;
-		return 0;
-	}
-	if (l->stalling && l->progress == peer_tls_sent(l->tls))
-		return 0;
-	l->stalling = true;
-	l->progress = peer_tls_sent(l->tls);
-	return set_timer(l, l->options.stall);
-}
-
-static int flush(PeerLink *l)
-{
-	ssize_t n = 0;
-	int r;
-
-	if (l->failed)
-		return l->failed;
-	while (l->out_at < l->out_end) {
-		n = peer_tls_write(l->tls, l->out + l->out_at, l->out_end - l->out_at);
-		if (n < 0)
-			break;
-		l->out_at += (size_t)n;
-	}
-	if (n < 0 && n != -EAGAIN)
-		return (int)n;
-	if (l->out_at == l->out_end)
-		l->out_at = l->out_end = 0;
-	r = watch_stall(l);
-	return r < 0 ? r : wait_for(l, l->out_end ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
-/* Receiving */
-
-/* The packet at the beginning of [at, at + n): its size, 0 if it is not all there. */
-static ssize_t packet_size(const uint8_t *at, size_t n)
-{
-	uint32_t size;
-
-	if (n < sizeof(size))
-		return 0;
-	memcpy(&size, at, sizeof(size));
-	size = le32toh(size);
-	if (size < WIRE_HEADER_SIZE || size > WIRE_PACKET_MAX)
-		return -EBADMSG;
-	return size <= n ? (ssize_t)size : 0;
-}
-
-/* A type that a later version knows is left out. */
-static int deliver(PeerLink *l, const uint8_t *packet, size_t size)
-{
-	struct wire_message message;
-	int r = wire_decode(packet, size, &message);
-
-	if (l->awaiting && !l->stalling)
-		stop_timer(l);
-	l->awaiting = false;
-	if (r == -EOPNOTSUPP)
-		return 0;
-	if (r == 0)
-		l->options.ops->message(l->options.userdata, l, &message);
-	return r;
-}
-
-/* Whole packets that have come; what is left at the end of the turn comes in the next one. */
-static int deliver_all(PeerLink *l, uint64_t end)
-{
-	size_t at = 0;
-	ssize_t n;
-	int r = 0;
-
-	while ((n = packet_size(l->in + at, l->n_in - at)) > 0) {
-		if (clock_now() >= end) {
-			r = sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
-			break;
-		}
-		r = deliver(l, l->in + at, (size_t)n);
-		if (r < 0 || l->dead || l->phase != PHASE_READY)
-			return r;
-		at += (size_t)n;
-	}
-	l->n_in -= at;
-	memmove(l->in, l->in + at, l->n_in);
-	return n < 0 ? (int)n : loop_result(r);
-}
-
-/* Whether the buffer has room for a record. */
-static bool may_read(const PeerLink *l)
-{
-	return !l->dead && l->phase == PHASE_READY && l->n_in < WIRE_PACKET_MAX &&
-	       packet_size(l->in, l->n_in) == 0;
-}
-
-static int receive(PeerLink *l)
-{
-	uint64_t end = clock_now() + TIME_PER_TURN;
-	int r = deliver_all(l, end);
-	ssize_t n;
-
-	while (r == 0 && may_read(l) && clock_now() < end) {
-		n = peer_tls_read(l->tls, l->in + l->n_in, sizeof(l->in) - l->n_in);
-		if (n == -EAGAIN)
-			return 0;
-		if (n <= 0)
-			return n < 0 ? (int)n : -ENODATA;
-		l->n_in += (size_t)n;
-		r = deliver_all(l, end);
-	}
-	return r;
-}
-
-/* Nobody is there to hear it; the end is what is waited for. */
-static int receive_end(PeerLink *l)
-{
-	ssize_t n = peer_tls_read(l->tls, l->in, sizeof(l->in));
-
-	if (n == -EAGAIN)
-		return 0;
-	return n > 0 ? 0 : -ENODATA;
-}
-
 /* Lingering */
 
 static int finish_output(PeerLink *l)
@@ -558,14 +335,14 @@ void peer_link_finish(PeerLink *l)
 	if (!l)
 		return;
 	if (l->dead || l->phase != PHASE_READY || l->failed || n_lingering >= LINGERING_MAX ||
-		!l->io || set_timer(l, LINGER) < 0) {
+		!l->io || peer_link_set_timer(l, LINGER) < 0) {
 		peer_link_free(l);
 		return;
 	}
 	l->phase = PHASE_LINGER;
 	list_append(&lingering, &l->link);
 	n_lingering++;
-	wait_for(l, EPOLLIN | EPOLLOUT);
+	peer_link_wait_for(l, EPOLLIN | EPOLLOUT);
 }
 
 void peer_link_flush_all(uint64_t timeout)
@@ -594,11 +371,11 @@ static int exchange(PeerLink *l, uint32_t revents)
 	int r = 0;
 
 	if (l->failed || (revents & EPOLLOUT))
-		r = flush(l);
+		r = peer_link_flush(l);
 	if (r == 0 && l->phase == PHASE_LINGER)
 		r = finish_output(l);
 	if (r == 0 && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		r = l->phase == PHASE_LINGER ? receive_end(l) : receive(l);
+		r = l->phase == PHASE_LINGER ? peer_link_receive_end(l) : peer_link_receive(l);
 	return r;
 }
 
@@ -637,7 +414,7 @@ static void out_of_time(PeerLink *l)
 	int r = -ETIMEDOUT;
 
 	if (l->phase == PHASE_READY && l->stalling && !l->awaiting) {
-		r = flush(l);
+		r = peer_link_flush(l);
 		if (r == 0 && l->stalling && l->progress == before)
 			r = -ETIMEDOUT;
 	}
