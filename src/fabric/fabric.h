@@ -129,8 +129,8 @@ int fabric_collect(FabricPath *path, struct fabric_user *user);
 /*
  * From repair(): the path goes on over another stream. The home has carried out its operations up
  * to number done (counted from 1 over all streams of the path); those above are said again. An
- * operation of a span that was sent and not kept (a large put) and is above done leaves
- * STATUS_BROKEN in its user's sticky status; an atomic at or below done whose answer is lost
+ * operation of a span that was sent and not kept (a put of more than 8 KiB) and is above done
+ * leaves STATUS_BROKEN in its user's sticky status; an atomic at or below done whose answer is lost
  * returns STATUS_BROKEN; a get is done again. The stream is the path's on success.
  */
 int fabric_path_resume(FabricPath *path, int fd, uint64_t done);
@@ -187,7 +187,7 @@ void fabric_target_stop(FabricTarget *target);
 
 /*
  * The rest is called by another thread, one at a time; each takes effect between two turns of the
- * data thread, of at most 64 KiB of data each, and waits for that.
+ * data thread, of at most 64 KiB of data each, or 256 KiB of a get, and waits for that.
  *
  * Serves a stream under this number (not 0, not in use: -EEXIST). fd is the target's on success.
  * done: shared memory in which the number of operations carried out is kept: it begins with what is

@@ -97,6 +97,7 @@ static int send_some(struct connection *c, bool direct)
 	struct iovec iov[3] = {{c->out + c->out_begin, buffered}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 1};
 	unsigned int n_done = 0;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	ssize_t sent;
 
 	if (direct) {
@@ -104,11 +105,12 @@ static int send_some(struct connection *c, bool direct)
 			(struct iovec){c->large.key->region.base + c->large.off, c->large.left};
 		n_done = append_done(c, &iov[2], done);
 		m.msg_iovlen += n_done;
+		flags |= n_done ? 0 : MSG_MORE; /* the operation's next piece */
 	}
 	for (size_t i = 0; i < m.msg_iovlen; i++)
 		total += iov[i].iov_len;
 	do {
-		sent = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = sendmsg(c->fd, &m, flags);
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return errno == EAGAIN ? 1 : -EPIPE;

@@ -10,7 +10,7 @@
 #include "wire/message.h"
 #include "wire/status.h"
 
-#define AHEAD_MAX  4096u
+#define AHEAD_MAX  512u
 #define DONE_EVERY 16u /* requests of an operation that goes on are answered that often */
 
 static size_t available(const struct connection *c)
@@ -323,13 +323,14 @@ static ssize_t take(struct tcp_target *t, struct connection *c, const char **ret
 }
 
 /* How much is read into the buffer: after a large put there mostly comes another, whose bytes had
- * to be copied from there. Within one a read of the rest and more saves a call, which is worth it.
- */
-static size_t read_ahead(const struct connection *c)
+ * to be copied from there. */
+static size_t read_ahead(const struct connection *c, size_t direct)
 {
 	size_t room = INPUT_SIZE - c->in_end;
 
-	return c->bulky && c->state == INPUT_HEADER ? MIN(room, AHEAD_MAX) : room;
+	if (direct && direct < c->left)
+		return 0;
+	return c->bulky && (direct || c->state == INPUT_HEADER) ? MIN(room, AHEAD_MAX) : room;
 }
 
 /* Reads what has come, a large put straight to where it belongs. Returns bytes, 0 for none. */
@@ -337,7 +338,7 @@ static ssize_t fill(struct connection *c, const char **ret_reason)
 {
 	struct iovec iov[2];
 	struct msghdr m = {.msg_iov = iov};
-	size_t direct = 0;
+	size_t direct = 0, room;
 	ssize_t n;
 
 	if (c->in_begin) {
@@ -348,11 +349,12 @@ static ssize_t fill(struct connection *c, const char **ret_reason)
 	if (c->state == INPUT_BULK) {
 		look_at_bulk_key(c);
 		if (!c->status && c->key->region.base)
-			direct = c->left;
+			direct = MIN(c->left, TURN_MAX);
 	}
 	if (direct)
 		iov[m.msg_iovlen++] = (struct iovec){c->key->region.base + c->off, direct};
-	iov[m.msg_iovlen++] = (struct iovec){c->in + c->in_end, read_ahead(c)};
+	room = read_ahead(c, direct);
+	iov[m.msg_iovlen++] = (struct iovec){c->in + c->in_end, room};
 	do {
 		n = recvmsg(c->fd, &m, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
@@ -362,6 +364,7 @@ static ssize_t fill(struct connection *c, const char **ret_reason)
 		*ret_reason = "the memory behind a key is not there";
 	if (n <= 0)
 		return -EPIPE;
+	c->drained = (size_t)n < direct + room;
 	c->in_end += (size_t)n - MIN((size_t)n, direct);
 	if (direct)
 		took_bulk(c, MIN((size_t)n, direct));
@@ -395,7 +398,7 @@ static ssize_t work(struct tcp_target *t, struct connection *c, const char **ret
 				break;
 		}
 		n = take(t, c, ret_reason);
-		if (!n)
+		if (!n && !c->drained)
 			n = fill(c, ret_reason);
 		if (n < 0)
 			return n;
@@ -412,6 +415,7 @@ int connection_turn(struct tcp_target *t, struct connection *c, const char **ret
 	int r;
 
 	*ret_reason = NULL;
+	c->drained = false;
 	r = output_flush(c);
 	if (!r) {
 		moved = work(t, c, ret_reason);

@@ -11,8 +11,12 @@
  *
  *   PUT	size bytes to off
  *   BATCH	records to their own offsets; off is how many puts they are, size that of all
- * records GET	size bytes from off: a DATA frame, unless it fails at once ADD, SWAP	two words
- * follow (value; expected, value): a DATA frame of 8 bytes, or failure SIGNAL	wakes the exporter
+ *
+ *   GET	size bytes from off: a DATA frame, unless it fails at once
+ *
+ *   ADD, SWAP	two words follow (value; expected, value): a DATA frame of 8 bytes, or failure
+ *
+ *   SIGNAL	wakes the exporter
  *
  * A request is over with the DONE of its number or of a later one, or with its FAILED. A DATA frame
  * ends nothing: what revocation overtook is filled with zeros, and FAILED follows.
@@ -28,9 +32,11 @@
 #include "base/error.h"
 #include "fabric/fabric.h"
 
-#define FRAME_BULK_MAX	  65536u	       /* of a PUT, a GET */
-#define FRAME_BATCH_MAX	  (2 * FRAME_BULK_MAX) /* all records */
-#define FRAME_RECORD_MAX  8192u		       /* bytes of a record */
+/* Of a PUT, a GET. With pieces of 64 KiB 1 MiB took 205 µs, with 256 KiB 140, in one 117: what
+ * counts is how much is given to the kernel at a time. */
+#define FRAME_BULK_MAX	  262144u
+#define FRAME_BATCH_MAX	  131072u /* all records */
+#define FRAME_RECORD_MAX  8192u	  /* bytes of a record */
 #define FRAME_RECORD_HEAD 8u
 #define FRAME_OFFSET_MAX  ((1ull << 48) - 1) /* of a record */
 

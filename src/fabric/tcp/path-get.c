@@ -38,7 +38,7 @@ static void say_burst(
 		path_add_flight(p, user, &f);
 		iov[1].iov_len += FRAME_REQUEST_SIZE;
 	}
-	path_write(p, iov, 2, false);
+	path_write(p, iov, 2, 0);
 }
 
 int path_say_gets(struct tcp_path *p, struct fabric_user *user, struct path_op *op)

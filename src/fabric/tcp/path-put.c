@@ -115,7 +115,7 @@ static void say(struct tcp_path *p, struct fabric_user *user, struct path_op *op
 	f.frame = r.frame;
 	path_seal_batch(p, &r.iov[0]);
 	path_add_flight(p, user, &f);
-	path_write(p, r.iov, r.n_iov, false);
+	path_write(p, r.iov, r.n_iov, r.frame.flags & FRAME_MORE ? WRITE_MORE : 0);
 }
 
 int path_say_puts(

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include "wire/status.h"
 
+#define AHEAD_MAX 512u
+
 static size_t available(const struct tcp_path *p)
 {
 	return p->in_end - p->in_begin;
@@ -134,6 +136,19 @@ static void wake_done(struct tcp_path *p)
 	pthread_mutex_unlock(&p->mutex);
 }
 
+/* How much is read into the buffer: within a large get there comes another piece, whose bytes had
+ * to be copied from there. */
+static size_t read_ahead(struct tcp_path *p)
+{
+	uint64_t next = path_acked(p) + 1;
+	const struct flight *f = path_flight(p, next);
+	size_t room = REPLIES_SIZE - p->in_end;
+
+	if (next > path_said(p) || f->frame.type != FRAME_GET || f->frame.size <= AHEAD_MAX)
+		return room;
+	return MIN(room, AHEAD_MAX);
+}
+
 int path_read(struct tcp_path *p)
 {
 	struct iovec iov[2];
@@ -149,7 +164,7 @@ int path_read(struct tcp_path *p)
 	}
 	if (p->to_left)
 		iov[m.msg_iovlen++] = (struct iovec){p->to, p->to_left};
-	iov[m.msg_iovlen++] = (struct iovec){p->in + p->in_end, REPLIES_SIZE - p->in_end};
+	iov[m.msg_iovlen++] = (struct iovec){p->in + p->in_end, read_ahead(p)};
 	do {
 		n = recvmsg(p->fd, &m, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);

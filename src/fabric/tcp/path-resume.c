@@ -116,7 +116,7 @@ static void write_put(struct tcp_path *p, struct flight *f)
 	r.iov[1] = (struct iovec){r.head, FRAME_REQUEST_SIZE};
 	if (f->frame.type == FRAME_PUT && f->frame.flags & FRAME_CHECK)
 		r.n_iov = 2;
-	path_write(p, r.iov, r.n_iov, true);
+	path_write(p, r.iov, r.n_iov, WRITE_WITH_ROLE);
 }
 
 static void write_batch(struct tcp_path *p, struct flight *f)
@@ -124,7 +124,7 @@ static void write_batch(struct tcp_path *p, struct flight *f)
 	struct iovec iov = {f->batch->bytes, f->batch->used};
 
 	frame_request_encode(f->batch->bytes, &f->frame);
-	path_write(p, &iov, 1, true);
+	path_write(p, &iov, 1, WRITE_WITH_ROLE);
 }
 
 static void write_other(struct tcp_path *p, struct flight *f)
@@ -135,7 +135,7 @@ static void write_other(struct tcp_path *p, struct flight *f)
 	frame_request_encode(head, &f->frame);
 	frame_store64(head + FRAME_REQUEST_SIZE, f->words[0]);
 	frame_store64(head + FRAME_REQUEST_SIZE + 8, f->words[1]);
-	path_write(p, &iov, 1, true);
+	path_write(p, &iov, 1, WRITE_WITH_ROLE);
 }
 
 static void say_again(struct tcp_path *p, uint64_t from)

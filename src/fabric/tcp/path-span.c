@@ -18,7 +18,7 @@ static void say_batch(struct tcp_path *p)
 	struct iovec iov;
 
 	path_seal_batch(p, &iov);
-	path_write(p, &iov, 1, false);
+	path_write(p, &iov, 1, 0);
 }
 
 /* Opens a batch in the next buffer; the gate is taken. Returns with it taken, or why not. */

@@ -96,20 +96,21 @@ static void skip(struct msghdr *m, size_t sent)
 	}
 }
 
-void path_write(struct tcp_path *p, struct iovec *iov, size_t n_iov, bool has_role)
+void path_write(struct tcp_path *p, struct iovec *iov, size_t n_iov, unsigned int flags)
 {
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = n_iov};
+	int how = MSG_DONTWAIT | MSG_NOSIGNAL | (flags & WRITE_MORE ? MSG_MORE : 0);
 	struct patience patience = {0};
 
 	skip(&m, 0);
 	while (m.msg_iovlen && path_state(p) == PATH_UP) {
-		ssize_t n = sendmsg(p->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = sendmsg(p->fd, &m, how);
 
 		if (n >= 0) {
 			atomic_fetch_add_explicit(&p->progress, 1, memory_order_relaxed);
 			skip(&m, (size_t)n);
 		} else if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) {
-			wait_for_room(p, &patience, has_role);
+			wait_for_room(p, &patience, flags & WRITE_WITH_ROLE);
 		} else if (errno != EINTR) {
 			path_broke(p);
 		}

@@ -71,7 +71,7 @@ static int ask(struct tcp_path *p, struct fabric_user *user, const struct flight
 	if (!r) {
 		path_seal_batch(p, &iov[0]);
 		path_add_flight(p, user, &f);
-		path_write(p, iov, 2, false);
+		path_write(p, iov, 2, 0);
 		gate_leave(&p->gate);
 	}
 	ended = path_op_end(p, &op);
@@ -165,7 +165,7 @@ static const struct fabric_path_ops ops = {
 static void choose_batches(struct tcp_path *p)
 {
 	size_t smallest = FRAME_REQUEST_SIZE + FRAME_RECORD_HEAD + FRAME_RECORD_MAX;
-	size_t size = MIN(p->options.span_buffer, (size_t)FRAME_BULK_MAX);
+	size_t size = MIN(p->options.span_buffer, (size_t)FRAME_BATCH_MAX / 2);
 
 	p->limit = (uint32_t)size;
 	p->batch_size = (uint32_t)MAX(size, smallest);

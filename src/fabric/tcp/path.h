@@ -182,9 +182,13 @@ void path_fail_user(struct tcp_path *p, uint32_t tag, int status);
 
 /* path-write.c, with the gate */
 
+enum path_write_flags {
+	WRITE_WITH_ROLE = 1,
+	WRITE_MORE = 2, /* more follows soon: the kernel need not send the last, short segment */
+};
 /* All of it, unless the stream breaks. Reads while the stream is full: with the role, or if that is
  * to be had. */
-void path_write(struct tcp_path *p, struct iovec *iov, size_t n_iov, bool has_role);
+void path_write(struct tcp_path *p, struct iovec *iov, size_t n_iov, unsigned int flags);
 /* Gives the next request its number and place. There must be room. */
 void path_add_flight(struct tcp_path *p, struct fabric_user *user, const struct flight *flight);
 /* Enters the gate with room for n requests and a batch on a stream that is up. again: between two

@@ -13,7 +13,8 @@
 #include "fabric/tcp/frame.h"
 #include "fabric/tcp/gate.h"
 
-#define TURN_MAX	   65536u /* bytes that a connection moves before the next has its turn */
+#define TURN_MAX                                                                                   \
+	65536u /* bytes that a connection moves before the next has its turn; and one get */
 #define INPUT_SIZE	   32768u
 #define OUTPUT_SIZE	   32768u
 #define CONNECTION_BUCKETS 256u
@@ -46,6 +47,7 @@ struct connection {
 	uint64_t said;		/* the last number that was answered */
 	bool more;		/* the last request's operation goes on */
 	bool bulky;		/* it was a large put */
+	bool drained;		/* in this turn: a read found less than there was room for */
 
 	enum input_state state;
 	struct frame_request frame;
