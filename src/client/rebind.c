@@ -39,6 +39,7 @@ static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
 static int exchange(struct cw_export *export, struct cw_backing *to)
 {
 	struct cw_backing *from = export->backing;
+	bool handed_out = from->handed_out; /* wherever it is mapped */
 	_cleanup_close_ int again = -1;
 	bool own;
 	int fd, r;
@@ -58,6 +59,7 @@ static int exchange(struct cw_export *export, struct cw_backing *to)
 	r = backing_adopt(to, export->link, again, false);
 	if (r && backing_adopt(from, export->link, again, false))
 		return r;
+	(r ? from : to)->handed_out = handed_out;
 	take_fd(&again);
 	return r;
 }

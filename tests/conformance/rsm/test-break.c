@@ -593,6 +593,31 @@ static void former_importers_do_not_reach_a_sandboxed_exporter(void)
 	CHECK_EQUAL(memory[0], 1);
 }
 
+/* The importers have the same memory after a rebind as before it. */
+static void nor_after_a_rebind(void)
+{
+	agent_t importer = agent_start();
+	volatile uint64_t *first = (void *)rig_memory(1), *second = (void *)rig_memory(1);
+	rsm_memseg_id_t id = rig_id();
+	rsm_memseg_export_handle_t export;
+	pthread_t thread;
+
+	rig_skip_under_tsan();
+	forbid_to_hold_threads();
+	first[0] = 1;
+	second[0] = 2;
+	NEED(rsm_memseg_export_create(
+		rig_controller(), &export, (void *)first, rig_page(), RSM_ALLOW_REBIND));
+	NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
+	agent_import(&importer, id);
+	EXPECT(agent_do(&importer, AGENT_MAP, 0, rig_page(), RSM_PERM_RDWR), RSM_SUCCESS);
+	EXPECT(rsm_memseg_export_rebind(export, (void *)second, 0, rig_page()), RSM_SUCCESS);
+	NEED(pthread_create(&thread, NULL, sleep_for_ever, NULL));
+	EXPECT(rsm_memseg_export_destroy(export), RSM_SUCCESS);
+	EXPECT(agent_do(&importer, AGENT_MAP_STORE, 0, 5, 0), RSM_SUCCESS);
+	CHECK(first[0] == 1 && second[0] == 2);
+}
+
 static const rig_test_t tests[] = {
 	TEST(unpublish_breaks_imports),
 	TEST(destroy_breaks_imports),
@@ -608,6 +633,7 @@ static const rig_test_t tests[] = {
 	TEST(a_process_breaks_its_own_imports),
 	TEST(former_importers_do_not_reach_the_exporter),
 	TEST(former_importers_do_not_reach_a_sandboxed_exporter),
+	TEST(nor_after_a_rebind),
 	TEST(an_unpublish_without_descriptors_is_finished_by_the_next),
 	TEST(an_unpublish_without_descriptors_is_finished_by_publish),
 	TEST(a_new_connection_works_after_publish),
