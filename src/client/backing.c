@@ -203,6 +203,14 @@ int backing_adopt(struct cw_backing *b, struct cw_link *link, int fd, bool reser
 	return 0;
 }
 
+int backing_adopt_try(const struct cw_backing *b, struct cw_link *link)
+{
+	MemoryAdopter *adopter;
+	int r = adopter_get(link, &adopter);
+
+	return memory_status(r < 0 ? r : memory_adopt_try(adopter, b->address, b->size));
+}
+
 /* What is mapped at address is this file from here on. */
 static void change_file(struct cw_backing *b, int fd, const struct stat *st)
 {

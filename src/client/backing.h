@@ -65,6 +65,8 @@ void backing_put(struct cw_backing *backing);
  * …
  */
 int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool reserve);
+/* Whether that could hold the program's threads now; nothing changes. */
+int backing_adopt_try(const struct cw_backing *backing, struct cw_link *link);
 /*
  * Moves the content to other memory: fd, which is consumed, or private memory (fd -1). Success
  * means that nothing is handed out or behind any more; where fd is what is mapped already nothing

@@ -52,7 +52,10 @@ static int exchange(struct cw_export *export, struct cw_backing *to)
 		fd_close(fd);
 	if (again < 0)
 		return STATUS_NO_RESOURCES;
-	r = backing_move(from, export->link, -1, true);
+	/* where threads cannot be held there is no way back either */
+	r = backing_adopt_try(to, export->link);
+	if (!r)
+		r = backing_move(from, export->link, -1, true);
 	if (r)
 		return r;
 	from->fd = budget_close(from->fd);

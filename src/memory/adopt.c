@@ -71,3 +71,24 @@ int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd)
 	}
 	return r == -EFAULT ? MEMORY_BAD_ADDRESS : r;
 }
+
+int memory_adopt_try(MemoryAdopter *adopter, void *address, size_t size)
+{
+	struct range range = {(uintptr_t)address, (uintptr_t)address + size};
+	struct holder holder = {.adopter = adopter, .alone = memory_count_threads() == 1};
+	struct hold hold;
+	int r;
+
+	if (!size || range.end < range.start || (range.start | size) % 4096)
+		return -EINVAL;
+	if (range_has_stack(&range))
+		return MEMORY_WRONG_KIND;
+	r = holder_watch(&holder, &range);
+	if (r)
+		return r;
+	r = hold_begin(&hold, &holder, &(struct range){range.start, range.start + 4096});
+	if (r == 0)
+		hold_end(&hold, false);
+	holder_unwatch(&holder, &range);
+	return r;
+}

@@ -51,6 +51,10 @@ int memory_classify(void *address, size_t size, enum memory_kind *ret_kind);
  */
 int memory_adopt(MemoryAdopter *adopter, void *address, size_t size, int memfd);
 
+/* Whether memory_adopt() of this range could hold other threads now: 0, or as it would fail. For
+ * those who give something up before. */
+int memory_adopt_try(MemoryAdopter *adopter, void *address, size_t size);
+
 /*
  * Moves an adopted range to other memory: fd_to >= 0: another memfd (reserved), shared as before
  * (revocation); -1: private memory (undo at destroy). Only pieces that still map the memfd with

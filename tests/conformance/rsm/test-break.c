@@ -618,6 +618,33 @@ static void nor_after_a_rebind(void)
 	CHECK(first[0] == 1 && second[0] == 2);
 }
 
+/* §4.3: other memory cannot become the segment's while threads store to it that nobody can hold */
+static void a_rebind_in_a_sandbox_changes_nothing(void)
+{
+	agent_t importer = agent_start();
+	volatile uint64_t *first = (void *)rig_memory(1), *second = (void *)rig_memory(1);
+	rsm_memseg_id_t id = rig_id();
+	rsm_memseg_export_handle_t export;
+	pthread_t thread;
+
+	rig_skip_under_tsan();
+	forbid_to_hold_threads();
+	first[0] = 1;
+	second[0] = 2;
+	NEED(rsm_memseg_export_create(
+		rig_controller(), &export, (void *)first, rig_page(), RSM_ALLOW_REBIND));
+	NEED(rsm_memseg_export_publish(export, &id, NULL, 0));
+	agent_import(&importer, id);
+	NEED(pthread_create(&thread, NULL, sleep_for_ever, NULL));
+	EXPECT(rsm_memseg_export_rebind(export, (void *)second, 0, rig_page()),
+		RSMERR_INSUFFICIENT_MEM);
+	CHECK(first[0] == 1 && second[0] == 2);
+	first[0] = 3;
+	CHECK_EQUAL(agent_ask(&importer, AGENT_GET, 0), 3);
+	EXPECT(agent_do(&importer, AGENT_PUT, 0, 4, 0), RSM_SUCCESS);
+	CHECK(first[0] == 4 && second[0] == 2);
+}
+
 static const rig_test_t tests[] = {
 	TEST(unpublish_breaks_imports),
 	TEST(destroy_breaks_imports),
@@ -634,6 +661,7 @@ static const rig_test_t tests[] = {
 	TEST(former_importers_do_not_reach_the_exporter),
 	TEST(former_importers_do_not_reach_a_sandboxed_exporter),
 	TEST(nor_after_a_rebind),
+	TEST(a_rebind_in_a_sandbox_changes_nothing),
 	TEST(an_unpublish_without_descriptors_is_finished_by_the_next),
 	TEST(an_unpublish_without_descriptors_is_finished_by_publish),
 	TEST(a_new_connection_works_after_publish),
