@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ipc.h>
-#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "placement/sysv.h"
 #include "wire/status.h"
 
 struct mapping {
@@ -103,29 +102,40 @@ static bool is_of_kind(int fd, const struct mapping *m)
 		       : !strcmp(name, "/dev/zero (deleted)");
 }
 
-/*
- * The kernel judges a System V segment by its own rights; map_files would not. Ids are per
- * namespace, so only ours can be asked about.
- */
-static bool may_use_sysv(const ManagerClient *c, int process, int shmid)
+/* Ids are per namespace, so only ours can be asked about. */
+static bool shares_sysv(int process)
 {
 	struct stat theirs, ours;
-	struct shmid_ds ds;
-	mode_t mode;
 
-	if (fstatat(process, "ns/ipc", &theirs, 0) < 0 || stat("/proc/self/ns/ipc", &ours) < 0 ||
-		theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
-		return false;
-	if (shmctl(shmid, IPC_STAT, &ds) < 0)
-		return false;
-	mode = ds.shm_perm.mode;
-	if (c->identity.uid == 0)
-		return true;
-	if (c->identity.uid == ds.shm_perm.uid || c->identity.uid == ds.shm_perm.cuid)
-		return (mode & 0600) == 0600;
-	if (c->identity.gid == ds.shm_perm.gid || c->identity.gid == ds.shm_perm.cgid)
-		return (mode & 060) == 060;
-	return (mode & 06) == 06;
+	return fstatat(process, "ns/ipc", &theirs, 0) == 0 &&
+	       stat("/proc/self/ns/ipc", &ours) == 0 && theirs.st_ino == ours.st_ino &&
+	       theirs.st_dev == ours.st_dev;
+}
+
+bool client_memory_may_use_sysv(const struct engine_identity *identity, int shmid)
+{
+	const struct sysv_user user = {
+		.uid = identity->uid,
+		.gid = identity->gid,
+		.groups = identity->groups,
+		.n_groups = identity->n_groups,
+		.privileged = identity->uid == 0,
+	};
+	struct sysv_segment s;
+
+	return sysv_find(shmid, &s) == 0 && sysv_lacks(&s, &user, 06) == 0;
+}
+
+/*
+ * The kernel judges a System V segment by its own rights; map_files would not. Nor does it say that
+ * the mapping is one: a file may have such a name, and any inode, where its owner has mounted it.
+ */
+static bool may_use(const ManagerClient *c, int process, const struct mapping *m)
+{
+	if (!m->sysv)
+		return m->anonymous;
+	return m->inode <= INT32_MAX && shares_sysv(process) &&
+	       client_memory_may_use_sysv(&c->identity, (int)m->inode);
 }
 
 /* Memory of the kernel's own, of the kind that was seen, never one of our sealed memfds, large
@@ -150,12 +160,8 @@ static int memory_open(const ManagerClient *c, int process, const struct mapping
 	struct client_memory *ret_memory)
 {
 	_cleanup_close_ int fd = -1;
-	int r;
+	int r = mapping_open(process, m, &fd);
 
-	if (m->sysv && !may_use_sysv(c, process, (int)m->inode))
-		r = STATUS_NOT_ADOPTABLE;
-	else
-		r = mapping_open(process, m, &fd);
 	if (r == 0)
 		r = check_and_harden(c, fd, m, end);
 	if (!is_still_the_client(c, process))
@@ -187,7 +193,7 @@ int client_memory_open(
 		return r;
 	if (!range_within(address - m.start, size, m.end - m.start))
 		return STATUS_BAD_ADDRESS;
-	if (!m.usable || !(m.sysv || m.anonymous))
+	if (!m.usable || !may_use(c, process, &m))
 		return STATUS_NOT_ADOPTABLE;
 	memory.offset = m.offset + (address - m.start);
 	r = memory_open(c, process, &m, memory.offset + size, &memory);

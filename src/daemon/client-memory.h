@@ -22,4 +22,7 @@ struct client_memory {
 int client_memory_open(const ManagerClient *client, uint64_t address, uint64_t size,
 	struct client_memory *ret_memory);
 
+/* By the kernel's rule, for reading and writing. */
+bool client_memory_may_use_sysv(const struct engine_identity *identity, int shmid);
+
 #endif

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/client-memory.h"
 #include "daemon/log.h"
 #include "wire/status.h"
 
@@ -205,17 +206,27 @@ static int map_guarded(struct data_memory *d, int fd, uint64_t size)
 	return 0;
 }
 
-/* A System V segment that we could not open; nobody can shorten it. */
-static int attach_sysv(struct data_memory *d, const ManagerSegment *s, uint64_t size)
+/*
+ * A System V segment that we could not open; nobody can shorten it. The kernel asks for our rights,
+ * not the exporter's; and by now the id may be another segment's, which it cannot become any more
+ * once it is attached.
+ */
+static int attach_sysv(struct data_memory *d, const EngineSegment *segment)
 {
+	const ManagerSegment *s = manager_segment(segment);
+
 	struct shmid_ds info;
 	uint8_t *p;
 
-	if (shmctl(s->shmid, IPC_STAT, &info) < 0 || !range_within(s->offset, size, info.shm_segsz))
-		return STATUS_NOT_ADOPTABLE;
 	p = shmat(s->shmid, NULL, 0);
 	if (p == (void *)-1)
 		return errno == ENOMEM ? -ENOMEM : STATUS_NOT_ADOPTABLE;
+	if (!client_memory_may_use_sysv(&segment->owner->identity, s->shmid) ||
+		shmctl(s->shmid, IPC_STAT, &info) < 0 ||
+		!range_within(s->offset, segment->size, info.shm_segsz)) {
+		shmdt(p);
+		return STATUS_NOT_ADOPTABLE;
+	}
 	d->whole = p;
 	d->attached = true;
 	d->base = p + s->offset;
@@ -247,7 +258,7 @@ static int memory_new(Manager *m, const EngineSegment *segment, struct data_memo
 	d->cell = &s->cells.map[0];
 	atomic_init(&d->pipe, s->pipe);
 	if (s->shmid >= 0)
-		r = attach_sysv(d, s, segment->size);
+		r = attach_sysv(d, segment);
 	else if (!s->foreign)
 		r = map_guarded(d, s->memory, segment->size);
 	if (r) {
