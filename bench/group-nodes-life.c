@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What happens seldom: connecting, measured in round trips of a network that was made slow (10 ms
- * each way, so that nothing else counts); a node whose cable is cut; nodes at rest.
+ * What happens seldom: connecting, in round trips, which are counted on the wire; a node whose
+ * cable is cut; nodes at rest.
  */
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "nodes.h"
 
-#define ROUND_TRIP 20e6 /* ns */
-#define DETECTION  2e9	/* the default DetectionTime */
-#define REST	   10u	/* s */
+#define DETECTION 2e9 /* the default DetectionTime */
+#define REST	  5u  /* s */
+#define SETTLING  2u  /* s: for threads that end, and their counts with them */
+#define KEPT	  12u /* s: a session with nothing in common ends before */
 
 static bool command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static bool command(const char *format, ...)
@@ -26,21 +31,6 @@ static bool command(const char *format, ...)
 	return system(line) == 0;
 }
 
-static bool make_slow(bool slow)
-{
-	pid_t pids[2];
-	bool well = true;
-
-	for (unsigned int node = 2; node >= 1; node--) {
-		node_processes(node, pids);
-		well = command("nsenter --net=/proc/%d/ns/net tc qdisc %s dev eth0 root%s "
-			       "2>/dev/null",
-			       pids[0], slow ? "add" : "del", slow ? " netem delay 10ms" : "") &&
-		       well;
-	}
-	return well;
-}
-
 /* --- connecting --- */
 
 /* A new process of node 1: its first import of that node, then a second one. */
@@ -48,43 +38,59 @@ static void connect_twice(int channel, void *context)
 {
 	struct nodes *nodes = context;
 
-	bench_receive(channel);
 	node_controller();
 	for (unsigned int i = 0; i < 2; i++) {
-		uint64_t start = bench_now();
+		uint64_t start;
 
+		bench_receive(channel);
+		start = bench_now();
 		node_import(2, nodes->id);
 		bench_send(channel, bench_now() - start);
 	}
 }
 
-static void put_plain(void *context, unsigned long n)
+/* A TCP packet that is not only an acknowledgement: payload, or SYN. */
+static bool says_something(const uint8_t *packet, size_t size)
 {
-	uint64_t word = 1;
+	size_t ip = (packet[0] & 15u) * 4u, tcp;
 
-	for (unsigned long i = 0; i < n; i++)
-		bare_put(context, &word, sizeof(word));
+	if (size < 40 || packet[0] >> 4 != 4 || packet[9] != IPPROTO_TCP || ip + 20 > size)
+		return false;
+	tcp = (packet[ip + 12] >> 4) * 4u;
+	return packet[ip + 13] & 2 || size > ip + tcp;
 }
 
-static void sample_connects(struct bench_row *first, struct bench_row *second, struct nodes *nodes)
+/* How often something came after something had gone out, since the last time. */
+static unsigned int round_trips(int sniffer)
+{
+	struct sockaddr_ll from;
+	socklen_t from_size = sizeof(from);
+	uint8_t packet[4096];
+	unsigned int n = 0;
+	bool out = false;
+	ssize_t size;
+
+	while ((size = recvfrom(sniffer, packet, sizeof(packet), MSG_DONTWAIT, (void *)&from,
+			&from_size)) > 0) {
+		if (!says_something(packet, (size_t)size))
+			continue;
+		n += out && from.sll_pkttype != PACKET_OUTGOING;
+		out = from.sll_pkttype == PACKET_OUTGOING;
+	}
+	return n;
+}
+
+static void sample_connects(struct bench_row *const rows[2], struct nodes *nodes, int sniffer)
 {
 	struct bench_partner partner = bench_partner(connect_twice, nodes);
-	double plain;
 
-	if (!make_slow(true)) {
-		bench_missing(first, "Causeway", "tc has no netem here");
-		bench_missing(second, "Causeway", "tc has no netem here");
-		make_slow(false);
-		return;
+	for (unsigned int i = 0; i < 2; i++) {
+		round_trips(sniffer);
+		bench_send(partner.channel, 0);
+		bench_note(rows[i], "took %.0f us", (double)bench_receive(partner.channel) / 1000);
+		usleep(20000);
+		bench_sample(rows[i], "Causeway", round_trips(sniffer), BENCH_NONE);
 	}
-	plain = bench_time(put_plain, &nodes->asleep, 1, NULL);
-	bench_send(partner.channel, 0);
-	bench_sample(
-		first, "Causeway", (double)bench_receive(partner.channel) / ROUND_TRIP, BENCH_NONE);
-	bench_sample(first, "plain TCP", plain / ROUND_TRIP, BENCH_NONE);
-	bench_sample(second, "Causeway", (double)bench_receive(partner.channel) / ROUND_TRIP,
-		BENCH_NONE);
-	make_slow(false);
 }
 
 /* --- at rest --- */
@@ -95,12 +101,13 @@ static double switches_at_rest(unsigned int node)
 	unsigned int n = node_processes(node, pids);
 	unsigned long before = 0, after = 0;
 
+	sleep(SETTLING);
 	for (unsigned int i = 0; i < n; i++)
 		before += bench_switches(pids[i]);
 	sleep(REST);
 	for (unsigned int i = 0; i < n; i++)
 		after += bench_switches(pids[i]);
-	return (double)(after - before) / REST;
+	return ((double)after - (double)before) / REST;
 }
 
 /* --- a dead node --- */
@@ -136,30 +143,34 @@ static void import_again(struct nodes *nodes)
 
 void group_nodes_life(struct bench *bench)
 {
-	struct bench_row *first = bench_row(bench, "connect: a process's first import of a node",
-				 "round trips", 1, BENCH_ABSOLUTE, 3),
-			 *second = bench_row(
-				 bench, "connect: its second", "round trips", 1, BENCH_ABSOLUTE, 3),
-			 *rest = bench_row(bench, "node at rest, an import of a peer: switches",
-				 "1/s", 1, BENCH_ABSOLUTE, 1),
-			 *alone = bench_row(bench, "node at rest, nothing in common: switches",
-				 "1/s", 1, BENCH_ABSOLUTE, 1),
-			 *dead = bench_row(bench, "a node whose cable is cut is noticed", "s", 1e9,
-				 BENCH_ABSOLUTE, 1.1 * DETECTION);
+	struct bench_row *const connects[2] = {
+		bench_row(bench, "connect: a process's first import of a node", "round trips", 1,
+			BENCH_ABSOLUTE, 3),
+		bench_row(bench, "connect: its second", "round trips", 1, BENCH_ABSOLUTE, 3)};
+	struct bench_row *rest = bench_row(
+		bench, "node at rest, an import of a peer: switches", "1/s", 1, BENCH_ABSOLUTE, 1);
+	struct bench_row *alone = bench_row(
+		bench, "node at rest, nothing in common: switches", "1/s", 1, BENCH_ABSOLUTE, 1);
+	struct bench_row *dead = bench_row(bench, "a node whose cable is cut is noticed", "s", 1e9,
+		BENCH_ABSOLUTE, 1.1 * DETECTION);
 	struct nodes nodes;
+	int sniffer;
 
 	bench_at_most_rounds(bench, 3);
 	nodes_begin(&nodes);
+	sniffer = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	if (sniffer < 0)
+		bench_fail("a packet socket: %m");
 	while (bench_round(bench)) {
 		double time;
 
-		sample_connects(first, second, &nodes);
+		sample_connects(connects, &nodes, sniffer);
 		bench_sample(rest, "Causeway", switches_at_rest(1), BENCH_NONE);
 		time = notice(&nodes);
 		bench_sample(dead, "Causeway", time, BENCH_NONE);
 		if (time < 0.5 * DETECTION)
 			bench_note(dead, "too early: %.2f s", time / 1e9);
-		sleep(1);
+		sleep(KEPT);
 		bench_sample(alone, "Causeway", switches_at_rest(1), BENCH_NONE);
 		import_again(&nodes);
 	}

@@ -16,7 +16,7 @@
 struct scene {
 	FabricPath *path;
 	struct fabric_user user;
-	int fd; /* the target's end */
+	_Atomic int fd; /* changed by who repairs */ /* the target's end */
 	_Atomic int check_with, checks, repairs, mend;
 };
 
