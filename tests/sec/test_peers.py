@@ -208,3 +208,82 @@ def test_half_a_packet_is_no_packet(home):
     for byte in packet:
         p.send_raw(bytes([byte]))
     assert p.wait("peer_connect_reply").status == 0, "control: slow is not half"
+
+
+# --- whom it speaks for, and how much -------------------------------------------------------------
+
+RULES = f"[Limits]\nMaxImportsPerPeer = 20\n[Peers]\nAllowUids = 2:0 2:1000-1999 2:{USER}\nMapUids = 2:1000:5000\n"
+
+
+@pytest.fixture
+def strict(world, tmp_path, request):
+    """Node 2 may speak for root and users 1000 to 1999, of which 1000 is 5000 here."""
+    with home_of(world, tmp_path, request, config=RULES) as home:
+        yield home
+
+
+def judged(p, segment, **who):
+    reply = p.connect(segment, tail=identity(**who))
+    if reply.status == 0:
+        p.disconnect()
+    return wire.STATUS_NAME[reply.status]
+
+
+def private(home, uid, mode):
+    """A segment of another user's, with this mode."""
+    agent = home.world.agent(home.node, uid=uid, umask=0o777 & ~mode)
+    return agent.export(0, 4096)
+
+
+def test_a_user_is_who_the_rules_say(strict):
+    ours, grouped = private(strict, 5000, 0o600), private(strict, 1001, 0o660)
+    roots = private(strict, 0, 0o660)
+    with strict.peer() as p:
+        assert judged(p, ours, uid=1000, gid=1000) == "OK", "mapped"
+        assert judged(p, ours, uid=1001, gid=1001) == "DENIED"
+        for uid in (999, 2000, 5000, 65534, 2**32 - 2, 2**32 - 1):
+            assert judged(p, ours, uid=uid, gid=1000) == "DENIED", uid
+        assert judged(p, ours, uid=1001, gid=2**32 - 1) == "DENIED"
+        assert judged(p, grouped, uid=1000, gid=1001, groups=[1001]) == "DENIED", "who is mapped has no groups"
+        assert judged(p, grouped, uid=1002, gid=1002, groups=[1001]) == "OK", "groups are believed"
+        for who in ({"uid": 0}, {"uid": 0, "groups": [0]}, {"uid": 1002, "gid": 0, "groups": [0]}):
+            assert judged(p, roots, **who) == "DENIED", "root is nobody here"
+
+
+def test_a_daemon_that_is_not_root_s_speaks_for_itself_only(home):
+    mine = private(home, 1001, 0o660)
+    with home.peer(uid=1001) as p:
+        assert judged(p, mine, uid=1001, gid=1001) == "OK"
+        for uid in (0, 1000, 1002):
+            assert judged(p, mine, uid=uid, gid=1001, groups=[1001]) == "DENIED"
+    with home.peer(uid=1002) as p:
+        assert judged(p, mine, uid=1002, gid=1001, groups=[1001]) == "DENIED", "it is believed no groups"
+
+
+def test_a_node_has_no_more_imports_than_it_may(strict):
+    with strict.peer() as p:
+        replies = [p.connect(strict.segment, client=1 + i // 5, index=i, tail=identity(1001, 1001), data=1).status for i in range(100)]
+        assert replies == [0] * 20 + [STATUS["NO_RESOURCES"]] * 80
+        assert strict.imports() == 21
+        assert strict.polite.connect(strict.segment, client=2, tail=identity(USER, USER)).status == 0, "that was node 2's share"
+
+
+def test_what_another_node_has_is_not_ended_by_naming_it(home):
+    with home.peer() as p:
+        for client in range(8):
+            for generation in (1, 2):
+                p.disconnect(client=client, generation=generation)
+            p.send("PEER_LOST", client=client, index=0, generation=1, state=wire.CONSTANT["WIRE_IMPORT_REVOKED"])
+            assert p.call("PEER_DATA", client=client).status == STATUS["NOT_FOUND"]
+        assert p.is_up()
+    assert home.imports() == 1
+
+
+def test_who_asks_and_does_not_read_is_cut_off(home):
+    p = home.peer()
+    many = b"".join(pack(NUMBER["PEER_STATUS"], n) for n in range(1, 2000))
+    with pytest.raises(wire.Closed):
+        for _ in range(400):
+            p.send_raw(many)
+    p.close()
+    home.eventually_imports(1)
