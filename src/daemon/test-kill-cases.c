@@ -8,13 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "placement/nodeset.h"
+#include "placement/plan.h"
 
 /* The requests: what there is before each, and what must be true after it. */
 
@@ -435,6 +439,59 @@ static void verify_hello_again(struct scene *s)
 	assert_int_equal(client_call(&s->c, &memory), STATUS_OK);
 }
 
+static struct wire_message binding(const struct scene *s, uint32_t order)
+{
+	struct wire_message m = {.type = WIRE_BINDING_ADD};
+	struct nodeset nodes = nodeset_of(0);
+
+	m.binding_add = (struct wire_binding_add){.shmid = s->shmid, .order = order};
+	nodeset_put_bytes(&nodes, m.binding_add.nodes);
+	return m;
+}
+
+static void binding_done(struct scene *s)
+{
+	struct wire_message m = {
+		.type = WIRE_BINDING_DONE, .binding_done = {.shmid = s->shmid, .kept = 1}};
+
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+}
+
+static uint32_t count_bindings(struct scene *s)
+{
+	struct wire_message m = {.type = WIRE_BINDING_LIST};
+
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+	return s->a.reply.binding_list_reply.n;
+}
+
+/* In place of an older one. */
+static void prepare_bind_again(struct scene *s)
+{
+	struct wire_message m;
+	int shmid = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
+
+	assert_true(shmid >= 0);
+	prepare_clients(s);
+	s->shmid = (uint32_t)shmid;
+	m = binding(s, PLACE_STRIPE);
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+	binding_done(s);
+	ask(s, &s->a, WIRE_BINDING_ADD);
+	s->request = binding(s, PLACE_FIRSTREF);
+}
+
+static void verify_bind_again(struct scene *s)
+{
+	uint32_t n;
+
+	binding_done(s);
+	n = count_bindings(s);
+	shmctl((int)s->shmid, IPC_RMID, NULL);
+	assert_int_equal(n, 1);
+	assert_int_equal(count_bindings(s), 0);
+}
+
 const struct kill_case kill_cases[] = {
 	{"create", prepare_create, verify_create},
 	{"publish", prepare_publish, verify_publish},
@@ -453,6 +510,7 @@ const struct kill_case kill_cases[] = {
 	{"exporters_end", prepare_exporters_end, verify_exporters_end},
 	{"hello", prepare_hello, verify_hello},
 	{"hello_again", prepare_hello_again, verify_hello_again},
+	{"bind_again", prepare_bind_again, verify_bind_again},
 };
 
 const size_t n_kill_cases = ELEMENTS(kill_cases);

@@ -20,6 +20,7 @@ struct scene {
 	struct client a, b, c; /* a exports, b imports; c has not said hello */
 	bool b_open, c_open;
 	uint32_t segment, sibling, id, import;
+	uint32_t shmid;
 	int pipe; /* of the import; -1: none */
 	struct wire_cell *cells;
 	Journal *journal; /* only read */
