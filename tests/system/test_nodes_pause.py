@@ -6,7 +6,7 @@ import pytest
 
 from cluster import directory, netns  # noqa: F401
 from nodes import BARRIER_FAILURE, Pair, make  # noqa: F401
-from world import TIMEOUT
+from world import SLOW, TIMEOUT
 
 DETECTION = 2.0
 MIB = 1 << 20
@@ -86,7 +86,7 @@ def test_work_goes_on_when(make, event):
 def test_large_transfers_are_right_though_a_daemon_dies_under_them(make, victim):
     nodes = make(detection=DETECTION)
     exporter, importer = nodes.agent(1), nodes.agent(2)
-    size = 64 * MIB
+    size = 64 * MIB // SLOW
     importer.reach(0, exporter.export(0, size, seed=3), 1)
     importer.good("alloc", 0, size)
     importer.good("alloc", 1, size)
