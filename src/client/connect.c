@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "wire/status.h"
 
@@ -62,7 +63,7 @@ static int await_result(const struct cw_link *link, uint32_t index, bool interru
 	while ((uint32_t)atomic_load(word) == WIRE_IMPORT_PENDING) {
 		if (cw_link_suspect(link) && cw_link_is_lost((struct cw_link *)link))
 			return STATUS_NODE_LOST;
-		if (route_sleep(word, WIRE_IMPORT_PENDING) == -EINTR && interruptible)
+		if (route_sleep(word, WIRE_IMPORT_PENDING, NSEC_PER_SEC) == -EINTR && interruptible)
 			return STATUS_INTERRUPTED;
 	}
 	return 0;

@@ -13,6 +13,7 @@
 
 #define SPAN_BUFFER	16384u
 #define SPAN_BUFFER_MAX (1u << 20)
+#define SLICE_OPEN	(20 * NSEC_PER_MSEC)
 #define NO_GENERATION	UINT32_MAX /* none ever is all ones */
 #define AGAIN		1000	   /* of our own, beside every status: the stream broke at once */
 
@@ -44,11 +45,11 @@ static int route_over(const struct cw_route *route, uint32_t index)
 	return cw_link_suspect(route->link) && cw_link_is_lost(route->link) ? STATUS_NODE_LOST : 0;
 }
 
-int route_sleep(const _Atomic uint64_t *word, uint32_t state)
+int route_sleep(const _Atomic uint64_t *word, uint32_t state, uint64_t ns)
 {
-	struct timespec second = clock_timespec(NSEC_PER_SEC);
+	struct timespec ts = clock_timespec(ns);
 
-	if (syscall(SYS_futex, wire_word_state(word), FUTEX_WAIT, state, &second, NULL, 0) == 0)
+	if (syscall(SYS_futex, wire_word_state(word), FUTEX_WAIT, state, &ts, NULL, 0) == 0)
 		return 0;
 	return errno == EINTR ? -EINTR : 0;
 }
@@ -70,7 +71,9 @@ static int await_generation(
 		r = route_over(route, index);
 		if (r)
 			return r;
-		route_sleep(word, (uint32_t)w);
+		/* open already, and soon open again: in between it may not have been seen */
+		route_sleep(word, (uint32_t)w,
+			(uint32_t)w == WIRE_ROUTE_OPEN ? SLICE_OPEN : NSEC_PER_SEC);
 	}
 }
 

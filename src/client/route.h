@@ -59,8 +59,8 @@ void route_report_stuck(struct cw_route *route);
 void route_flush_all(void);
 
 /* Sleeps until the low half of a word of the status page is not state any more, but not for more
- * than a second. -EINTR: a signal handler ran. */
-int route_sleep(const _Atomic uint64_t *word, uint32_t state);
+ * than a time. -EINTR: a signal handler ran. */
+int route_sleep(const _Atomic uint64_t *word, uint32_t state, uint64_t ns);
 
 /* fork: in the child no route has a connection any more. */
 void route_fork_prepare(void);
