@@ -58,6 +58,7 @@ DetectionTime = {DETECTION * 1000:.0f}ms
         self.polite = self.peer(me=3)
         self.polite.live()
         self.polite_key, self.polite_stream = self.reach(self.polite)
+        assert self.polite_stream.get(self.polite_key, 0, 8)[0] == 0, "it has arrived"
 
     def _warm_up(self):
         """What a daemon makes with its first guest it keeps."""
