@@ -66,7 +66,7 @@ def test_what_is_there_is_not_claimed_again(machine):
 
 
 def test_memory_that_processes_hold_is_not_there(machine):
-    with hog(machine, 1, 50):
+    with hog(machine, 1, 30):
         segment = new_segment(machine, part(machine, 1, 1.0) + 8 * MIB)
         assert bind(machine, segment, "firstref,hard", "1").status == 1
         assert bind(machine, segment, "stripe,hard", "1-2", "--commit").status == 0
