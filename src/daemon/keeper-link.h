@@ -28,7 +28,7 @@ enum keeper_kind {
 	KEEP_IMPORT_CELLS, /* keep_import_key(): of another node's segment */
 	KEEP_ROUTE,	   /* keep_import_key(), of the route: the data connection */
 	KEEP_DONE,	   /* key 0: operations done for guests */
-	KEEP_PORT,	  /* key 0: for other nodes */
+	KEEP_PORT,	   /* key 0: for other nodes */
 	KEEP_FILLER = 40,  /* shmid: to the process that follows free memory */
 };
 

@@ -119,7 +119,8 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 
 int main(int argc, char **argv)
 {
-	struct command_line c = {.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1, .filler_fd = -1};
+	struct command_line c = {
+		.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1, .filler_fd = -1};
 	_cleanup_(config_free_p) struct config *config = NULL;
 	char error[CONFIG_ERROR_MAX];
 

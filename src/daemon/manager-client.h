@@ -37,7 +37,7 @@ typedef struct ManagerClient {
 	 * are UINT64_MAX until the first new number shows where they end. */
 	uint64_t missed_from, missed_to;
 	struct query *query; /* that waits for another node's answer; NULL: none */
-	bool cut; /* to be freed once the packet is dealt with */
+	bool cut;	     /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;
 } ManagerClient;
 

@@ -292,8 +292,8 @@ static int sources_start(Manager *m)
 		if (r < 0)
 			return r;
 	}
-	r = sd_event_add_signal(m->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK,
-		manager_peers_on_hangup, m);
+	r = sd_event_add_signal(
+		m->event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, manager_peers_on_hangup, m);
 	if (r >= 0)
 		r = keeper_watch(m);
 	if (r < 0 || !m->options.embedded)

@@ -3,8 +3,9 @@
 #define DAEMON_NODE_H
 
 /*
- * Three roles of the one executable (filler.h is the fourth): the first process, which becomes the keeper; the daemon
- * proper; a keeper that a daemon starts because its own died. Each returns an exit status.
+ * Three roles of the one executable (filler.h is the fourth): the first process, which becomes the
+ * keeper; the daemon proper; a keeper that a daemon starts because its own died. Each returns an
+ * exit status.
  */
 
 #include <stdbool.h>
