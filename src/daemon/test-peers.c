@@ -641,9 +641,11 @@ static void a_flaw_leaves_list_and_keys_as_they_were(void **state)
 	chmod(path, 0640);
 	reload_fails(&p.client[1], "can be read or written by others");
 	chmod(path, 0600);
-	assert_int_equal(chown(path, 65534, 0), 0);
-	reload_fails(&p.client[1], "belongs to user 65534");
-	assert_int_equal(chown(path, 0, 0), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(path, 65534, 0), 0);
+		reload_fails(&p.client[1], "belongs to user 65534");
+		assert_int_equal(chown(path, 0, 0), 0);
+	}
 	node_write(&p.nodes.node[1], "keys", "2 abc\n");
 	reload_fails(&p.client[1], "keys:1: after the node");
 	unlink(path);
@@ -911,6 +913,10 @@ static void other_nodes_show_what_the_asker_may_see(void **state)
 	struct client *c;
 	struct place p;
 
+	if (geteuid() != 0) {
+		print_message("skip: whom another node squashes is root's to see\n");
+		skip();
+	}
 	place_begin(&p, 2, 2, SLOW);
 	c = &p.client[1];
 	publish_two(&p.client[2]);
