@@ -155,6 +155,7 @@ struct fabric_region {
 	uint32_t rights;     /* WIRE_READ | WIRE_WRITE; signals are always allowed */
 	uint64_t connection; /* the only one that may use it */
 	void *userdata;	     /* for post() */
+	void *coherent;	     /* for claim(); NULL: plain memory, nothing is claimed */
 };
 
 /* What went through a key. */
@@ -168,6 +169,11 @@ struct fabric_target_ops {
 	/* The connection is over: its stream ended, or broke the protocol (reason: a sentence;
 	 * NULL: it just ended). It is no longer in the table. */
 	void (*closed)(void *userdata, uint64_t connection, const char *reason);
+	/* In the data thread: how many of the first of these bytes may be touched now, at once
+	 * after which they are unclaimed; 0: later, the operation waits for fabric_target_retry().
+	 */
+	size_t (*claim)(void *userdata, void *coherent, uint64_t off, size_t n, bool write);
+	void (*unclaim)(void *userdata, void *coherent, uint64_t off, size_t n);
 };
 
 struct fabric_target_options {
@@ -204,6 +210,10 @@ int fabric_target_grant(
  * STATUS_REVOKED. Unknown keys are fine. The key is remembered as revoked as long as its connection
  * lives, to answer STATUS_REVOKED and not STATUS_BAD_HANDLE. */
 void fabric_target_revoke(FabricTarget *target, const struct fabric_key *key);
+/* The region of this key is plain memory no more, or again. -ENOENT */
+int fabric_target_set_coherent(FabricTarget *target, const struct fabric_key *key, void *coherent);
+/* By any thread, under any lock: operations that got no claim try again. */
+void fabric_target_retry(FabricTarget *target);
 /* -ENOENT */
 int fabric_target_traffic(
 	FabricTarget *target, const struct fabric_key *key, struct fabric_traffic *ret_traffic);

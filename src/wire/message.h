@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #define WIRE_MAJOR 1u
-#define WIRE_MINOR 2u
+#define WIRE_MINOR 3u
 
 #define WIRE_HEADER_SIZE 24u
 #define WIRE_PACKET_MAX	 16384u /* whole packet, bytes */
@@ -91,6 +91,15 @@ enum wire_peer_state {
 	WIRE_PEER_UP = 2,
 	WIRE_PEER_AWAY = 3, /* a session, but no connection now */
 	WIRE_PEER_SELF = 4, /* this node */
+};
+
+/* Of an import of another node's segment that is mapped. */
+enum wire_advice {
+	WIRE_ADVICE_NORMAL = 0,
+	WIRE_ADVICE_SEQUENTIAL = 1,
+	WIRE_ADVICE_RANDOM = 2,
+	WIRE_ADVICE_WILL_NEED = 3,
+	WIRE_ADVICE_HOLD = 4, /* of the whole segment: how long a page that came stays at least */
 };
 
 enum wire_check {

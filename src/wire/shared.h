@@ -71,6 +71,13 @@ struct wire_status_page {
 	struct wire_export_status exports[WIRE_CLIENT_EXPORTS];
 	/* since minor version 2 */
 	_Atomic uint64_t routes[WIRE_CLIENT_ROUTES];
+	/* since minor version 3 */
+	/* How often stores to the import's segment were discarded, because a node was lost. */
+	_Atomic uint32_t discards[WIRE_CLIENT_IMPORTS];
+	/* Not 0: maps of it must be watched (MAP_WATCH) before they are used. Set before the daemon
+	 * looks for maps in the client page, looked at after the map is entered there. */
+	_Atomic uint32_t import_coherent[WIRE_CLIENT_IMPORTS];
+	_Atomic uint32_t export_coherent[WIRE_CLIENT_EXPORTS];
 };
 
 static_assert(offsetof(struct wire_status_page, imports) == 64, "part of the protocol");
