@@ -22,11 +22,13 @@
 
 enum page_type {
 	/* to the home */
-	PAGE_GETS = 1, /* to read; the first page, and up to n - 1 behind it as convenient */
-	PAGE_GETX = 2, /* to write; likewise */
-	PAGE_ACK = 3,  /* of INV: they are not here any more */
-	PAGE_BACK = 4, /* of FETCH; PAGE_GONE: they are not here any more */
-	PAGE_PUT = 5,  /* given up, unasked */
+	PAGE_GETS = 1,	/* to read; the first page, and up to n - 1 behind it as convenient */
+	PAGE_GETX = 2,	/* to write; likewise */
+	PAGE_ACK = 3,	/* of INV: they are not here any more */
+	PAGE_BACK = 4,	/* of FETCH; PAGE_GONE: they are not here any more */
+	PAGE_PUT = 5,	/* given up, unasked */
+	PAGE_HOLDS = 6, /* first on a new link: the state of pages that are not I, by runs, in
+			   flags: PAGE_HOLDS_…; after the last PAGE_HOLDS_END with n 1 */
 	/* from the home */
 	PAGE_DATA_S = 16,  /* with content */
 	PAGE_DATA_M = 17,  /* with content */
@@ -40,6 +42,11 @@ enum page_type {
 enum page_flags {
 	PAGE_CONTENT = 1, /* n pages follow: DATA always; BACK and PUT of what was written */
 	PAGE_GONE = 2,
+	PAGE_HOLDS_S = 4,
+	PAGE_HOLDS_M = 8,
+	PAGE_HOLDS_D = 16, /* to be read; not confirmed yet */
+	PAGE_HOLDS_L = 32, /* aside */
+	PAGE_HOLDS_END = 64,
 };
 
 struct page_message {

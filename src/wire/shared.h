@@ -74,6 +74,10 @@ struct wire_status_page {
 	/* since minor version 3 */
 	/* How often stores to the import's segment were discarded, because a node was lost. */
 	_Atomic uint32_t discards[WIRE_CLIENT_IMPORTS];
+	/* Until when what this import's map shows may be believed: CLOCK_BOOTTIME, ns; 0: no map of
+	 * another node's segment. Past it a barrier waits until the daemon has renewed it, or has
+	 * declared the loss. */
+	_Atomic uint64_t leases[WIRE_CLIENT_IMPORTS];
 	/* Not 0: maps of it must be watched (MAP_WATCH) before they are used. Set before the daemon
 	 * looks for maps in the client page, looked at after the map is entered there. */
 	_Atomic uint32_t import_coherent[WIRE_CLIENT_IMPORTS];

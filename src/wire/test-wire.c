@@ -159,7 +159,8 @@ static void shared_pages_have_their_layout(void **state)
 	assert_int_equal(offsetof(struct wire_node_page, alive), 32);
 	assert_int_equal(WIRE_CELLS_SIZE % 4096, 0);
 	assert_int_equal(sizeof(struct wire_status_page),
-		64 + 8 * WIRE_CLIENT_IMPORTS + 8 * WIRE_CLIENT_EXPORTS + 8 * WIRE_CLIENT_ROUTES);
+		64 + 8 * WIRE_CLIENT_IMPORTS + 8 * WIRE_CLIENT_EXPORTS + 8 * WIRE_CLIENT_ROUTES +
+			16 * WIRE_CLIENT_IMPORTS + 4 * WIRE_CLIENT_EXPORTS);
 }
 
 int main(void)
