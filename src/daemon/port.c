@@ -208,7 +208,7 @@ static int begin_tls(Stranger *s)
 static int read_hello(Stranger *s)
 {
 	uint8_t grant[16];
-	uint32_t node;
+	uint32_t node, flags;
 	ssize_t n;
 	int r;
 
@@ -218,7 +218,7 @@ static int read_hello(Stranger *s)
 	s->n += (size_t)n;
 	if (s->n < sizeof(s->hello))
 		return 0;
-	r = fabric_hello_decode(s->hello, &node, grant);
+	r = fabric_hello_decode(s->hello, &node, &flags, grant);
 	if (r < 0)
 		return r;
 	s->readable = sd_event_source_disable_unref(s->readable);

@@ -84,7 +84,7 @@ static int say_hello(const Route *r)
 	uint8_t hello[FABRIC_HELLO_SIZE];
 	ssize_t n;
 
-	fabric_hello_encode(hello, engine_node(route_manager(r)->engine), r->grant);
+	fabric_hello_encode(hello, engine_node(route_manager(r)->engine), 0, r->grant);
 	n = send(r->fd, hello, sizeof(hello), MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)
 		return negative_errno();

@@ -82,7 +82,7 @@ static int dial(const struct scene *s, uint32_t node, const uint8_t grant[16])
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
-	fabric_hello_encode(hello, node, grant);
+	fabric_hello_encode(hello, node, 0, grant);
 	assert_int_equal(send(fd, hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
 	return fd;
 }

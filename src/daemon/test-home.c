@@ -189,11 +189,11 @@ static int accept_stream(struct scene *s)
 static int take_stream(struct scene *s, uint8_t grant)
 {
 	uint8_t hello[FABRIC_HELLO_SIZE], got[16], expected[16];
-	uint32_t node;
+	uint32_t node, flags;
 	int fd = accept_stream(s);
 
 	assert_int_equal(recv(fd, hello, sizeof(hello), MSG_WAITALL), sizeof(hello));
-	assert_int_equal(fabric_hello_decode(hello, &node, got), 0);
+	assert_int_equal(fabric_hello_decode(hello, &node, &flags, got), 0);
 	assert_int_equal(node, 1);
 	memset(expected, grant, sizeof(expected));
 	assert_memory_equal(got, expected, sizeof(got));

@@ -169,28 +169,40 @@ int fabric_target_traffic(
 	return target->backend->traffic(target, key, ret_traffic);
 }
 
-/* --- the hello: magic, version, node, zeros, grant --- */
+/* --- the hello: magic, version, node, flags, grant --- */
 
 static const uint8_t hello_magic[8] = {'C', 'W', 'd', 'a', 't', 'a', 0, 1};
 
-void fabric_hello_encode(uint8_t hello[FABRIC_HELLO_SIZE], uint32_t node, const uint8_t grant[16])
+static void store32(uint8_t *at, uint32_t v)
 {
-	memset(hello, 0, FABRIC_HELLO_SIZE);
-	memcpy(hello, hello_magic, sizeof(hello_magic));
 	for (unsigned int i = 0; i < 4; i++)
-		hello[8 + i] = (uint8_t)(node >> (8 * i));
+		at[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint32_t load32(const uint8_t *at)
+{
+	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+	       (uint32_t)at[3] << 24;
+}
+
+void fabric_hello_encode(
+	uint8_t hello[FABRIC_HELLO_SIZE], uint32_t node, uint32_t flags, const uint8_t grant[16])
+{
+	memcpy(hello, hello_magic, sizeof(hello_magic));
+	store32(hello + 8, node);
+	store32(hello + 12, flags);
 	memcpy(hello + 16, grant, 16);
 }
 
-int fabric_hello_decode(
-	const uint8_t hello[FABRIC_HELLO_SIZE], uint32_t *ret_node, uint8_t ret_grant[16])
+int fabric_hello_decode(const uint8_t hello[FABRIC_HELLO_SIZE], uint32_t *ret_node,
+	uint32_t *ret_flags, uint8_t ret_grant[16])
 {
-	static const uint8_t zeros[4];
+	uint32_t flags = load32(hello + 12);
 
-	if (memcmp(hello, hello_magic, sizeof(hello_magic)) || memcmp(hello + 12, zeros, 4))
+	if (memcmp(hello, hello_magic, sizeof(hello_magic)) || flags & ~FABRIC_HELLO_TLS)
 		return -EBADMSG;
-	*ret_node = (uint32_t)hello[8] | (uint32_t)hello[9] << 8 | (uint32_t)hello[10] << 16 |
-		    (uint32_t)hello[11] << 24;
+	*ret_node = load32(hello + 8);
+	*ret_flags = flags;
 	memcpy(ret_grant, hello + 16, 16);
 	return 0;
 }

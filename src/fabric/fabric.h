@@ -59,6 +59,8 @@ struct fabric_path_options {
 	uint64_t stall;	    /* ns without any progress after which waits end the path with
 			       STATUS_TIMED_OUT */
 	bool spin;	    /* spin for some 20 µs before sleeping */
+	uint64_t records;   /* TLS records after which an encrypted stream is left for another one:
+			       repair() is called, with nothing under way; 0: never */
 	size_t span_buffer; /* bytes that an explicit span collects before it sends; 0: nothing */
 };
 
@@ -223,14 +225,23 @@ int fabric_target_traffic(
 /* First bytes on a data connection, from the importer's daemon: "C" and so on, never 0x16 in front,
  * so that one port can serve TLS too. */
 #define FABRIC_HELLO_SIZE 32u
-void fabric_hello_encode(uint8_t hello[FABRIC_HELLO_SIZE], uint32_t node, const uint8_t grant[16]);
+enum fabric_hello_flags {
+	FABRIC_HELLO_TLS = 1, /* a TLS handshake follows, then the kernel encrypts what is said */
+};
+void fabric_hello_encode(
+	uint8_t hello[FABRIC_HELLO_SIZE], uint32_t node, uint32_t flags, const uint8_t grant[16]);
 /* -EBADMSG */
-int fabric_hello_decode(
-	const uint8_t hello[FABRIC_HELLO_SIZE], uint32_t *ret_node, uint8_t ret_grant[16]);
+int fabric_hello_decode(const uint8_t hello[FABRIC_HELLO_SIZE], uint32_t *ret_node,
+	uint32_t *ret_flags, uint8_t ret_grant[16]);
 
 /* Options of a data socket: no delay, keepalive, user timeout (ms), congestion control (words, the
  * first that the kernel has; NULL or empty: its default). Failing to set one is no error. */
 void fabric_tcp_tune(int fd, unsigned int user_timeout, const char *congestion);
+
+/* Whether the kernel encrypts what goes through a stream, and how many TLS records have gone, in
+ * the direction that had more; 0 where it does not. */
+bool fabric_tcp_is_encrypted(int fd);
+uint64_t fabric_tcp_records(int fd);
 
 /* sim/sim.h: a target and any number of paths in one process with a clock of its own, for tests. */
 

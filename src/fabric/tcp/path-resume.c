@@ -189,6 +189,7 @@ static int take_stream(struct tcp_path *p, int fd, uint64_t done)
 	fd_close(p->fd);
 	p->fd = fd;
 	path_read_reset(p);
+	path_worn_begin(p);
 	atomic_fetch_add_explicit(&p->progress, 1, memory_order_relaxed);
 	atomic_store_explicit(&p->state, PATH_UP, memory_order_release);
 	wake_all(p);

@@ -284,6 +284,26 @@ int path_op_end(struct tcp_path *p, struct path_op *op)
 	return path_op_until(p, op, &patience, UINT64_MAX);
 }
 
+void path_drain(struct tcp_path *p)
+{
+	struct patience patience = {0};
+	struct path_op op;
+	enum step step;
+
+	path_op_begin(p, &op);
+	atomic_store_explicit(&op.last, path_said(p), memory_order_relaxed);
+	do {
+		pthread_mutex_lock(&p->mutex);
+		step = next_step(p, &op, UINT64_MAX);
+		if (step != STEP_READ)
+			list_unlink(&op.waiting);
+		pthread_mutex_unlock(&p->mutex);
+		if (step == STEP_READ)
+			read_until_done(p, &op, &patience, UINT64_MAX);
+	} while (step == STEP_READ);
+	pthread_cond_destroy(&op.wake);
+}
+
 int path_wait(struct tcp_path *p, uint64_t number)
 {
 	struct path_op op;

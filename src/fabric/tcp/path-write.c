@@ -20,8 +20,11 @@ int path_enter(struct tcp_path *p, unsigned int n, bool again)
 		else
 			gate_enter(&p->gate);
 		room_from = path_said(p) + n + 1;
-		if (path_state(p) == PATH_UP && room_from <= path_acked(p) + FLIGHTS)
-			return 0;
+		if (path_state(p) == PATH_UP && room_from <= path_acked(p) + FLIGHTS) {
+			if (likely(!path_is_worn(p)))
+				return 0;
+			path_retire(p);
+		}
 		gate_leave(&p->gate);
 		if (path_state(p) != PATH_UP)
 			r = path_mend(p);

@@ -194,6 +194,7 @@ int fabric_tcp_path_new(int fd, const struct fabric_path_options *options, Fabri
 		return r;
 	}
 	p->fd = fd;
+	path_worn_begin(p);
 	*ret_path = &p->base;
 	return 0;
 }

@@ -85,6 +85,7 @@ struct tcp_path {
 
 	struct gate gate;
 	_Atomic uint64_t said; /* the number of the latest request */
+	uint64_t look_at;      /* when that is said it is looked whether the stream is worn */
 	struct flight *flights;
 	/* The batch being filled; NULL: none. The rest is of it. */
 	struct batch *_Atomic batch;
@@ -155,6 +156,8 @@ struct patience;
 int path_op_until(struct tcp_path *p, struct path_op *op, struct patience *patience, uint64_t end);
 /* Until this number is answered. */
 int path_wait(struct tcp_path *p, uint64_t number);
+/* Until all that was said is answered, or the stream is not up. With the gate. */
+void path_drain(struct tcp_path *p);
 bool path_take_role(struct tcp_path *p); /* if it is free */
 void path_leave_role(struct tcp_path *p);
 /* The stream is of no use any more. Any lock but the mutex may be held. */
@@ -196,6 +199,15 @@ void path_add_flight(struct tcp_path *p, struct fabric_user *user, const struct 
 int path_enter(struct tcp_path *p, unsigned int n, bool again);
 /* The batch as a request of its own, to be said before anything else. Returns 0 or 1 iov used. */
 size_t path_seal_batch(struct tcp_path *p, struct iovec *iov);
+
+/* path-worn.c, with the gate */
+
+/* Another stream begins. */
+void path_worn_begin(struct tcp_path *p);
+/* Has the stream carried as much as it may? */
+bool path_is_worn(struct tcp_path *p);
+/* Leaves it when nothing is under way: to be mended. There must be room for a request. */
+void path_retire(struct tcp_path *p);
 
 /* path-put.c */
 

@@ -16,6 +16,13 @@ struct tcp_home {
 	unsigned int n_others;
 };
 
+static uint64_t records;
+
+void tcp_home_set_records(uint64_t n)
+{
+	records = n;
+}
+
 static void *run(void *target)
 {
 	fabric_target_run(target);
@@ -107,6 +114,7 @@ static void begin(struct home *home, const struct fabric_path_options *options)
 	home->insides = t;
 	t->options = *options;
 	t->options.repair = repair;
+	t->options.records = records;
 	pthread_mutex_init(&t->mutex, NULL);
 	start_target(home);
 	fd = tcp_home_attach(home, CONNECTION, &home->done);

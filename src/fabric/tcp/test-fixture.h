@@ -12,6 +12,8 @@ extern const struct fixture_ops tcp_fixture;
  * work; with reborn set that makes a new target in place of the old. */
 void tcp_home_kill(struct home *home);
 void tcp_home_set_reborn(struct home *home);
+/* Of paths made from now on: struct fabric_path_options. */
+void tcp_home_set_records(uint64_t n);
 /* A connection without a path: our end of it. */
 int tcp_home_attach(struct home *home, uint64_t connection, _Atomic uint64_t *done);
 

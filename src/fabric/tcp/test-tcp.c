@@ -61,22 +61,26 @@ static void a_hello_is_known_by_its_first_bytes(void **state)
 {
 	static const uint8_t grant[16] = "a grant of 16 by";
 	uint8_t hello[FABRIC_HELLO_SIZE], back[16];
-	uint32_t node = 0;
+	uint32_t node = 0, flags = 7;
 
-	fabric_hello_encode(hello, 0x01020304, grant);
+	fabric_hello_encode(hello, 0x01020304, 0, grant);
 	assert_int_equal(hello[0], 'C');
-	assert_int_equal(fabric_hello_decode(hello, &node, back), 0);
+	assert_int_equal(fabric_hello_decode(hello, &node, &flags, back), 0);
 	assert_int_equal(node, 0x01020304);
+	assert_int_equal(flags, 0);
 	assert_memory_equal(back, grant, sizeof(grant));
 	for (size_t i = 0; i < 16; i++) {
 		if (i >= 8 && i < 12)
 			continue; /* the node */
-		hello[i] ^= 1;
+		hello[i] ^= 2;
 		node = 7;
-		assert_int_equal(fabric_hello_decode(hello, &node, back), -EBADMSG);
+		assert_int_equal(fabric_hello_decode(hello, &node, &flags, back), -EBADMSG);
 		assert_int_equal(node, 7);
-		hello[i] ^= 1;
+		hello[i] ^= 2;
 	}
+	fabric_hello_encode(hello, 0x01020304, FABRIC_HELLO_TLS, grant);
+	assert_int_equal(fabric_hello_decode(hello, &node, &flags, back), 0);
+	assert_int_equal(flags, FABRIC_HELLO_TLS);
 }
 
 static void tuning_takes_the_first_congestion_control_there_is(void **state)
