@@ -36,6 +36,7 @@ enum config_setting {
 #define CONFIG_TYPE_WORDS    char *
 #define CONFIG_TYPE_LEVEL    uint32_t
 #define CONFIG_TYPE_BOOL     bool
+#define CONFIG_TYPE_NEED     bool
 #define CONFIG_TYPE_PATH     char *
 #define CONFIG_TYPE_ADDRESS  char *
 #define CONFIG_TYPE_ALLOW    char *

@@ -88,6 +88,16 @@ static int parse_yes(const char *text, uint64_t *ret)
 	return r;
 }
 
+static int parse_need(const char *text, uint64_t *ret)
+{
+	bool required = !strcmp(text, "require");
+
+	if (!required && strcmp(text, "off"))
+		return -EINVAL;
+	*ret = required;
+	return 0;
+}
+
 /* *ret stays 0 for what is text and has no bounds. */
 static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 {
@@ -104,6 +114,8 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 		return parse_level(text, ret);
 	case SETTING_BOOL:
 		return parse_yes(text, ret);
+	case SETTING_NEED:
+		return parse_need(text, ret);
 	case SETTING_PATH:
 		return *text ? 0 : -EINVAL;
 	case SETTING_ADDRESS:
@@ -118,7 +130,8 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 
 static bool in_bounds(const struct setting *s, uint64_t v)
 {
-	return s->type == SETTING_BOOL || s->type >= SETTING_PATH || (v >= s->min && v <= s->max);
+	return s->type == SETTING_BOOL || s->type == SETTING_NEED || s->type >= SETTING_PATH ||
+	       (v >= s->min && v <= s->max);
 }
 
 int setting_set(const struct setting *s, const char *text, struct config *config)
@@ -143,6 +156,7 @@ int setting_set(const struct setting *s, const char *text, struct config *config
 		*(uint64_t *)field = v;
 		break;
 	case SETTING_BOOL:
+	case SETTING_NEED:
 		*(bool *)field = v;
 		break;
 	case SETTING_WORDS:
@@ -219,6 +233,9 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 		break;
 	case SETTING_BOOL:
 		snprintf(buf, size, "yes or no");
+		break;
+	case SETTING_NEED:
+		snprintf(buf, size, "off or require");
 		break;
 	case SETTING_PATH:
 		snprintf(buf, size, "a file's name");

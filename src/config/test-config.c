@@ -267,6 +267,22 @@ static void whom_peers_speak_for_is_read_word_by_word(void **state)
 	refused(p, "[Peers]\nRootSquash=perhaps\n", 2, "must be yes or no");
 }
 
+static void encryption_is_off_or_required(void **state)
+{
+	struct place *p = *state;
+	struct config *c = load(p);
+
+	assert_false(c->data_encryption);
+	config_free(c);
+	write_file(p->etc, "causeway.conf", "[Network]\nDataEncryption=require\n");
+	c = load(p);
+	assert_true(c->data_encryption);
+	config_free(c);
+	refused(p, "[Network]\nDataEncryption=yes\n", 2, "must be off or require");
+	refused(p, "[Network]\nDataEncryption=\n", 2, "must be off or require");
+	refused(p, "[Network]\nDataKeyRecords=16777217\n", 2, "a number from 256 to 16777216");
+}
+
 static void a_relative_path_begins_in_the_configuration(void **state)
 {
 	struct place *p = *state;
@@ -384,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(impossible_nodes_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			whom_peers_speak_for_is_read_word_by_word, setup, teardown),
+			encryption_is_off_or_required, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_relative_path_begins_in_the_configuration, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_without_end_is_refused, setup, teardown),

@@ -102,6 +102,14 @@ enum wire_advice {
 	WIRE_ADVICE_HOLD = 4, /* of the whole segment: how long a page that came stays at least */
 };
 
+/* Of the data that goes between two nodes. */
+enum wire_encryption {
+	WIRE_DATA_UNKNOWN = 0, /* they have not spoken yet */
+	WIRE_DATA_PLAIN = 1,
+	WIRE_DATA_ENCRYPTED = 2,
+	WIRE_DATA_IMPOSSIBLE = 3, /* one of them requires it, one cannot */
+};
+
 enum wire_check {
 	WIRE_CHECK_NO_UFFD = 1, /* the asker gave none */
 	WIRE_CHECK_API = 2,
@@ -122,9 +130,15 @@ enum wire_check {
 #define WIRE_IMPORT_FOREIGN_ENDIAN 0x2u
 #define WIRE_IMPORT_SYSV	   0x4u /* a System V segment that the daemon cannot open */
 #define WIRE_SHOW_ADVISORY	   0x1u /* rights cannot be enforced: one uid for daemon and users */
-#define WIRE_NODE_EMBEDDED	   0x1u /* started by a library, ends by itself */
-#define WIRE_NODE_PRIVILEGED	   0x2u /* run by root */
-#define WIRE_NODE_UFFD		   0x4u /* lends /dev/userfaultfd */
+#define WIRE_NODE_EMBEDDED	   0x1u	 /* started by a library, ends by itself */
+#define WIRE_NODE_PRIVILEGED	   0x2u	 /* run by root */
+#define WIRE_NODE_UFFD		   0x4u	 /* lends /dev/userfaultfd */
+#define WIRE_NODE_TLS		   0x8u	 /* its kernel can encrypt data connections */
+#define WIRE_NODE_ENCRYPT	   0x10u /* and it insists on that */
+
+/* what two nodes tell each other about their data connections */
+#define WIRE_ENCRYPTION_POSSIBLE 0x1u
+#define WIRE_ENCRYPTION_REQUIRED 0x2u
 
 /* One struct a message or record: struct wire_hello … */
 #define MESSAGE(NAME, name, number) struct wire_##name {

@@ -78,6 +78,7 @@ int rsm_code(int result, enum rsm_about about)
 		return RSMERR_PERM_DENIED;
 	case STATUS_NODE_UNKNOWN:
 	case STATUS_NODE_UNREACHABLE:
+	case STATUS_NOT_ENCRYPTED:
 		return RSMERR_REMOTE_NODE_UNREACHABLE;
 	case STATUS_NO_CONTROLLER:
 		return RSMERR_CTLR_NOT_PRESENT;

@@ -96,6 +96,7 @@ static void only_success_is_success(void **state)
 static void a_lost_node_is_39_for_a_connect_and_40_for_data(void **state)
 {
 	assert_int_equal(rsm_code(STATUS_NODE_UNREACHABLE, ABOUT_IMPORT), 39);
+	assert_int_equal(rsm_code(STATUS_NOT_ENCRYPTED, ABOUT_IMPORT), 39);
 	assert_int_equal(rsm_code_transfer(STATUS_NODE_LOST, false), 40);
 }
 
