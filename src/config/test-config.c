@@ -400,7 +400,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(impossible_nodes_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			whom_peers_speak_for_is_read_word_by_word, setup, teardown),
-			encryption_is_off_or_required, setup, teardown),
+		cmocka_unit_test_setup_teardown(encryption_is_off_or_required, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_relative_path_begins_in_the_configuration, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_without_end_is_refused, setup, teardown),
