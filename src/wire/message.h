@@ -49,6 +49,10 @@ enum wire_space {
 	WIRE_SPACE_RSM = 1,
 	WIRE_SPACE_SISCI = 2,
 	WIRE_SPACE_CLSHM = 3,
+	WIRE_SPACE_SISCI_INT = 4,  /* interrupts */
+	WIRE_SPACE_SISCI_DATA = 5, /* data interrupts */
+	WIRE_SPACE_SISCI_GROUP =
+		6, /* of connects only: a segment of SISCI that is a multicast group's */
 };
 
 enum wire_controller_kind {
@@ -76,6 +80,24 @@ enum wire_import_state {
 	WIRE_IMPORT_FAILED = 5,	       /* that connect failed; IMPORT_RESULT says why */
 	WIRE_IMPORT_NODE_LOST = 6,     /* the segment's node is lost, or we are to it */
 };
+
+/* How a segment is offered. */
+enum wire_offer {
+	WIRE_OFFERED = 0x1,
+	WIRE_OFFER_OPEN = 0x2,
+	WIRE_OFFER_WAS_OPEN = 0x4,
+	WIRE_OFFER_SHARED = 0x8,   /* processes of this node may attach */
+	WIRE_OFFER_LEFT = 0x10,	   /* by its owner */
+	WIRE_OFFER_GROUP = 0x20,   /* found in the space sisci-group */
+	WIRE_OFFER_UNICAST = 0x40, /* and in its own as well */
+};
+
+/* SEGMENT_OFFER: the lowest free id from the given one on. */
+#define WIRE_OFFER_AUTO 0x10000u
+
+/* SEGMENT_OPEN, when it closes: tell the importers to leave; end their connections. */
+#define WIRE_CLOSE_TELL 0x1u
+#define WIRE_CLOSE_END	0x2u
 
 /* A route in the status page: generation << 32 | state, as imports. */
 enum wire_route_state {

@@ -64,6 +64,33 @@ struct wire_export_status {
 	uint32_t reserved;
 };
 
+/*
+ * What has happened to an offered segment, for its owner or somebody attached: event n is in entry
+ * n % WIRE_RING_SIZE, reason << 32 | node. count goes up once the entry is there, so a reader who
+ * is more than WIRE_RING_SIZE behind, before or after it has read one, has lost some.
+ */
+#define WIRE_CLIENT_RINGS 4096u /* of exports, and of imports, below this index */
+#define WIRE_RING_SIZE	  32u
+
+struct wire_ring {
+	_Atomic uint32_t count;
+	uint32_t reserved;
+	_Atomic uint64_t entries[WIRE_RING_SIZE];
+};
+
+enum wire_event {
+	WIRE_EVENT_CONNECT = 1,
+	WIRE_EVENT_DISCONNECT = 2,
+	WIRE_EVENT_AWAY = 3, /* no contact with the importer's node at present */
+	WIRE_EVENT_BACK = 4,
+	WIRE_EVENT_LOST = 5,
+};
+
+/* What has happened to an import of an offered segment without ending it. */
+#define WIRE_NOTE_LEAVE 0x1u /* its owner wants us to disconnect */
+#define WIRE_NOTE_TURN                                                                             \
+	0x2u /* added each time that contact with the home is lost or back: odd is lost */
+
 struct wire_status_page {
 	struct wire_page_head head;
 	uint8_t reserved[40];
@@ -82,6 +109,13 @@ struct wire_status_page {
 	 * looks for maps in the client page, looked at after the map is entered there. */
 	_Atomic uint32_t import_coherent[WIRE_CLIENT_IMPORTS];
 	_Atomic uint32_t export_coherent[WIRE_CLIENT_EXPORTS];
+	/* Offered segments: what has happened to them, and to imports of such. Waiters sleep on a
+	 * note, a ring's count, or on events, which counts all of it. */
+	_Atomic uint32_t events;
+	uint32_t reserved_events;
+	_Atomic uint32_t notes[WIRE_CLIENT_IMPORTS]; /* WIRE_NOTE_… */
+	struct wire_ring export_rings[WIRE_CLIENT_RINGS];
+	struct wire_ring import_rings[WIRE_CLIENT_RINGS]; /* of attached ones */
 };
 
 static_assert(offsetof(struct wire_status_page, imports) == 64, "part of the protocol");

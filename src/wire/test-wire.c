@@ -146,11 +146,11 @@ static void any_bytes_decode_or_are_refused(void **state)
 
 static void every_status_has_a_name_and_a_sentence(void **state)
 {
-	for (int s = 0; s <= STATUS_NOT_ENCRYPTED; s++) {
+	for (int s = 0; s <= STATUS_WITHDRAWN; s++) {
 		assert_non_null(wire_status_name(s));
 		assert_true(strlen(wire_status_text(s)) > 3);
 	}
-	assert_null(wire_status_name(STATUS_NOT_ENCRYPTED + 1));
+	assert_null(wire_status_name(STATUS_WITHDRAWN + 1));
 	assert_string_equal(wire_status_text(-1), "unknown status");
 }
 

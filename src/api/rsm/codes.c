@@ -65,6 +65,7 @@ int rsm_code(int result, enum rsm_about about)
 		return RSMERR_SEG_ALREADY_PUBLISHED;
 	case STATUS_NOT_PUBLISHED:
 	case STATUS_NOT_FOUND:
+	case STATUS_WITHDRAWN:
 		return RSMERR_SEG_NOT_PUBLISHED;
 	case STATUS_ID_RESERVED:
 		return RSMERR_RESERVED_SEGID;
