@@ -26,7 +26,7 @@ struct fabric_path_ops {
 		bool compare, uint64_t expected, uint64_t value, uint64_t *ret_old);
 	int (*signal)(FabricPath *path, struct fabric_user *user, bool accumulate);
 	int (*flush)(FabricPath *path);
-	int (*order)(FabricPath *path, struct fabric_user *user);
+	int (*order)(FabricPath *path, struct fabric_user *user); /* NULL: all of the path's */
 	/* NULL: fabric.c does it at once */
 	int (*start)(FabricPath *path, struct fabric_user *user, bool put, uint64_t off,
 		void *local, size_t n, struct fabric_started *started);

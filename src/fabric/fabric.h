@@ -45,6 +45,7 @@ struct fabric_user {
 	_Atomic int status;
 	uint64_t last; /* number of its latest operation; under the path's lock */
 	uint32_t tag;  /* fabric_path_add_user() sets it */
+	void *more;    /* and this: a back end's own */
 };
 
 struct fabric_path_options {

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ struct home {
 
 struct fixture_ops {
 	const char *name;
+	bool one_sided; /* puts and gets of bytes may pass the target's CPU by: it does not count them */
 	void (*begin)(struct home *home, const struct fabric_path_options *options);
 	void (*end)(struct home *home);
 	/* One more path, over a connection of this number; done: NULL for one of its own */

@@ -114,7 +114,7 @@ static int tcp_order(FabricPath *path, struct fabric_user *user)
 	if (r || path_state(p) == PATH_ENDED)
 		return r ? r : p->ended;
 	gate_enter(&p->gate);
-	number = user->last;
+	number = user ? user->last : path_said(p);
 	gate_leave(&p->gate);
 	return path_wait(p, number);
 }
