@@ -47,6 +47,9 @@ void page_store_close(struct page_store *store);
 
 int page_store_read(const struct page_store *store, uint64_t offset, void *data, size_t n);
 int page_store_write(const struct page_store *store, uint64_t offset, const void *data, size_t n);
+/* Absent pages become zeros that are there; others stay. For a fault at a page that should be there
+ * (event.missing): a process that may write has punched it. */
+int page_store_reserve(const struct page_store *store, uint64_t offset, uint64_t n);
 /* The pages are absent from every mapping, and read as zeros from here. */
 int page_store_punch(const struct page_store *store, uint64_t offset, uint64_t n);
 /* Calls for each run of pages that are there, in order. */
