@@ -3,6 +3,7 @@
 
 #include <search.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
@@ -39,6 +40,8 @@ static bool is_same(const struct cw_backing *x, const struct cw_backing *y)
 static void backing_free(struct cw_backing *b)
 {
 	b->fd = budget_close(b->fd);
+	if (b->made)
+		munmap(b->address, b->size);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
@@ -199,6 +202,25 @@ int backing_adopt(struct cw_backing *b, struct cw_link *link, int fd, bool reser
 		b->inode = 0;
 		return memory_status(r);
 	}
+	settle_on(b, fd);
+	return 0;
+}
+
+int backing_map(struct cw_backing *b, int fd, bool reserve)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return negative_errno();
+	r = reserve ? memfd_reserve(fd, 0, b->size) : 0;
+	if (r)
+		return memory_status(r);
+	if (mmap(b->address, b->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+		MAP_FAILED)
+		return STATUS_NO_MEMORY;
+	b->device = st.st_dev;
+	b->inode = st.st_ino;
 	settle_on(b, fd);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct cw_backing {
 	uint32_t refs;	/* under the tree's lock */
 	bool inherited; /* from the parent process */
 	bool shared;	/* by the program with others already: it stays where it is */
+	bool made;	/* by us, for this: unmapped with the backing */
 
 	pthread_mutex_t lock; /* of what follows */
 	struct list exports;  /* cw_export; empty: the memory is private */
@@ -65,6 +66,8 @@ void backing_put(struct cw_backing *backing);
  * …
  */
 int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool reserve);
+/* The same for a range that was made for this and that nobody has touched. */
+int backing_map(struct cw_backing *backing, int fd, bool reserve);
 /* Whether that could hold the program's threads now; nothing changes. */
 int backing_adopt_try(const struct cw_backing *backing, struct cw_link *link);
 /*

@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "client/offer.h"
 #include "client/pollfd.h"
 #include "client/route.h"
 #include "client/side.h"
@@ -132,7 +134,9 @@ static int make_segment(struct cw_export *export)
 	r = request_create(export, &fd);
 	if (r)
 		goto clear;
-	if (list_empty(&backing->exports) && !backing->shared)
+	if (backing->made)
+		r = backing_map(backing, fd, export->reserved);
+	else if (list_empty(&backing->exports) && !backing->shared)
 		r = backing_adopt(backing, export->link, fd, true);
 	else
 		fd_close(fd);
@@ -156,7 +160,7 @@ static void leave_backing(struct cw_export *export)
 	bool wary = backing->handed_out;
 
 	list_unlink(&export->on_backing);
-	if (!list_empty(&backing->exports) || backing->shared)
+	if (!list_empty(&backing->exports) || backing->shared || backing->made)
 		return;
 	/* where there is no memory for a copy: others can change some pages, instead of all */
 	if (backing_move(backing, export->link, -1, wary) && wary)
@@ -176,13 +180,15 @@ static int create_on_backing(struct cw_export *export)
 	struct cw_backing *backing = export->backing;
 	int r = 0;
 
-	if (list_empty(&backing->exports))
+	if (backing->made)
+		r = 0;
+	else if (list_empty(&backing->exports))
 		r = backing_check(backing->address, backing->size, &backing->shared);
 	else if (sibling(backing)->link != export->link)
 		r = STATUS_BAD_ADDRESS; /* its node was lost, and the memory with it */
 	else
 		r = export_catch_up(sibling(backing));
-	if (!r && !list_empty(&backing->exports))
+	if (!r && !backing->made && !list_empty(&backing->exports))
 		r = backing_look(backing);
 	if (r)
 		return r;
@@ -196,26 +202,47 @@ static int create_on_backing(struct cw_export *export)
 	return r;
 }
 
-int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode, uint32_t flags,
+/* What a program exports, or what was made for it. */
+struct source {
+	void *address;
+	uint64_t size;
+	bool made, reserved;
+};
+
+static void source_free(const struct source *source)
+{
+	if (source->made)
+		munmap(source->address, source->size);
+}
+
+/* What was made is the export's, or gone. */
+static int create(const struct source *source, uint32_t space, uint32_t mode, uint32_t flags,
 	cw_handle *ret_handle)
 {
 	_cleanup_(cw_export_put_p) struct cw_export *export = calloc(1, sizeof(*export));
 	struct cw_backing_rights rights = {space, mode, geteuid(), getegid()};
 	int r;
 
-	if (!export)
+	if (!export) {
+		source_free(source);
 		return -ENOMEM;
+	}
 	export->refs = 1;
 	export->cells.pipe = CW_NO_PIPE;
 	export->flags = flags;
+	export->reserved = source->reserved;
 	list_init(&export->on_backing);
 	pthread_mutex_init(&export->lock, NULL);
 	route_flush_all();
 	r = cw_link_get(&export->link);
 	if (!r)
-		r = backing_claim(address, size, &rights, false, &export->backing);
-	if (r)
+		r = backing_claim(
+			source->address, source->size, &rights, source->made, &export->backing);
+	if (r) {
+		source_free(source);
 		return r;
+	}
+	export->backing->made = source->made;
 	r = create_on_backing(export);
 	pthread_mutex_unlock(&export->backing->lock);
 	if (r)
@@ -223,6 +250,29 @@ int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode
 	*ret_handle = export->handle;
 	take_ptr(export);
 	return 0;
+}
+
+int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode, uint32_t flags,
+	cw_handle *ret_handle)
+{
+	const struct source source = {.address = address, .size = size};
+
+	return create(&source, space, mode, flags, ret_handle);
+}
+
+int cw_export_make(uint32_t space, uint64_t size, uint32_t mode, uint32_t flags, bool reserve,
+	void **ret_address, cw_handle *ret_handle)
+{
+	struct source source = {.size = size, .made = true, .reserved = reserve};
+	int r;
+
+	source.address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (source.address == MAP_FAILED)
+		return STATUS_NO_MEMORY;
+	r = create(&source, space, mode, flags, ret_handle);
+	if (!r)
+		*ret_address = source.address;
+	return r;
 }
 
 /* An export's memory is changed by none of its siblings while it is published or ends.
@@ -259,6 +309,21 @@ static void destroy_published(struct cw_export *export)
 		request_destroy(export);
 }
 
+/* Others keep what they have of it. */
+static void request_leave(struct cw_export *export, bool end)
+{
+	struct wire_message m = {.type = WIRE_SEGMENT_LEAVE};
+	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+	int r;
+
+	m.segment_leave.segment = export->index;
+	m.segment_leave.end = end;
+	r = reply ? cw_link_call(export->link, &m, NULL, 0, reply) : -ENOMEM;
+	/* as in destroy_published() */
+	if (r < 0 || r == STATUS_NO_DAEMON)
+		(void)cw_link_post(export->link, &m);
+}
+
 static int unpublish_locked(struct cw_export *export);
 
 static void destroy_locked(struct cw_export *export)
@@ -266,6 +331,12 @@ static void destroy_locked(struct cw_export *export)
 	bool shared = !export_is_alone(export->backing);
 
 	cw_link_map_clear(export->link, export->map_slot);
+	if (export->offered) {
+		request_leave(export, export->ends_all);
+		leave_backing(export);
+		cw_cells_look(&export->cells);
+		return;
+	}
 	/* where other exports keep the memory the importers of this one are left behind first */
 	if (shared && export->published)
 		(void)unpublish_locked(export);
@@ -308,19 +379,30 @@ static void end(struct cw_export *export)
 	pthread_mutex_unlock(&export->lock);
 }
 
-int cw_export_destroy(cw_handle handle)
+static int export_end(cw_handle handle, bool ends_all)
 {
 	_cleanup_(cw_export_put_p) struct cw_export *export = cw_export_ref(handle);
 	int r = export ? begin_destroy(export) : STATUS_BAD_HANDLE;
 
 	if (r)
 		return r;
+	export->ends_all = ends_all;
 	route_flush_all();
 	cw_handle_retire(handle);
 	if (!export->forked)
 		end(export);
 	cw_export_put(export); /* the handle's */
 	return 0;
+}
+
+int cw_export_destroy(cw_handle handle)
+{
+	return export_end(handle, true);
+}
+
+int cw_export_leave(cw_handle handle, bool end)
+{
+	return export_end(handle, end);
 }
 
 /* names and rights */

@@ -27,9 +27,12 @@ struct cw_export {
 	struct cw_link *link;
 	uint32_t flags; /* the interface's, as given at create */
 	uint32_t index; /* at the daemon */
+	bool reserved;	/* its memory is allocated before it is handed out */
 
 	pthread_mutex_t lock; /* of what follows */
 	bool published;
+	bool offered;  /* instead; offer.h */
+	bool ends_all; /* when it ends: connections to it end, too */
 	uint32_t id;
 	struct cw_backing *backing;
 	struct list on_backing; /* backing->exports, under the backing's lock */
@@ -44,6 +47,10 @@ struct cw_export {
  */
 CW_EXPORT int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode,
 	uint32_t flags, cw_handle *ret_handle);
+/* The same of new memory of our own, all zero, which is gone with the export. reserve: allocate it;
+ * else only what is touched. */
+CW_EXPORT int cw_export_make(uint32_t space, uint64_t size, uint32_t mode, uint32_t flags,
+	bool reserve, void **ret_address, cw_handle *ret_handle);
 /* The memory is private again, unless other exports share it. STATUS_BAD_HANDLE; STATUS_IN_USE: its
  * pollfd. In a forked child only the handle ends. */
 CW_EXPORT int cw_export_destroy(cw_handle handle);

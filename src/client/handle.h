@@ -29,6 +29,7 @@ enum cw_kind {
 	CW_IMPORT_SEGMENT = 3,
 	CW_LOCAL_MEMORY = 4,
 	CW_TRANSFER = 5,
+	CW_SISCI = 6, /* every object of that interface */
 };
 
 /* bits: kind 0 … 2, index 3 … 23, generation 24 … 63; never 0 */

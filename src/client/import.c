@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/import.h"
+#include "client/import-private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +293,36 @@ int cw_import_connect(uint32_t space, uint32_t controller, uint32_t node, uint32
 	cw_link_watch(import->link);
 	route_flush_all();
 	r = connect_import(import);
+	if (!r)
+		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &handle);
+	if (r)
+		return r;
+	import->handle = handle;
+	*ret_handle = handle;
+	take_ptr(import);
+	return 0;
+}
+
+int import_adopt_connection(struct cw_link *link, uint32_t space, uint32_t id,
+	const struct wire_import_connect_reply *got, int fd, cw_handle *ret_handle)
+{
+	const struct connection c = {.link = link, .fd = fd, .got = *got};
+	_cleanup_(cw_import_put_p) struct cw_import *import = import_new();
+	cw_handle handle;
+	int r;
+
+	if (!import || got->import >= WIRE_CLIENT_IMPORTS) {
+		connection_end(link, true, got->import, NULL);
+		cw_link_put(link);
+		fd_close(fd);
+		return import ? STATUS_VERSION : -ENOMEM;
+	}
+	import->space = space;
+	import->controller = WIRE_CONTROLLER_LOOPBACK;
+	import->id = id;
+	import->rights = got->rights;
+	enter_connection(import, &c, NULL);
+	r = keep_memory(import, fd);
 	if (!r)
 		r = cw_handle_new(CW_IMPORT_SEGMENT, import, &handle);
 	if (r)

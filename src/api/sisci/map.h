@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SISCI_MAP_H
+#define SISCI_MAP_H
+
+/*
+ * Maps: where a program sees a part of a segment. Most are places in the one mapping of the segment
+ * that the library has anyway; a fixed address or read-only pages are mappings of their own.
+ */
+
+#include "segment.h"
+
+struct map {
+	struct object object;
+	struct local_segment *local; /* one of these two, referenced and counted as a user */
+	struct remote_segment *remote;
+	uint64_t offset, size; /* in the segment; size rounded up to where its page ends */
+	uint8_t *address;
+	uint8_t *own; /* a mapping of its own, page aligned; NULL: a place in the segment's */
+	uint64_t own_size;
+	uint32_t slot; /* of it, in the client page */
+};
+
+/* [offset, offset + size) of the map. SCI_ERR_OUT_OF_RANGE. */
+sci_error_t map_range(const struct map *m, uint64_t offset, uint64_t size, uint8_t **ret_address);
+
+/* Whole memory of a remote segment, mapped; the one place that knows how another node's is. */
+sci_error_t remote_segment_base(struct remote_segment *s, uint8_t **ret_base);
+
+#endif
