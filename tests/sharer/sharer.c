@@ -8,12 +8,13 @@
  */
 #include "sharer.h"
 
-#include <rsm/rsmapi.h>
+#include <rsmapi.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,7 +92,6 @@ static void export_memory(struct sharer *s)
 {
 	rsmapi_controller_handle_t controller;
 	rsm_memseg_export_handle_t segment;
-	rsmapi_access_entry_t all = {.ae_node = RSM_ACCESS_PUBLIC, .ae_permission = RSM_PERM_RDWR};
 	rsm_memseg_id_t id = 0;
 
 	s->memory = mmap(
@@ -99,7 +99,7 @@ static void export_memory(struct sharer *s)
 	must("rsm_get_controller", rsm_get_controller((char *)"tcp0", &controller));
 	must("rsm_memseg_export_create",
 		rsm_memseg_export_create(controller, &segment, s->memory, s->pages * PAGE, 0));
-	must("rsm_memseg_export_publish", rsm_memseg_export_publish(segment, &id, &all, 1));
+	must("rsm_memseg_export_publish", rsm_memseg_export_publish(segment, &id, NULL, 0));
 	printf("segment %u\n", id);
 	fflush(stdout);
 }
