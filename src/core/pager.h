@@ -9,11 +9,15 @@
  * no byte and calls no kernel.
  *
  * The table is the caller's memory and outlives the pager: a successor begins with what is there.
- * Everything else is forgotten with it, and found out again.
+ * Everything else is forgotten with it, and found out again. Who may write is not known: whoever is
+ * protected is protected in every group, and asks again.
+ *
+ * The home's pager is always linked. Its table after a restart comes from directory_restore(); its
+ * aside is the shadow, which the directory forgets, not the pager.
  *
  * now: ns that never go back. Not thread safe: the caller has a lock. No operation may call the
- * pager again, but send() may deliver to a directory that answers by pager_receive(): so every
- * function here says what it says last, when its own state is complete.
+ * pager again, but send() may deliver to a directory that answers by pager_receive(): so the pager
+ * is in order whenever it says something.
  */
 
 #include <stdbool.h>
@@ -45,10 +49,10 @@ struct pager_ops {
 	 * memory (BACK of D pages). */
 	void (*send)(void *userdata, const struct page_message *message, bool aside);
 	/* Pages of the message that is being received, from its page number first on, into the
-	 * memory, whose pages are absent. Does nothing at the home if they are there already.
-	 * Negative: no memory; the pager is lost then (pager_lose() follows by itself). */
+	 * memory, whose pages are absent. Never called at the home, where content is in the memory
+	 * before the pager hears of it. Negative: no memory; see pager_receive(). */
 	int (*fill)(void *userdata, uint64_t page, unsigned int n);
-	/* Mappers of these groups may write, and whoever waits goes on. */
+	/* Mappers of these groups may write, and whoever waits in them goes on. */
 	void (*allow)(void *userdata, uint64_t page, unsigned int n, uint64_t groups);
 	/* They may not any more; when it returns no store of theirs is under way. */
 	void (*protect)(void *userdata, uint64_t page, unsigned int n, uint64_t groups);
@@ -57,8 +61,10 @@ struct pager_ops {
 	/* The memory is punched, and then every mapper protected anew (the kernel may have lost the
 	 * marks). */
 	void (*drop)(void *userdata, uint64_t page, unsigned int n);
-	/* A copy of the pages, which are protected. Negative: no memory; the pages stay. */
+	/* A copy of the pages, which are protected; at the home, into the shadow. Negative: no
+	 * memory; the pages stay, and it is tried again. */
 	int (*set_aside)(void *userdata, uint64_t page, unsigned int n);
+	/* Not called at the home. */
 	void (*forget_aside)(void *userdata, uint64_t page, unsigned int n);
 	/* A claim that got nothing may try again. */
 	void (*claim_ready)(void *userdata);
@@ -82,28 +88,29 @@ struct pager_counts {
 	uint64_t holds;			    /* messages that waited for the hold time */
 };
 
-/* The table is as the predecessor left it, or all PAGER_I; at a new home the caller has set it to
- * PAGER_S. */
+/* The table is as the predecessor left it (without content: I), or all PAGER_I; at a new home the
+ * caller has set it to PAGER_S. A node's begins without link. -ENOMEM. */
 int pager_new(const struct pager_options *options, const struct pager_ops *ops, void *userdata,
 	Pager **ret_pager);
 void pager_free(Pager *pager);
 
-/* A mapper of this group (below PAGER_GROUPS) is stopped at a page. write: at a store. */
+/* A mapper of this group (below PAGER_GROUPS) is stopped at a page. write: at a store. Whoever
+ * waits is woken in the end, but after pager_release() and pager_lose(). */
 void pager_fault(Pager *pager, unsigned int group, uint64_t page, bool write, uint64_t now);
-/* A mapper of this group is gone; last: the group is empty. With no group left everything is given
- * back, by and by. */
+/* The group has mappers from now on, or none any more. With no group left everything is given back,
+ * by and by, until there is one again. */
 void pager_group_set(Pager *pager, unsigned int group, bool used, uint64_t now);
-/* A new mapper in the group has what the others of another group have (fork). */
-void pager_group_copy(Pager *pager, unsigned int from, unsigned int to);
 
 /* From the directory. STATUS_BAD_REQUEST: it makes no sense, and the home is not to be believed any
- * more. */
+ * more. Negative: the content could not be filled in, and the pager is lost: the caller does what
+ * pager_lose() asks for. */
 int pager_receive(Pager *pager, const struct page_message *message, uint64_t now);
 
 /*
  * For a put (write) or get of the home's data thread: the first of these pages, as many as may be
  * touched now, are claimed until pager_unclaim(); what is fetched or invalidated waits so long.
- * Returns their number; 0: the first is being fetched, and claim_ready() will be called.
+ * Returns their number, at most PAGE_RUN_MAX; 0: the first is being fetched, or there are too many
+ * claims, and claim_ready() will be called. Each claim is given back as a whole, and soon.
  */
 unsigned int pager_claim(Pager *pager, uint64_t page, unsigned int n, bool write, uint64_t now);
 void pager_unclaim(Pager *pager, uint64_t page, unsigned int n, uint64_t now);
@@ -114,12 +121,13 @@ void pager_set_hold(Pager *pager, uint64_t hold);
 /* Will be needed: gets what is not here, to read. */
 void pager_will_need(Pager *pager, uint64_t page, uint64_t n, uint64_t now);
 
-/* The home cannot be asked at present: nothing is sent; or it can again, and everything that had no
- * answer is said again. */
+/* The home cannot be asked at present: nothing is sent; or it can (again): HOLDS is said, what the
+ * new link begins with, and then everything that had no answer. */
 void pager_link(Pager *pager, bool up, uint64_t now);
 /* The lease is doubtful: M pages are protected and faults wait; or it is good again. */
 void pager_freeze(Pager *pager, bool on, uint64_t now);
-/* Gives everything back, and answers no fault any more; ends with released(). */
+/* Gives everything back, and answers no fault any more; ends with released(), perhaps before it
+ * returns. Not at the home (directory_recall()). */
 void pager_release(Pager *pager, uint64_t now);
 /* The home is lost: nothing is here, nothing will be. The caller empties the memory and releases
  * the mappers; the table is all PAGER_I. */

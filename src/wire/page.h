@@ -19,16 +19,21 @@
 #define PAGE_BYTES	 4096u
 #define PAGE_RUN_MAX	 128u
 #define PAGE_HEADER_SIZE 16u
+/* GETS and GETX of one map that have no answer, at most. */
+#define PAGE_REQUESTS_MAX 128u
 
 enum page_type {
 	/* to the home */
-	PAGE_GETS = 1,	/* to read; the first page, and up to n - 1 behind it as convenient */
+	PAGE_GETS = 1,	/* to read; the first page, and up to n - 1 behind it as convenient: one
+			   answer, from the same page on */
 	PAGE_GETX = 2,	/* to write; likewise */
 	PAGE_ACK = 3,	/* of INV: they are not here any more */
-	PAGE_BACK = 4,	/* of FETCH; PAGE_GONE: they are not here any more */
-	PAGE_PUT = 5,	/* given up, unasked */
-	PAGE_HOLDS = 6, /* first on a new link: the state of pages that are not I, by runs, in
-			   flags: PAGE_HOLDS_…; after the last PAGE_HOLDS_END with n 1 */
+	PAGE_BACK = 4,	/* of FETCH, with content; PAGE_GONE: they are not here any more, else they
+			   may still be read */
+	PAGE_PUT = 5,	/* given up, unasked; with content if it may have been written */
+	PAGE_HOLDS = 6, /* first on a new link: the state of pages that are not I, by runs in
+			   order, in flags: one PAGE_HOLDS_…; after the last PAGE_HOLDS_END with n 1
+			   and page 0 */
 	/* from the home */
 	PAGE_DATA_S = 16,  /* with content */
 	PAGE_DATA_M = 17,  /* with content */
@@ -40,7 +45,7 @@ enum page_type {
 };
 
 enum page_flags {
-	PAGE_CONTENT = 1, /* n pages follow: DATA always; BACK and PUT of what was written */
+	PAGE_CONTENT = 1, /* n pages follow: DATA and BACK always, PUT of what was written */
 	PAGE_GONE = 2,
 	PAGE_HOLDS_S = 4,
 	PAGE_HOLDS_M = 8,
