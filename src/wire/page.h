@@ -42,6 +42,8 @@ enum page_type {
 	PAGE_FETCH_S = 20, /* give back, and share */
 	PAGE_FETCH_M = 21, /* give back */
 	PAGE_KEPT = 22,	   /* the content of BACK or PUT is safe */
+	PAGE_DISCARDED = 23, /* stores of a lost node were discarded, page times so far (n 1); before
+				any DATA without them. The daemon's, not the pager's */
 };
 
 enum page_flags {
