@@ -11,6 +11,7 @@
 #include "core/peer.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
+#include "daemon/manager-peer.h"
 #include "daemon/record.h"
 #include "wire/status.h"
 
@@ -29,6 +30,7 @@ struct grant {
 	uint8_t bytes[GRANT_SIZE];
 	uint64_t until; /* CLOCK_MONOTONIC; 0: free */
 	bool first;	/* of the first connection of a path: operations count from 0 */
+	uint8_t secret[PEER_KEY_SIZE]; /* of the two daemons, if the connection is encrypted */
 };
 
 typedef struct ManagerGuest {
@@ -113,9 +115,10 @@ static int random_bytes(uint8_t *bytes, size_t n)
 	return getrandom(bytes, n, 0) == (ssize_t)n ? 0 : -EIO;
 }
 
-/* In the place of the oldest. */
+/* In the place of the oldest. It goes to the guest's node at once. */
 static int grant_new(ManagerGuest *g, bool first, uint8_t ret_grant[GRANT_SIZE])
 {
+	const EnginePeer *peer = g->engine->peer;
 	struct grant *oldest = &g->grants[0];
 	int r;
 
@@ -123,6 +126,8 @@ static int grant_new(ManagerGuest *g, bool first, uint8_t ret_grant[GRANT_SIZE])
 		if (g->grants[i].until < oldest->until)
 			oldest = &g->grants[i];
 	r = random_bytes(oldest->bytes, GRANT_SIZE);
+	if (r == 0 && manager_peer_data(peer) == WIRE_DATA_ENCRYPTED)
+		r = manager_peer_secret(peer, oldest->bytes, oldest->secret);
 	if (r < 0) {
 		oldest->until = 0;
 		return r;
@@ -135,7 +140,7 @@ static int grant_new(ManagerGuest *g, bool first, uint8_t ret_grant[GRANT_SIZE])
 
 static void grants_forget(ManagerGuest *g)
 {
-	memset(g->grants, 0, sizeof(g->grants));
+	explicit_bzero(g->grants, sizeof(g->grants));
 }
 
 static struct grant *grant_find(ManagerGuest *g, const uint8_t grant[GRANT_SIZE])
@@ -148,39 +153,74 @@ static struct grant *grant_find(ManagerGuest *g, const uint8_t grant[GRANT_SIZE]
 	return found;
 }
 
-/* The guest that this grant was given to; the grant is used up. */
-static ManagerGuest *grant_take(
-	Manager *m, uint32_t node, const uint8_t grant[GRANT_SIZE], bool *ret_first)
+/* The guest that this grant was given to. */
+static ManagerGuest *grant_owner(
+	const EnginePeer *peer, const uint8_t grant[GRANT_SIZE], struct grant **ret_grant)
 {
-	EnginePeer *peer = engine_peer_find(m->engine, node);
 	EngineClient *guest;
 
-	if (!peer)
-		return NULL;
 	list_for_each (guest, &peer->guests, guest_link) {
 		ManagerGuest *g = manager_guest(guest);
 		struct grant *found = g ? grant_find(g, grant) : NULL;
-		bool in_time = found && found->until > clock_now();
 
 		if (!found)
 			continue;
-		*ret_first = found->first;
-		found->until = 0;
-		return in_time ? g : NULL;
+		*ret_grant = found;
+		return found->until > clock_now() ? g : NULL;
 	}
 	return NULL;
 }
 
+/* The same, and the grant is used up. */
+static ManagerGuest *grant_take(
+	const EnginePeer *peer, const uint8_t grant[GRANT_SIZE], bool *ret_first)
+{
+	struct grant *found = NULL;
+	ManagerGuest *g = grant_owner(peer, grant, &found);
+
+	if (!found)
+		return NULL;
+	*ret_first = found->first;
+	explicit_bzero(found, sizeof(*found));
+	return g;
+}
+
+bool guest_data_secret(
+	Manager *m, uint32_t node, const uint8_t grant[16], uint8_t ret_secret[PEER_KEY_SIZE])
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, node);
+	struct grant *found;
+
+	if (!peer || manager_peer_data(peer) != WIRE_DATA_ENCRYPTED ||
+		!grant_owner(peer, grant, &found))
+		return false;
+	memcpy(ret_secret, found->secret, PEER_KEY_SIZE);
+	return true;
+}
+
 /* Data connections */
 
-void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16])
+/* No other than both nodes agreed on. */
+static bool may_arrive(const EnginePeer *peer, bool encrypted)
 {
+	return peer &&
+	       manager_peer_data(peer) == (encrypted ? WIRE_DATA_ENCRYPTED : WIRE_DATA_PLAIN);
+}
+
+void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16], bool encrypted)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, node);
 	_cleanup_close_ int stream = fd;
 	ManagerGuest *g;
 	bool first;
 	int r;
 
-	g = grant_take(m, node, grant, &first);
+	if (peer && !may_arrive(peer, encrypted)) {
+		log_limited("a data connection that says it is node %u's is refused: it is %s",
+			node, encrypted ? "encrypted, which was not agreed on" : "not encrypted");
+		return;
+	}
+	g = peer ? grant_take(peer, grant, &first) : NULL;
 	if (!g) {
 		log_limited("a data connection that says it is node %u's is refused: its grant is "
 			    "unknown, used or too old",
@@ -206,6 +246,8 @@ int guest_data(void *userdata, EngineClient *guest, uint64_t *ret_done, uint8_t 
 	Manager *m = userdata;
 	int r;
 
+	if (manager_peer_data(guest->peer) == WIRE_DATA_IMPOSSIBLE)
+		return STATUS_NOT_ENCRYPTED;
 	data_detach(m, guest);
 	grants_forget(g);
 	r = grant_new(g, false, ret_grant);
@@ -331,6 +373,8 @@ int guest_equip(void *userdata, EngineImport *import, bool again, bool data, uin
 	Manager *m = userdata;
 	int r = 0;
 
+	if (manager_peer_data(import->client->peer) == WIRE_DATA_IMPOSSIBLE)
+		return STATUS_NOT_ENCRYPTED;
 	if (!again)
 		r = import_new(m, import);
 	if (r == 0 && data)

@@ -15,9 +15,14 @@
 
 #include "daemon/keeper-link.h"
 #include "daemon/manager-import.h"
+#include "daemon/peer-tls.h"
 
-/* A data connection has said hello; fd is ours from now on. */
-void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16]);
+/* A data connection has said hello, and its handshake is over if there was to be one; fd is ours
+ * from now on. */
+void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16], bool encrypted);
+/* What the handshake of a data connection with this grant needs; false: no such grant. */
+bool guest_data_secret(
+	Manager *m, uint32_t node, const uint8_t grant[16], uint8_t ret_secret[PEER_KEY_SIZE]);
 
 /* Takes what has been posted to the import's cell, and tells its node the totals. */
 void guest_signal(Manager *m, EngineImport *import);

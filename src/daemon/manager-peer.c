@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "daemon/log.h"
 #include "daemon/record.h"
+#include "daemon/route.h"
 
 /* The connections to one peer: dialled, up. */
 
@@ -197,6 +198,8 @@ void manager_peer_take_link(ManagerPeer *p, PeerLink *link, const struct wire_me
 	p->up = true;
 	engine_peer_up(p->engine, manager_peers_now());
 	clear_trouble(p);
+	if (p->engine)
+		routes_encryption_changed(p->peers->manager, p->engine);
 	if (p->up)
 		peer_requests_send(p);
 }
@@ -210,6 +213,7 @@ static void on_dial_ready(void *userdata, PeerLink *link)
 
 	p->address = *peer_link_address(link);
 	engine_peer_say_hello(p->engine, &m.peer_hello);
+	m.peer_hello.encryption = manager_peer_offer(p);
 	peer_link_send(link, &m);
 }
 
@@ -236,6 +240,7 @@ static void on_dial_answer(void *userdata, PeerLink *link, const struct wire_mes
 		peer_link_free(link);
 		return on_refusal(p, (uint32_t)r);
 	}
+	manager_peer_heard_offer(p, message->peer_hello_reply.encryption);
 	manager_peer_take_link(p, link, NULL);
 }
 

@@ -42,6 +42,8 @@ typedef struct ManagerPeer {
 	bool bye;		     /* said by either in this session */
 	uint32_t slot;		     /* RECORD_PEER */
 	struct list requests;	     /* PeerRequest */
+	uint32_t encryption;	     /* WIRE_ENCRYPTION_…, as our last hello to it said */
+	enum wire_encryption data;   /* what follows from that and its own */
 	char trouble[160];	     /* why the last attempt failed; or empty */
 } ManagerPeer;
 
@@ -122,6 +124,18 @@ int manager_guest_identity(void *userdata, EnginePeer *peer, struct engine_ident
  * STATUS_DENIED. */
 int peer_identity_judge(
 	const struct config *config, uint32_t node, uint32_t uid, struct engine_identity *identity);
+
+/* --- peer-encryption.c --- */
+
+/* What our hello, or the answer to its own, says of data connections. */
+uint32_t manager_peer_offer(ManagerPeer *p);
+/* The other has said the same. */
+void manager_peer_heard_offer(ManagerPeer *p, uint32_t theirs);
+enum wire_encryption manager_peer_data(const EnginePeer *peer);
+/* What the two daemons know, and nobody else, of the grant that goes over their connection now.
+ * -ENOTCONN. */
+int manager_peer_secret(
+	const EnginePeer *peer, const uint8_t grant[16], uint8_t ret_secret[PEER_KEY_SIZE]);
 
 /* --- peer-request.c --- */
 

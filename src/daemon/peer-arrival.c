@@ -107,9 +107,12 @@ static int judge_arrival(const struct arrival *a, PeerLink *link,
 	peer->userdata = p;
 	r = engine_peer_hello(
 		peer, &message->peer_hello, manager_peers_now(), &answer->peer_hello_reply);
-	if (r == 0)
-		*ret_peer = p;
-	return r;
+	if (r)
+		return r;
+	answer->peer_hello_reply.encryption = manager_peer_offer(p);
+	manager_peer_heard_offer(p, message->peer_hello.encryption);
+	*ret_peer = p;
+	return 0;
 }
 
 static void on_arrival_packet(void *userdata, PeerLink *link, const struct wire_message *message)

@@ -319,6 +319,11 @@ const struct peer_address *peer_link_address(const PeerLink *l)
 	return &l->addresses[l->next ? l->next - 1 : 0];
 }
 
+int peer_link_export(const PeerLink *l, const uint8_t context[16], uint8_t ret_key[PEER_KEY_SIZE])
+{
+	return l->phase == PHASE_READY ? peer_tls_export(l->tls, context, ret_key) : -ENOTCONN;
+}
+
 /* Lingering */
 
 static int finish_output(PeerLink *l)

@@ -68,6 +68,10 @@ uint32_t peer_link_peer(const PeerLink *link);
 /* Where the other is; of a dialled one the address that is, or was last, tried. */
 const struct peer_address *peer_link_address(const PeerLink *link);
 
+/* From ready() on: bytes that only the two sides know, others for each context. -ENOTCONN. */
+int peer_link_export(
+	const PeerLink *link, const uint8_t context[16], uint8_t ret_key[PEER_KEY_SIZE]);
+
 void peer_link_send(PeerLink *link, const struct wire_message *message);
 /* Reads what is there now, up to a bound, calling back. */
 void peer_link_read_pending(PeerLink *link);

@@ -17,6 +17,12 @@ GNUTLS_SKIP_GLOBAL_INIT
 /* A key alone would be enough for TLS; forward secrecy needs the key exchange. */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK:+DHE-PSK"
 
+/* AES-GCM because processors have it; one, so that both kernels get what they can do. */
+#define PRIORITY_DATA PRIORITY ":-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519"
+
+#define EXPORTED                                                                                   \
+	"EXPERIMENTAL causeway data" /* RFC 5705 wants this of labels that are not listed */
+
 #define IDENTITY_MAX   40
 #define BYTES_PER_READ (256u << 10) /* of the socket: records without content must end, too */
 
@@ -215,6 +221,13 @@ int peer_tls_new_acceptor(
 	return 0;
 }
 
+int peer_tls_set_data(PeerTls *t)
+{
+	int r = gnutls_priority_set_direct(t->session, PRIORITY_DATA, NULL);
+
+	return r < 0 ? error_of(r) : 0;
+}
+
 void peer_tls_free(PeerTls *t)
 {
 	if (!t)
@@ -283,6 +296,33 @@ bool peer_tls_wants_write(const PeerTls *t)
 uint32_t peer_tls_peer(const PeerTls *t)
 {
 	return t->peer;
+}
+
+/* Keys */
+
+int peer_tls_export(const PeerTls *t, const uint8_t context[16], uint8_t ret_key[PEER_KEY_SIZE])
+{
+	int r = gnutls_prf_rfc5705(t->session, strlen(EXPORTED), EXPORTED, 16,
+		(const char *)context, PEER_KEY_SIZE, (char *)ret_key);
+
+	return r < 0 ? error_of(r) : 0;
+}
+
+int peer_tls_get_keys(const PeerTls *t, bool receiving, struct peer_tls_keys *ret_keys)
+{
+	gnutls_datum_t mac, iv, key;
+	struct peer_tls_keys keys;
+
+	if (gnutls_cipher_get(t->session) != GNUTLS_CIPHER_AES_128_GCM ||
+		gnutls_record_check_pending(t->session) > 0 ||
+		gnutls_record_get_state(t->session, receiving, &mac, &iv, &key, keys.number) < 0)
+		return -EPROTO;
+	if (iv.size != sizeof(keys.iv) || key.size != sizeof(keys.key))
+		return -EPROTO;
+	memcpy(keys.iv, iv.data, sizeof(keys.iv));
+	memcpy(keys.key, key.data, sizeof(keys.key));
+	*ret_keys = keys;
+	return 0;
 }
 
 /* Data */

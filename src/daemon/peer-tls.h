@@ -29,6 +29,8 @@ int peer_tls_new_dialler(
 	int fd, uint32_t self, uint32_t peer, const uint8_t key[PEER_KEY_SIZE], PeerTls **ret_tls);
 int peer_tls_new_acceptor(
 	int fd, uint32_t self, peer_tls_find_key find_key, void *userdata, PeerTls **ret_tls);
+/* For a data connection, before its handshake: one cipher, which every kernel with TLS has. */
+int peer_tls_set_data(PeerTls *tls);
 void peer_tls_free(PeerTls *tls); /* NULL is fine */
 DEFINE_CLEANUP(PeerTls *, peer_tls_free);
 
@@ -43,6 +45,16 @@ bool peer_tls_wants_write(const PeerTls *tls);
 /* Who the other has proved to be; 0 before that. When the handshake failed: who it claimed to be.
  */
 uint32_t peer_tls_peer(const PeerTls *tls);
+
+/* After the handshake: bytes that only the two sides can know, others for each context. */
+int peer_tls_export(const PeerTls *tls, const uint8_t context[16], uint8_t ret_key[PEER_KEY_SIZE]);
+
+/* After the handshake of a data connection: what the next record in a direction is made with.
+ * Nothing is to be read or written here any more. */
+struct peer_tls_keys {
+	uint8_t key[16], iv[12], number[8];
+};
+int peer_tls_get_keys(const PeerTls *tls, bool receiving, struct peer_tls_keys *ret_keys);
 
 /* At most one record; leaves nothing behind that the socket does not show. 0: the end. */
 ssize_t peer_tls_read(PeerTls *tls, void *buf, size_t size);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "base/clock.h"
+#include "daemon/data-arrival.h"
 #include "daemon/guest.h"
 #include "daemon/log.h"
 #include "membership/static/static.h"
@@ -361,13 +362,15 @@ static void on_data(void *userdata, int fd, uint32_t node, const uint8_t grant[1
 {
 	Peers *peers = userdata;
 
-	guest_data_arrived(peers->manager, fd, node, grant);
+	guest_data_arrived(peers->manager, fd, node, grant, false);
 }
 
 static const struct port_ops port_ops = {
 	.tls = manager_peer_arrived,
 	.cut = manager_peer_arrival_cut,
 	.data = on_data,
+	.data_tls = data_arrival_begin,
+	.data_cut = data_arrival_cut,
 };
 
 /* Who may see and change a daemon's memory is its user; root's daemon speaks for all. */

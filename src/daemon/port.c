@@ -33,6 +33,7 @@ struct Stranger {
 	struct sockaddr_storage address;
 	int fd;		/* -1: somebody else's by now */
 	void *userdata; /* his; NULL: nobody's yet */
+	void (*cut)(void *userdata);
 	sd_event_source *readable, *timeout;
 	size_t n; /* of the data hello */
 	uint8_t hello[FABRIC_HELLO_SIZE];
@@ -127,7 +128,7 @@ void stranger_leave(Stranger *s)
 static void stranger_cut(Stranger *s)
 {
 	if (s->userdata)
-		s->port->ops->cut(s->userdata);
+		s->cut(s->userdata);
 	stranger_free(s);
 }
 
@@ -201,6 +202,20 @@ static int begin_tls(Stranger *s)
 		return r;
 	s->fd = -1;
 	s->userdata = userdata;
+	s->cut = s->port->ops->cut;
+	return 0;
+}
+
+static int begin_data_tls(Stranger *s, uint32_t node, const uint8_t grant[16])
+{
+	void *userdata;
+	int r = s->port->ops->data_tls(s->port->userdata, s->fd, node, grant, s, &userdata);
+
+	if (r < 0)
+		return r;
+	s->fd = -1;
+	s->userdata = userdata;
+	s->cut = s->port->ops->data_cut;
 	return 0;
 }
 
@@ -222,6 +237,8 @@ static int read_hello(Stranger *s)
 	if (r < 0)
 		return r;
 	s->readable = sd_event_source_disable_unref(s->readable);
+	if (flags & FABRIC_HELLO_TLS)
+		return begin_data_tls(s, node, grant);
 	s->port->ops->data(s->port->userdata, take_fd(&s->fd), node, grant);
 	stranger_leave(s);
 	return 0;

@@ -25,6 +25,10 @@ struct port_ops {
 	void (*cut)(void *userdata);
 	/* A data connection said hello; fd is the callee's. */
 	void (*data)(void *userdata, int fd, uint32_t node, const uint8_t grant[16]);
+	/* The same, but a handshake follows: as tls() and cut(). */
+	int (*data_tls)(void *userdata, int fd, uint32_t node, const uint8_t grant[16],
+		Stranger *stranger, void **ret_userdata);
+	void (*data_cut)(void *userdata);
 };
 
 /* Binds and listens. Failures are logged. */

@@ -58,22 +58,57 @@ static void fill_row(Manager *m, const struct member *member, struct wire_node_r
 		fill_self(m, row);
 }
 
+#define ROWS_MAX 64u /* of a packet, which holds half as many */
+
+struct rows {
+	uint8_t *at;
+	const uint8_t *end;
+	uint32_t n;
+	struct wire_node_data data[ROWS_MAX]; /* go behind all rows */
+};
+
+/* False: it does not fit any more. */
+static bool add_row(Manager *m, struct rows *rows, const struct wire_node_row *row)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, row->node);
+	size_t data = (rows->n + 1) * WIRE_NODE_DATA_SIZE;
+	uint8_t *at;
+
+	if (rows->n == ROWS_MAX || (size_t)(rows->end - rows->at) < data)
+		return false;
+	at = wire_put_node_row(rows->at, rows->end - data, row);
+	if (!at)
+		return false;
+	rows->at = at;
+	rows->data[rows->n++] = (struct wire_node_data){
+		.node = row->node, .encryption = peer ? manager_peer_data(peer) : 0};
+	return true;
+}
+
+static void put_rows(struct rows *rows, struct reply *a)
+{
+	for (uint32_t i = 0; i < rows->n; i++)
+		rows->at = wire_put_node_data(rows->at, rows->end, &rows->data[i]);
+	a->message.nodes_reply.n = rows->n;
+	reply_set_tail(a, rows->at);
+}
+
 static void answer_alone(Manager *m, struct reply *a)
 {
+	struct rows rows = {.at = a->tail, .end = reply_tail_end(a)};
 	struct wire_node_row row = {.node = 0};
 
 	fill_self(m, &row);
-	reply_set_tail(a, wire_put_node_row(a->tail, reply_tail_end(a), &row));
-	a->message.nodes_reply.n = 1;
+	add_row(m, &rows, &row);
+	put_rows(&rows, a);
 }
 
 int request_nodes(ManagerClient *c, struct request *q, struct reply *a)
 {
-	struct wire_nodes_reply *answer = &a->message.nodes_reply;
+	struct rows rows = {.at = a->tail, .end = reply_tail_end(a)};
 	uint32_t last = q->message.nodes.cursor;
 	const struct member *member;
 	Manager *m = c->manager;
-	uint8_t *at = a->tail, *next;
 	struct wire_node_row row;
 
 	if (!m->peers) {
@@ -82,15 +117,12 @@ int request_nodes(ManagerClient *c, struct request *q, struct reply *a)
 	}
 	while ((member = membership_next(m->peers->members, last))) {
 		fill_row(m, member, &row);
-		next = wire_put_node_row(at, reply_tail_end(a), &row);
-		if (!next)
+		if (!add_row(m, &rows, &row))
 			break;
-		at = next;
 		last = member->node;
-		answer->n++;
 	}
-	answer->next = member ? last : 0;
-	reply_set_tail(a, at);
+	a->message.nodes_reply.next = member ? last : 0;
+	put_rows(&rows, a);
 	return 0;
 }
 

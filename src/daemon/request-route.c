@@ -28,6 +28,7 @@ int request_route(ManagerClient *c, struct request *q, struct reply *a)
 	p->node = r->node;
 	p->done = r->done;
 	p->detection = peer->detection;
+	p->records = c->manager->options.config->data_key_records;
 	return 0;
 }
 

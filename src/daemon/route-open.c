@@ -13,13 +13,18 @@
 
 /* How a route gets a stream, and another one when that broke: a grant, then the connection. */
 
-#define PAUSE (100 * NSEC_PER_MSEC) /* between two streams of a route */
+#define PAUSE	    (100 * NSEC_PER_MSEC) /* between two streams of a route */
+#define LOOK	    NSEC_PER_SEC
+#define RECORDS_MAX 23726566u /* 2^24.5, RFC 8446 5.5 */
 
 /* Whatever was under way to another stream. */
 void route_rest(Route *r)
 {
 	r->io = sd_event_source_disable_unref(r->io);
 	r->timer = sd_event_source_disable_unref(r->timer);
+	data_tls_free(r->tls);
+	r->tls = NULL;
+	explicit_bzero(r->secret, sizeof(r->secret));
 	r->step = ROUTE_RESTING;
 }
 
@@ -52,6 +57,27 @@ static void failed(Route *r, const char *why)
 	}
 }
 
+/* Wear: clients leave an encrypted stream before this, if their library is of today. */
+
+static int on_wear(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	Route *r = userdata;
+
+	if (fabric_tcp_records(r->fd) >= RECORDS_MAX)
+		route_renew(r, r->generation);
+	else if (sd_event_source_set_time_relative(source, LOOK / NSEC_PER_USEC) < 0 ||
+		 sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
+		route_give_up(r);
+	return 0;
+}
+
+void route_watch_wear(Route *r)
+{
+	if (r->encrypted && sd_event_add_time_relative(route_manager(r)->event, &r->wear,
+				    CLOCK_MONOTONIC, LOOK / NSEC_PER_USEC, 0, on_wear, r) < 0)
+		route_give_up(r);
+}
+
 /* Dialling */
 
 static void opened(Route *r)
@@ -69,6 +95,7 @@ static void opened(Route *r)
 	list_for_each_safe (i, tmp, &r->imports, route_link)
 		if (i->engine->state == WIRE_IMPORT_PENDING && i->engine->granted)
 			engine_import_ready(i->engine);
+	route_watch_wear(r);
 }
 
 static int stream_error(int fd)
@@ -84,11 +111,44 @@ static int say_hello(const Route *r)
 	uint8_t hello[FABRIC_HELLO_SIZE];
 	ssize_t n;
 
-	fabric_hello_encode(hello, engine_node(route_manager(r)->engine), 0, r->grant);
+	fabric_hello_encode(hello, engine_node(route_manager(r)->engine),
+		r->encrypted ? FABRIC_HELLO_TLS : 0, r->grant);
 	n = send(r->fd, hello, sizeof(hello), MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)
 		return negative_errno();
 	return n == sizeof(hello) ? 0 : -EIO;
+}
+
+static void on_encrypted(void *userdata, int error)
+{
+	Route *r = userdata;
+
+	if (error == -EACCES)
+		failed(r, "it does not know the secret of its grant");
+	else if (error == -EOPNOTSUPP)
+		failed(r, "this kernel has no TLS any more");
+	else if (error < 0)
+		failed(r, strerror(-error));
+	else
+		opened(r);
+}
+
+/* The timer goes on. */
+static int begin_tls(Route *r)
+{
+	const struct data_tls_options options = {
+		.event = route_manager(r)->event,
+		.fd = r->fd,
+		.self = engine_node(route_manager(r)->engine),
+		.peer = r->node,
+		.dialled = true,
+		.secret = r->secret,
+		.done = on_encrypted,
+		.userdata = r,
+	};
+
+	r->io = sd_event_source_disable_unref(r->io);
+	return data_tls_begin(&options, &r->tls);
 }
 
 static int on_connected(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -98,10 +158,12 @@ static int on_connected(sd_event_source *source, int fd, uint32_t revents, void 
 
 	if (e == 0)
 		e = say_hello(r);
+	if (e == 0 && r->encrypted)
+		e = begin_tls(r);
+	else if (e == 0)
+		opened(r);
 	if (e < 0)
 		failed(r, strerror(-e));
-	else
-		opened(r);
 	return 0;
 }
 
@@ -126,6 +188,11 @@ static int dial(Route *r)
 	int e;
 
 	e = peer ? manager_peer_address(peer, &address, &size) : -EHOSTUNREACH;
+	if (e < 0)
+		return e;
+	r->encrypted = manager_peer_data(peer) == WIRE_DATA_ENCRYPTED;
+	if (r->encrypted)
+		e = manager_peer_secret(peer, r->grant, r->secret);
 	if (e < 0)
 		return e;
 	r->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -189,7 +256,7 @@ static void on_answer(void *userdata, int status, const struct wire_message *rep
 	route_rest(r);
 	if (!r->since)
 		r->since = clock_now();
-	if (status == STATUS_NOT_FOUND)
+	if (status == STATUS_NOT_FOUND || status == STATUS_NOT_ENCRYPTED)
 		route_give_up(r);
 	else if (status || !reply)
 		failed(r, wire_status_text(status));

@@ -35,5 +35,7 @@ void route_rest(Route *r);
 void route_ask(Route *r);
 /* Opens it with this one. */
 void route_dial(Route *r, const uint8_t grant[16]);
+/* Looks from now on how much has gone through its stream, if that is encrypted. */
+void route_watch_wear(Route *r);
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/closer.h"
+#include "daemon/manager-peer.h"
 #include "daemon/record.h"
+#include "fabric/fabric.h"
 #include "wire/status.h"
 
 static uint64_t keep_key(const Route *r)
@@ -59,6 +61,7 @@ uint32_t route_generation_after(uint32_t generation)
 /* The client may have set options that make closing slow. */
 void route_drop_stream(Route *r)
 {
+	r->wear = sd_event_source_disable_unref(r->wear);
 	if (r->fd < 0)
 		return;
 	r->fd = closer_hang_up(r->fd);
@@ -88,6 +91,23 @@ void route_give_up(Route *r)
 			engine_import_fail(i->engine, STATUS_NODE_UNREACHABLE);
 	}
 	lose(r);
+}
+
+/* Encryption */
+
+void routes_encryption_changed(Manager *m, const EnginePeer *peer)
+{
+	enum wire_encryption data = manager_peer_data(peer);
+	Route *r, *tmp;
+
+	list_for_each_safe (r, tmp, &m->routes, link) {
+		if (r->node != peer->number || r->state != WIRE_ROUTE_OPEN)
+			continue;
+		if (data == WIRE_DATA_IMPOSSIBLE)
+			route_give_up(r);
+		else if (data == WIRE_DATA_ENCRYPTED && !r->encrypted)
+			route_renew(r, r->generation);
+	}
 }
 
 /* Sessions */
@@ -305,6 +325,10 @@ void route_import_granted(void *userdata, EngineImport *import, const uint8_t gr
 	bool given = memcmp(grant, none, sizeof(none));
 	Route *r;
 
+	if (manager_peer_data(import->home) == WIRE_DATA_IMPOSSIBLE) {
+		engine_import_fail(import, STATUS_NOT_ENCRYPTED);
+		return;
+	}
 	if (!manager_import(import) || find_granted(import, given, &r) < 0) {
 		engine_import_fail(import, STATUS_NO_RESOURCES);
 		return;
@@ -351,6 +375,8 @@ int route_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 	if (r->state == WIRE_ROUTE_OPEN)
 		r->fd = keeper_stored_take(
 			stored, KEEP_ROUTE, keep_import_key(record.client, r->index));
+	r->encrypted = r->fd >= 0 && fabric_tcp_is_encrypted(r->fd);
+	route_watch_wear(r);
 	route_show(r);
 	return 0;
 }
@@ -366,6 +392,12 @@ int route_restore_import(EngineImport *import, uint32_t number)
 	return 0;
 }
 
+/* A predecessor's stream that is not there any more, or that must not be used any more. */
+static bool needs_another(const Route *r)
+{
+	return r->fd < 0 || (!r->encrypted && route_manager(r)->options.config->data_encryption);
+}
+
 /* An import that was granted and not connected yet asks again. */
 static void route_go_on(Route *r)
 {
@@ -373,7 +405,7 @@ static void route_go_on(Route *r)
 
 	if (!has_live(r) || (r->session && (!peer || peer->session != r->session)))
 		lose(r);
-	else if (r->state == WIRE_ROUTE_OPEN && r->fd < 0)
+	else if (r->state == WIRE_ROUTE_OPEN && needs_another(r))
 		route_renew(r, r->generation);
 	else if (r->state == WIRE_ROUTE_OPENING && has_granted(r, NULL))
 		route_ask(r);

@@ -13,9 +13,14 @@
  * until the detection time has passed. The daemon keeps what the client has, so that shutting it
  * down wakes whoever waits in it.
  *
+ * Where the two nodes have agreed on encryption a stream is handed to the client when both kernels
+ * have its keys. The client leaves it in time by itself (ROUTE_REPLY: records); one that has
+ * carried more than the cipher allows is taken away from it.
+ *
  * A route belongs to one session with its home and is lost with it.
  */
 
+#include "daemon/data-tls.h"
 #include "daemon/keeper-link.h"
 #include "daemon/manager-import.h"
 
@@ -32,15 +37,19 @@ struct Route {
 		ROUTE_ASKED,
 		ROUTE_DIALLING,
 	} step;
-	bool used;		/* has been open: the client has operations that the home counts */
-	uint64_t session;	/* 0: none yet */
-	uint64_t done;		/* operations at the home before this generation */
-	uint64_t since;		/* of the first answer, or trouble, while it opens; 0: none yet */
-	uint64_t opened;	/* when last; CLOCK_MONOTONIC, as since */
-	int fd;			/* -1: none */
-	uint8_t grant[16];	/* while dialling */
-	sd_event_source *io;	/* while dialling */
-	sd_event_source *timer; /* while dialling or pausing */
+	bool used;	   /* has been open: the client has operations that the home counts */
+	uint64_t session;  /* 0: none yet */
+	uint64_t done;	   /* operations at the home before this generation */
+	uint64_t since;	   /* of the first answer, or trouble, while it opens; 0: none yet */
+	uint64_t opened;   /* when last; CLOCK_MONOTONIC, as since */
+	int fd;		   /* -1: none */
+	uint8_t grant[16]; /* while dialling */
+	bool encrypted;	   /* the stream that there is, or is dialled */
+	uint8_t secret[PEER_KEY_SIZE]; /* of the grant, while dialling */
+	DataTls *tls;		       /* its handshake */
+	sd_event_source *wear;	       /* open and encrypted: looks how much has gone through it */
+	sd_event_source *io;	       /* while dialling */
+	sd_event_source *timer;	       /* while dialling or pausing */
 	uint32_t slot;
 };
 
@@ -61,6 +70,8 @@ void route_give_up(Route *route);
 void route_import_granted(void *userdata, EngineImport *import, const uint8_t grant[16]);
 bool route_import_has(void *userdata, const EngineImport *import);
 
+/* A hello has said what the peer can and requires. */
+void routes_encryption_changed(Manager *m, const EnginePeer *peer);
 /* Another session, or none. */
 void routes_session_changed(Manager *m, const EnginePeer *peer);
 /* A predecessor's: before imports, and when all of those are there. */

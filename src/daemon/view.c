@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "daemon/data-tls.h"
 #include "wire/shared.h"
 #include "wire/status.h"
 
@@ -141,6 +142,10 @@ void view_status(const Manager *m, struct wire_node_status_reply *ret_status)
 		p.flags |= WIRE_NODE_PRIVILEGED;
 	if (m->uffd_device >= 0)
 		p.flags |= WIRE_NODE_UFFD;
+	if (data_tls_kernel_can())
+		p.flags |= WIRE_NODE_TLS;
+	if (m->options.config->data_encryption)
+		p.flags |= WIRE_NODE_ENCRYPT;
 	snprintf(p.version, sizeof(p.version), "%s", CAUSEWAY_VERSION);
 	*ret_status = p;
 }

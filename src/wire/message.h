@@ -58,6 +58,7 @@ enum wire_space {
 enum wire_controller_kind {
 	WIRE_CONTROLLER_LOOPBACK = 1,
 	WIRE_CONTROLLER_TCP = 2,
+	WIRE_CONTROLLER_OFI = 3, /* as TCP, and bulk by RDMA where both ends can */
 };
 
 enum wire_side {
@@ -146,6 +147,7 @@ enum wire_check {
 #define WIRE_WRITE 02u
 
 #define WIRE_HELLO_UFFD 0x1u
+#define WIRE_HELLO_RDMA 0x2u /* there is controller ofi0: RDMA may be asked for */
 #define WIRE_SEGMENT_BIG_ENDIAN                                                                    \
 	0x80000000u /* in flags, of the exporter; the rest is the interface's */
 #define WIRE_IMPORT_READONLY	   0x1u
@@ -157,6 +159,8 @@ enum wire_check {
 #define WIRE_NODE_UFFD		   0x4u	 /* lends /dev/userfaultfd */
 #define WIRE_NODE_TLS		   0x8u	 /* its kernel can encrypt data connections */
 #define WIRE_NODE_ENCRYPT	   0x10u /* and it insists on that */
+
+#define WIRE_NODE_DATA_SIZE 8u /* of a record node_data */
 
 /* what two nodes tell each other about their data connections */
 #define WIRE_ENCRYPTION_POSSIBLE 0x1u

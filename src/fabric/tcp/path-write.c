@@ -9,27 +9,39 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+/* With the gate: whether n more requests may be said now; false: *ret_wait_for, if it is not 0,
+ * must be answered first, else the stream must be mended. */
+static bool may_say(struct tcp_path *p, unsigned int n, uint64_t *ret_wait_for)
+{
+	uint64_t room_from = path_said(p) + n + 1;
+
+	*ret_wait_for = 0;
+	if (path_state(p) != PATH_UP)
+		return false;
+	if (room_from > path_acked(p) + FLIGHTS) {
+		*ret_wait_for = room_from - FLIGHTS;
+		return false;
+	}
+	if (likely(!path_is_worn(p)))
+		return true;
+	path_retire(p);
+	return false;
+}
+
 int path_enter(struct tcp_path *p, unsigned int n, bool again)
 {
 	for (;;) {
-		uint64_t room_from;
-		int r = 0;
+		uint64_t wait_for;
+		int r;
 
 		if (again)
 			gate_return(&p->gate);
 		else
 			gate_enter(&p->gate);
-		room_from = path_said(p) + n + 1;
-		if (path_state(p) == PATH_UP && room_from <= path_acked(p) + FLIGHTS) {
-			if (likely(!path_is_worn(p)))
-				return 0;
-			path_retire(p);
-		}
+		if (may_say(p, n, &wait_for))
+			return 0;
 		gate_leave(&p->gate);
-		if (path_state(p) != PATH_UP)
-			r = path_mend(p);
-		else
-			r = path_wait(p, room_from - FLIGHTS);
+		r = wait_for ? path_wait(p, wait_for) : path_mend(p);
 		if (r)
 			return r;
 	}
