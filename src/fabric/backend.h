@@ -48,6 +48,8 @@ struct fabric_target_backend {
 	int (*grant)(FabricTarget *target, const struct fabric_key *key,
 		const struct fabric_region *region);
 	void (*revoke)(FabricTarget *target, const struct fabric_key *key);
+	int (*set_coherent)(FabricTarget *target, const struct fabric_key *key, void *coherent);
+	void (*retry)(FabricTarget *target);
 	int (*traffic)(FabricTarget *target, const struct fabric_key *key,
 		struct fabric_traffic *ret_traffic);
 };

@@ -163,6 +163,16 @@ void fabric_target_revoke(FabricTarget *target, const struct fabric_key *key)
 	target->backend->revoke(target, key);
 }
 
+int fabric_target_set_coherent(FabricTarget *target, const struct fabric_key *key, void *coherent)
+{
+	return target->backend->set_coherent(target, key, coherent);
+}
+
+void fabric_target_retry(FabricTarget *target)
+{
+	target->backend->retry(target);
+}
+
 int fabric_target_traffic(
 	FabricTarget *target, const struct fabric_key *key, struct fabric_traffic *ret_traffic)
 {

@@ -45,6 +45,26 @@ void keys_forget(struct keys *keys, uint64_t connection);
 int key_check(const struct key *key, uint64_t connection, uint64_t off, uint64_t n,
 	unsigned int width, uint32_t rights);
 
+/*
+ * Around every access below, and every other to the memory of a key: how many of the first of these
+ * bytes may be touched until key_unclaim() of just those; 0: none now, and nothing is claimed.
+ * Plain memory is there at once. What is not all ends with a page, and so with an element.
+ */
+static inline size_t key_claim(const struct fabric_target_ops *ops, void *userdata,
+	const struct key *key, uint64_t off, size_t n, bool write)
+{
+	if (likely(!key->region.coherent))
+		return n;
+	return ops->claim(userdata, key->region.coherent, off, n, write);
+}
+
+static inline void key_unclaim(const struct fabric_target_ops *ops, void *userdata,
+	const struct key *key, uint64_t off, size_t n)
+{
+	if (unlikely(key->region.coherent))
+		ops->unclaim(userdata, key->region.coherent, off, n);
+}
+
 /* After key_check(), n up to COPY_MAX; from and to private memory. 0 or a status. */
 int key_store(const struct key *key, uint64_t off, const void *src, size_t n, unsigned int width);
 int key_load(const struct key *key, uint64_t off, void *dst, size_t n, unsigned int width);

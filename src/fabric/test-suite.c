@@ -5,10 +5,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "fabric/test-claims.h"
 #include "wire/message.h"
 #include "wire/status.h"
 
 static const struct fixture_ops *fixture;
+static bool with_claims;
 
 /* --- the home --- */
 
@@ -29,7 +31,18 @@ static void note_closed(void *userdata, uint64_t connection, const char *reason)
 	atomic_fetch_add(&home->closed, 1);
 }
 
-const struct fabric_target_ops home_ops = {.post = count_post, .closed = note_closed};
+static size_t claim(void *userdata, void *coherent, uint64_t off, size_t n, bool write)
+{
+	return claims_claim(coherent, off, n, write);
+}
+
+static void unclaim(void *userdata, void *coherent, uint64_t off, size_t n)
+{
+	claims_unclaim(coherent, off, n);
+}
+
+const struct fabric_target_ops home_ops = {
+	.post = count_post, .closed = note_closed, .claim = claim, .unclaim = unclaim};
 
 int home_check(void *userdata)
 {
@@ -47,6 +60,13 @@ struct fabric_key home_grant(
 		.userdata = home};
 	struct fabric_key key;
 
+	if (home->claims) {
+		struct claims_part *part = home->parts[home->n_keys] = calloc(1, sizeof(*part));
+
+		*part = (struct claims_part){home->claims, offset};
+		region.base = claims_memory(home->claims) + offset;
+		region.coherent = part;
+	}
 	home_fill(&key, sizeof(key), home->n_keys + 1);
 	assert_true(home->n_keys < KEYS_MAX);
 	home->keys[home->n_keys] = key;
@@ -80,7 +100,8 @@ void home_fill(void *to, size_t n, uint64_t seed)
 	}
 }
 
-void home_begin(struct home *home, const struct fixture_ops *ops, size_t span_buffer, bool spin)
+static void begin_home(struct home *home, const struct fixture_ops *ops, size_t span_buffer,
+	bool spin, bool coherent)
 {
 	struct fabric_path_options options = {.check = home_check,
 		.userdata = home,
@@ -95,15 +116,30 @@ void home_begin(struct home *home, const struct fixture_ops *ops, size_t span_bu
 	home->memory =
 		mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, home->memory_fd, 0);
 	assert_ptr_not_equal(home->memory, MAP_FAILED);
+	home->claims = coherent ? claims_new(home->memory_fd) : NULL;
 	ops->begin(home, &options);
 	home_add_user(home, home->path, &home->user,
 		home_grant(home, CONNECTION, 0, MEMORY_SIZE, WIRE_READ | WIRE_WRITE));
+}
+
+void home_begin(struct home *home, const struct fixture_ops *ops, size_t span_buffer, bool spin)
+{
+	begin_home(home, ops, span_buffer, spin, false);
+}
+
+void home_begin_coherent(
+	struct home *home, const struct fixture_ops *ops, size_t span_buffer, bool spin)
+{
+	begin_home(home, ops, span_buffer, spin, true);
 }
 
 void home_end(struct home *home)
 {
 	fabric_path_remove_user(home->path, &home->user);
 	home->ops->end(home);
+	for (unsigned int i = 0; i < home->n_keys; i++)
+		free(home->parts[i]);
+	claims_free(home->claims);
 	munmap(home->memory, MEMORY_SIZE);
 	close(home->memory_fd);
 }
@@ -112,7 +148,9 @@ static int begin(void **state)
 {
 	struct home *home = calloc(1, sizeof(*home));
 
-	home_begin(home, fixture, 16384, true);
+	begin_home(home, fixture, 16384, true, with_claims);
+	if (with_claims)
+		claims_set_chance(home->claims, home->target);
 	*state = home;
 	return 0;
 }
@@ -519,7 +557,14 @@ int suite_run(const struct fixture_ops *ops)
 		TEST(a_cut_is_mended_and_all_is_done),
 		TEST(who_cannot_mend_says_why_for_good),
 	};
+	char name[64];
+	int failed;
 
 	fixture = ops;
-	return cmocka_run_group_tests_name(ops->name, tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name(ops->name, tests, NULL, NULL);
+	if (ops->one_sided)
+		return failed;
+	with_claims = true;
+	snprintf(name, sizeof(name), "%s, coherent", ops->name);
+	return failed + cmocka_run_group_tests_name(name, tests, NULL, NULL);
 }

@@ -22,6 +22,9 @@
 #define CONNECTION  7u
 #define KEYS_MAX    16u
 
+struct claims;
+struct claims_part;
+
 struct home {
 	const struct fixture_ops *ops;
 	void *insides; /* the fixture's */
@@ -32,6 +35,8 @@ struct home {
 	int memory_fd;
 	struct fabric_key keys[KEYS_MAX]; /* all that were granted */
 	struct fabric_region regions[KEYS_MAX];
+	struct claims *claims; /* NULL: plain memory */
+	struct claims_part *parts[KEYS_MAX];
 	unsigned int n_keys;
 	_Atomic unsigned int posts, accumulated, closed, repairs;
 	_Atomic uint64_t done;	 /* of path */
@@ -42,7 +47,8 @@ struct home {
 
 struct fixture_ops {
 	const char *name;
-	bool one_sided; /* puts and gets of bytes may pass the target's CPU by: it does not count them */
+	bool one_sided; /* puts and gets of bytes may pass the target's CPU by: it does not count
+			   them */
 	void (*begin)(struct home *home, const struct fabric_path_options *options);
 	void (*end)(struct home *home);
 	/* One more path, over a connection of this number; done: NULL for one of its own */
@@ -58,6 +64,9 @@ struct fabric_key home_grant(
 void home_grant_again(struct home *home);
 void home_begin(
 	struct home *home, const struct fixture_ops *fixture, size_t span_buffer, bool spin);
+/* All of its memory is coherent; nothing is refused until claims_set_chance(). */
+void home_begin_coherent(
+	struct home *home, const struct fixture_ops *fixture, size_t span_buffer, bool spin);
 void home_end(struct home *home);
 void home_add_user(
 	struct home *home, FabricPath *path, struct fabric_user *user, struct fabric_key key);
@@ -65,7 +74,7 @@ void home_fill(void *to, size_t n, uint64_t seed);
 extern const struct fabric_target_ops home_ops;
 int home_check(void *userdata);
 
-/* The suite's own main. */
+/* The suite's own main: with plain memory, and with memory that must be claimed. */
 int suite_run(const struct fixture_ops *ops);
 
 #endif

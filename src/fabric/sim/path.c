@@ -277,6 +277,7 @@ static bool convert(struct sim_op *op, bool done)
 	}
 	op->checked |= done && op->kind != OP_GET;
 	op->state = OP_COLLECTED;
+	op->progress = 0;
 	return true;
 }
 

@@ -134,7 +134,7 @@ static struct sim_op *first_of(const struct stream *s)
 	list_for_each (op, &s->path->ops, link) {
 		bool *seen = op->state == OP_COMING ? &coming : &going;
 
-		if (op->state == OP_COLLECTED || *seen)
+		if (op->state == OP_COLLECTED || *seen || (op->state == OP_GOING && s->parked))
 			continue;
 		*seen = true;
 		if (!first || op->at < first->at)
@@ -174,7 +174,10 @@ static void arrive(Sim *sim, struct stream *s, struct sim_op *op)
 	} else if (op->state == OP_COMING) {
 		sim_answered(s->path, op);
 	} else {
-		sim_carry_out(s, op);
+		s->parked = true; /* until it may try again, which may be at once */
+		if (!sim_carry_out(s, op))
+			return;
+		s->parked = false;
 		sim_send(sim, s, op, true);
 	}
 }

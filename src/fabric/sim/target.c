@@ -24,22 +24,40 @@ static int judge(const struct key *key, const struct stream *s, const struct sim
 	return key_check(key, s->connection, op->off, op->n, op->width, rights[op->kind]);
 }
 
-static int copy(const struct key *key, const struct sim_op *op)
+/* Goes on where it was left. -EAGAIN: it must wait. */
+static int copy(const struct sim_target *t, const struct key *key, struct sim_op *op)
 {
 	int r = 0;
 
-	for (size_t at = 0; !r && at < op->n; at += COPY_MAX) {
-		size_t n = MIN(op->n - at, COPY_MAX);
+	while (!r && op->progress < op->n) {
+		uint64_t off = op->off + op->progress;
+		uint8_t *data = op->data + op->progress;
+		size_t n = MIN(op->n - op->progress, COPY_MAX);
 
-		if (op->kind == OP_PUT)
-			r = key_store(key, op->off + at, op->data + at, n, op->width);
-		else
-			r = key_load(key, op->off + at, op->data + at, n, op->width);
+		n = key_claim(t->ops, t->userdata, key, off, n, op->kind == OP_PUT);
+		if (!n)
+			return -EAGAIN;
+		r = op->kind == OP_PUT ? key_store(key, off, data, n, op->width)
+				       : key_load(key, off, data, n, op->width);
+		key_unclaim(t->ops, t->userdata, key, off, n);
+		op->progress += n;
 	}
 	return r;
 }
 
-static int do_it(struct sim_target *t, struct key *key, struct sim_op *op)
+static int atomic(const struct sim_target *t, const struct key *key, struct sim_op *op)
+{
+	int r;
+
+	if (!key_claim(t->ops, t->userdata, key, op->off, op->width, true))
+		return -EAGAIN;
+	r = key_atomic(
+		key, op->off, op->width, op->kind == OP_SWAP, op->expected, op->value, &op->old);
+	key_unclaim(t->ops, t->userdata, key, op->off, op->width);
+	return r;
+}
+
+static int do_it(const struct sim_target *t, struct key *key, struct sim_op *op)
 {
 	bool puts = op->kind != OP_GET && op->kind != OP_SIGNAL;
 	bool gets = op->kind != OP_PUT && op->kind != OP_SIGNAL;
@@ -48,10 +66,9 @@ static int do_it(struct sim_target *t, struct key *key, struct sim_op *op)
 	if (op->kind == OP_SIGNAL)
 		t->ops->post(t->userdata, key->region.userdata, op->accumulate);
 	else if (op->kind == OP_PUT || op->kind == OP_GET)
-		r = copy(key, op);
+		r = copy(t, key, op);
 	else
-		r = key_atomic(key, op->off, op->width, op->kind == OP_SWAP, op->expected,
-			op->value, &op->old);
+		r = atomic(t, key, op);
 	if (r)
 		return r;
 	key->traffic.posts += op->kind == OP_SIGNAL;
@@ -62,14 +79,18 @@ static int do_it(struct sim_target *t, struct key *key, struct sim_op *op)
 	return 0;
 }
 
-void sim_carry_out(struct stream *s, struct sim_op *op)
+bool sim_carry_out(struct stream *s, struct sim_op *op)
 {
 	struct key *key = keys_find(&s->target->keys, &op->key);
 
 	op->status = judge(key, s, op);
 	if (!op->status && !op->checked)
 		op->status = do_it(s->target, key, op);
+	if (op->status == -EAGAIN)
+		return false;
+	op->progress = 0;
 	atomic_fetch_add(s->done, 1);
+	return true;
 }
 
 /* --- the tables --- */
@@ -121,9 +142,40 @@ static void revoke_key(FabricTarget *target, const struct fabric_key *key)
 {
 	struct sim_target *t = sim_target(target);
 	struct key *k = keys_find(&t->keys, key);
+	struct stream *s;
 
-	if (k)
-		keys_revoke(&t->keys, k, find(t, k->region.connection));
+	if (!k)
+		return;
+	s = find(t, k->region.connection);
+	keys_revoke(&t->keys, k, s);
+	if (s)
+		s->parked = false;
+}
+
+static int set_coherent(FabricTarget *target, const struct fabric_key *key, void *coherent)
+{
+	struct sim_target *t = sim_target(target);
+	struct key *k = keys_find(&t->keys, key);
+	struct stream *s;
+
+	if (!k)
+		return -ENOENT;
+	k->region.coherent = coherent;
+	s = find(t, k->region.connection);
+	if (s)
+		s->parked = false;
+	return 0;
+}
+
+static void retry(FabricTarget *target)
+{
+	struct sim_target *t = sim_target(target);
+	struct stream *s;
+	uint32_t i;
+
+	idtable_for_each (&t->sim->streams, i, s)
+		if (s->target == t)
+			s->parked = false;
 }
 
 static int traffic(
@@ -162,6 +214,8 @@ static const struct fabric_target_backend backend = {
 	.detach = detach,
 	.grant = grant,
 	.revoke = revoke_key,
+	.set_coherent = set_coherent,
+	.retry = retry,
 	.traffic = traffic,
 };
 

@@ -42,6 +42,7 @@ struct sim_op {
 	unsigned int width;
 	uint64_t expected, value, old;
 	bool accumulate;
+	size_t progress; /* bytes that have been copied, while it awaits a claim */
 	int status;
 	struct answer *answer; /* of who waits; NULL: nobody does */
 };
@@ -70,6 +71,7 @@ struct stream {
 	uint64_t connection;
 	_Atomic uint64_t *done;
 	uint64_t there, back; /* when the latest of each way arrives */
+	bool parked;	      /* the first to arrive awaits a claim, the others await it */
 };
 
 struct sim_target {
@@ -100,8 +102,8 @@ void sim_end_stream(Sim *sim, struct stream *stream);
 
 /* target.c */
 
-/* The op has arrived: has its effect, is counted; its status is in it. */
-void sim_carry_out(struct stream *stream, struct sim_op *op);
+/* The op has arrived: has its effect, is counted; its status is in it. False: it must wait. */
+bool sim_carry_out(struct stream *stream, struct sim_op *op);
 
 /* path.c */
 

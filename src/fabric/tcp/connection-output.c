@@ -31,15 +31,23 @@ void output_reply(struct connection *c, const struct frame_reply *reply)
 	frame_reply_encode(output_reserve(c, FRAME_REPLY_SIZE), reply);
 }
 
-/* What cannot be sent from the memory itself passes the buffer. */
-static void load_large(struct connection *c)
+/* What cannot be sent from the memory itself passes the buffer; in whole pages if it is more. */
+static void load_large(struct tcp_target *t, struct connection *c)
 {
 	struct large_reply *l = &c->large;
-	size_t n = MIN(MIN(l->left, COPY_MAX), OUTPUT_SIZE - c->out_end);
-	uint8_t *at = output_reserve(c, n);
+	size_t n = MIN(MIN(l->left, COPY_MAX), OUTPUT_SIZE - c->out_end), claimed = 0;
+	uint8_t *at;
 
+	if (!l->status) {
+		n = claimed = connection_claim(t, c, l->key, l->off, n, false);
+		if (!n)
+			return;
+	}
+	at = output_reserve(c, n);
 	if (!l->status)
-		l->status = key_load(l->key, l->off, at, n, 0);
+		l->status = key_load(l->key, l->off, at, n, l->width);
+	if (claimed)
+		key_unclaim(t->ops, t->userdata, l->key, l->off, claimed);
 	if (l->status)
 		memset(at, 0, n);
 	l->off += n;
@@ -59,10 +67,10 @@ static void finish_large(struct connection *c)
 	l->key = NULL;
 }
 
-/* The DONE that mostly follows at once leaves with the data. */
-static unsigned int append_done(struct connection *c, struct iovec *iov, uint8_t *bytes)
+/* The DONE that mostly follows at once leaves with the data, the last n bytes of it. */
+static unsigned int append_done(struct connection *c, size_t n, struct iovec *iov, uint8_t *bytes)
 {
-	if (c->large.more)
+	if (c->large.more || n < c->large.left)
 		return 0;
 	frame_reply_encode(
 		bytes, &(struct frame_reply){.type = FRAME_DONE, .number = c->large.number});
@@ -88,9 +96,9 @@ static void sent_large(struct connection *c, size_t sent, const uint8_t *done, b
 	l->key = NULL;
 }
 
-/* Sends what is in the buffer and, if it can be, the large reply from the memory. Returns 0 if the
- * kernel took all of it. */
-static int send_some(struct connection *c, bool direct)
+/* Sends what is in the buffer and the next n bytes of the large reply from the memory. Returns 0 if
+ * the kernel took all of it. */
+static int send_some(struct connection *c, size_t direct)
 {
 	uint8_t done[FRAME_REPLY_SIZE];
 	size_t buffered = c->out_end - c->out_begin, total = 0;
@@ -102,8 +110,8 @@ static int send_some(struct connection *c, bool direct)
 
 	if (direct) {
 		iov[m.msg_iovlen++] =
-			(struct iovec){c->large.key->region.base + c->large.off, c->large.left};
-		n_done = append_done(c, &iov[2], done);
+			(struct iovec){c->large.key->region.base + c->large.off, direct};
+		n_done = append_done(c, direct, &iov[2], done);
 		m.msg_iovlen += n_done;
 		flags |= n_done ? 0 : MSG_MORE; /* the operation's next piece */
 	}
@@ -122,21 +130,53 @@ static int send_some(struct connection *c, bool direct)
 	return (size_t)sent < total;
 }
 
-int output_flush(struct connection *c)
+/* Of a reply that can be sent from the memory: as much as may be touched now. */
+static int send_claimed(struct tcp_target *t, struct connection *c)
+{
+	const struct large_reply *l = &c->large;
+	const struct key *key = l->key;
+	uint64_t off = l->off;
+	size_t n = connection_claim(t, c, key, off, l->left, false);
+	int r;
+
+	if (!n && !c->out_end)
+		return 1;
+	r = send_some(c, n);
+	if (n)
+		key_unclaim(t->ops, t->userdata, key, off, n);
+	return r;
+}
+
+static bool is_direct(const struct large_reply *l)
+{
+	return l->key && !l->status && l->key->region.base && l->width <= 1;
+}
+
+static void prepare_large(struct tcp_target *t, struct connection *c)
+{
+	struct large_reply *l = &c->large;
+
+	if (l->key->revoked && !l->status)
+		l->status = STATUS_REVOKED;
+	if (is_direct(l))
+		return;
+	if (l->left && c->out_end < OUTPUT_SIZE)
+		load_large(t, c);
+	if (!l->left && OUTPUT_SIZE - c->out_end >= FRAME_REPLY_SIZE)
+		finish_large(c);
+}
+
+int output_flush(struct tcp_target *t, struct connection *c)
 {
 	while (c->out_end || c->large.key) {
-		struct large_reply *l = &c->large;
 		int r;
 
-		if (l->key && l->key->revoked && !l->status)
-			l->status = STATUS_REVOKED;
-		if (l->key && (l->status || !l->key->region.base)) {
-			if (l->left && c->out_end < OUTPUT_SIZE)
-				load_large(c);
-			if (!l->left && OUTPUT_SIZE - c->out_end >= FRAME_REPLY_SIZE)
-				finish_large(c);
-		}
-		r = send_some(c, l->key && !l->status && l->key->region.base);
+		if (c->large.key)
+			prepare_large(t, c);
+		if (is_direct(&c->large))
+			r = send_claimed(t, c);
+		else
+			r = c->out_end ? send_some(c, 0) : c->large.key != NULL;
 		if (r)
 			return r;
 	}

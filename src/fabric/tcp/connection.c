@@ -52,24 +52,78 @@ static void finish(struct connection *c)
 		answer_failure(c, number);
 	c->more = c->frame.flags & FRAME_MORE;
 	c->state = INPUT_HEADER;
+	c->progress = 0;
 }
+
+/* --- claims --- */
+
+size_t connection_claim(struct tcp_target *t, struct connection *c, const struct key *key,
+	uint64_t off, size_t n, bool write)
+{
+	size_t claimed;
+
+	if (likely(!key->region.coherent))
+		return n;
+	if (c->awaits == AWAITS_CLAIM)
+		return 0;
+	claimed = key_claim(t->ops, t->userdata, key, off, n, write);
+	if (!claimed)
+		c->awaits = AWAITS_CLAIM;
+	return claimed;
+}
+
+/* Goes on where it was left. False: it must wait. */
+static bool store_claimed(struct tcp_target *t, struct connection *c, uint64_t off,
+	const uint8_t *data, uint32_t n, unsigned int width, int *ret_status)
+{
+	int r = 0;
+
+	while (!r && c->progress < n) {
+		uint64_t at = off + c->progress;
+		size_t claimed = connection_claim(t, c, c->key, at, n - c->progress, true);
+
+		if (!claimed)
+			return false;
+		r = key_store(c->key, at, data + c->progress, claimed, width);
+		key_unclaim(t->ops, t->userdata, c->key, at, claimed);
+		c->progress += (uint32_t)claimed;
+	}
+	*ret_status = r;
+	c->progress = 0;
+	return true;
+}
+
+/* The bytes of a small put or a record. */
+static bool store(struct tcp_target *t, struct connection *c, uint64_t off, const uint8_t *data,
+	uint32_t n, unsigned int width, int *ret_status)
+{
+	if (unlikely(c->key->region.coherent || c->progress))
+		return store_claimed(t, c, off, data, n, width, ret_status);
+	*ret_status = key_store(c->key, off, data, n, width);
+	return true;
+}
+
+/* --- requests. Those that may have to wait return false then, and are done again from the
+ * beginning, as they are still in the buffer --- */
 
 static bool is_checked_only(const struct connection *c)
 {
 	return c->frame.flags & FRAME_CHECK;
 }
 
-static void carry_out_put(struct connection *c, const uint8_t *data)
+static bool carry_out_put(struct tcp_target *t, struct connection *c, const uint8_t *data)
 {
 	const struct frame_request *f = &c->frame;
 
-	if (!c->status && !is_checked_only(c))
-		c->status = key_store(c->key, f->off, data, f->size, f->width);
+	if (!c->status && !is_checked_only(c) &&
+		!store(t, c, f->off, data, f->size, f->width, &c->status))
+		return false;
 	if (!c->status && !is_checked_only(c)) {
 		c->key->traffic.puts++;
 		c->key->traffic.put_bytes += f->size;
 	}
 	finish(c);
+	return true;
 }
 
 static void begin_large_get(struct connection *c)
@@ -82,6 +136,7 @@ static void begin_large_get(struct connection *c)
 	c->large = (struct large_reply){.key = c->key,
 		.off = f->off,
 		.left = f->size,
+		.width = f->size > COPY_MAX ? 0 : f->width,
 		.number = number,
 		.more = f->flags & FRAME_MORE};
 	c->more = f->flags & FRAME_MORE;
@@ -95,7 +150,7 @@ static void carry_out_get(struct connection *c)
 	if (!c->status) {
 		c->key->traffic.gets += !(f->flags & FRAME_MORE);
 		c->key->traffic.get_bytes += f->size;
-		if (f->size > COPY_MAX) {
+		if (f->size > COPY_MAX || (f->size && c->key->region.coherent)) {
 			begin_large_get(c);
 			return;
 		}
@@ -110,16 +165,21 @@ static void carry_out_get(struct connection *c)
 	finish(c);
 }
 
-static void carry_out_atomic(struct connection *c, const uint8_t *words)
+static bool carry_out_atomic(struct tcp_target *t, struct connection *c, const uint8_t *words)
 {
 	const struct frame_request *f = &c->frame;
-	bool swap = f->type == FRAME_SWAP;
-	uint64_t old, number = count(c);
+	bool swap = f->type == FRAME_SWAP, good = !c->status;
+	uint64_t old, number;
 	uint8_t *at;
 
-	if (!c->status)
+	if (good && !connection_claim(t, c, c->key, f->off, f->width, true))
+		return false;
+	number = count(c);
+	if (good) {
 		c->status = key_atomic(c->key, f->off, f->width, swap, frame_load64(words),
 			frame_load64(words + (swap ? 8 : 0)), &old);
+		key_unclaim(t->ops, t->userdata, c->key, f->off, f->width);
+	}
 	if (c->status) {
 		answer_failure(c, number);
 	} else {
@@ -133,6 +193,7 @@ static void carry_out_atomic(struct connection *c, const uint8_t *words)
 		c->key->traffic.get_bytes += f->width;
 	}
 	c->more = false;
+	return true;
 }
 
 static void carry_out_signal(struct tcp_target *t, struct connection *c)
@@ -200,7 +261,8 @@ static int judge(struct tcp_target *t, struct connection *c)
 static ssize_t take_request(struct tcp_target *t, struct connection *c, const char **ret_reason)
 {
 	const uint8_t *tail;
-	size_t size;
+	size_t size, moved;
+	bool done = true;
 
 	if (available(c) < FRAME_REQUEST_SIZE)
 		return 0;
@@ -210,7 +272,8 @@ static ssize_t take_request(struct tcp_target *t, struct connection *c, const ch
 	size = wanted_at_once(&c->frame);
 	if (available(c) < size)
 		return 0;
-	tail = consume(c, size) + FRAME_REQUEST_SIZE;
+	moved = size;
+	tail = c->in + c->in_begin + FRAME_REQUEST_SIZE;
 	c->failed = 0;
 	c->bulky = c->frame.type == FRAME_PUT && c->frame.size > COPY_MAX;
 	c->status = judge(t, c);
@@ -222,40 +285,46 @@ static ssize_t take_request(struct tcp_target *t, struct connection *c, const ch
 		if (frame_request_tail(&c->frame) > COPY_MAX)
 			begin_bulk(c);
 		else
-			carry_out_put(c, tail);
+			done = carry_out_put(t, c, tail);
 		break;
 	case FRAME_BATCH:
 		begin_batch(c);
 		break;
 	case FRAME_GET:
 		carry_out_get(c);
-		size += c->frame.size;
+		moved += c->frame.size;
 		break;
 	case FRAME_SIGNAL:
 		carry_out_signal(t, c);
 		break;
 	default:
-		carry_out_atomic(c, tail);
+		done = carry_out_atomic(t, c, tail);
 	}
-	return (ssize_t)size;
+	if (!done)
+		return 0;
+	consume(c, size);
+	return (ssize_t)moved;
 }
 
-static void carry_out_record(
-	struct connection *c, const struct frame_record *record, const uint8_t *data)
+static bool carry_out_record(struct tcp_target *t, struct connection *c,
+	const struct frame_record *record, const uint8_t *data)
 {
 	int r = key_check(c->key, c->number, record->off, record->size, record->width, WIRE_WRITE);
 
 	if (!r && !is_checked_only(c)) {
-		r = key_store(c->key, record->off, data, record->size, record->width);
+		if (!store(t, c, record->off, data, record->size, record->width, &r))
+			return false;
 		c->key->traffic.put_bytes += record->size;
 	}
+	c->progress = 0;
 	if (!r || c->status)
-		return;
+		return true;
 	c->status = r;
 	c->failed = c->n_records;
+	return true;
 }
 
-static ssize_t take_record(struct connection *c, const char **ret_reason)
+static ssize_t take_record(struct tcp_target *t, struct connection *c, const char **ret_reason)
 {
 	struct frame_record record;
 	size_t size;
@@ -274,7 +343,9 @@ static ssize_t take_record(struct connection *c, const char **ret_reason)
 	size = FRAME_RECORD_HEAD + record.size;
 	if (available(c) < size)
 		return 0;
-	carry_out_record(c, &record, consume(c, size) + FRAME_RECORD_HEAD);
+	if (!carry_out_record(t, c, &record, c->in + c->in_begin + FRAME_RECORD_HEAD))
+		return 0;
+	consume(c, size);
 	c->n_records++;
 	c->left -= (uint32_t)size;
 	if (!c->left)
@@ -299,16 +370,21 @@ static void look_at_bulk_key(struct connection *c)
 		c->status = STATUS_REVOKED;
 }
 
-static ssize_t take_bulk(struct connection *c)
+static ssize_t take_bulk(struct tcp_target *t, struct connection *c)
 {
 	size_t n = MIN(MIN(available(c), c->left), COPY_MAX);
-	const uint8_t *data = consume(c, n);
 
 	if (!n)
 		return 0;
 	look_at_bulk_key(c);
-	if (!c->status)
-		c->status = key_store(c->key, c->off, data, n, 0);
+	if (!c->status) {
+		n = connection_claim(t, c, c->key, c->off, n, true);
+		if (!n)
+			return 0;
+		c->status = key_store(c->key, c->off, c->in + c->in_begin, n, 0);
+		key_unclaim(t->ops, t->userdata, c->key, c->off, n);
+	}
+	consume(c, n);
 	took_bulk(c, n);
 	return (ssize_t)n;
 }
@@ -316,9 +392,9 @@ static ssize_t take_bulk(struct connection *c)
 static ssize_t take(struct tcp_target *t, struct connection *c, const char **ret_reason)
 {
 	if (c->state == INPUT_BULK)
-		return take_bulk(c);
+		return take_bulk(t, c);
 	if (c->state == INPUT_BATCH)
-		return take_record(c, ret_reason);
+		return take_record(t, c, ret_reason);
 	return take_request(t, c, ret_reason);
 }
 
@@ -333,41 +409,64 @@ static size_t read_ahead(const struct connection *c, size_t direct)
 	return c->bulky && (direct || c->state == INPUT_HEADER) ? MIN(room, AHEAD_MAX) : room;
 }
 
+/* How much of a large put may be read straight to where it belongs; -EAGAIN: a claim must come
+ * first. */
+static ssize_t begin_direct(struct tcp_target *t, struct connection *c)
+{
+	size_t n;
+
+	if (c->state != INPUT_BULK)
+		return 0;
+	look_at_bulk_key(c);
+	if (c->status || !c->key->region.base)
+		return 0;
+	n = connection_claim(t, c, c->key, c->off, MIN(c->left, TURN_MAX), true);
+	return n ? (ssize_t)n : -EAGAIN;
+}
+
+static ssize_t receive(struct connection *c, struct iovec *iov, size_t n_iov)
+{
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = n_iov};
+	ssize_t n;
+
+	do {
+		n = recvmsg(c->fd, &m, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? negative_errno() : n;
+}
+
 /* Reads what has come, a large put straight to where it belongs. Returns bytes, 0 for none. */
-static ssize_t fill(struct connection *c, const char **ret_reason)
+static ssize_t fill(struct tcp_target *t, struct connection *c, const char **ret_reason)
 {
 	struct iovec iov[2];
-	struct msghdr m = {.msg_iov = iov};
-	size_t direct = 0, room;
-	ssize_t n;
+	ssize_t direct, n;
+	size_t room, n_iov = 0;
 
 	if (c->in_begin) {
 		memmove(c->in, c->in + c->in_begin, available(c));
 		c->in_end -= c->in_begin;
 		c->in_begin = 0;
 	}
-	if (c->state == INPUT_BULK) {
-		look_at_bulk_key(c);
-		if (!c->status && c->key->region.base)
-			direct = MIN(c->left, TURN_MAX);
-	}
-	if (direct)
-		iov[m.msg_iovlen++] = (struct iovec){c->key->region.base + c->off, direct};
-	room = read_ahead(c, direct);
-	iov[m.msg_iovlen++] = (struct iovec){c->in + c->in_end, room};
-	do {
-		n = recvmsg(c->fd, &m, MSG_DONTWAIT);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
+	direct = begin_direct(t, c);
+	if (direct < 0)
 		return 0;
-	if (n < 0 && errno == EFAULT)
+	if (direct)
+		iov[n_iov++] = (struct iovec){c->key->region.base + c->off, (size_t)direct};
+	room = read_ahead(c, (size_t)direct);
+	iov[n_iov++] = (struct iovec){c->in + c->in_end, room};
+	n = receive(c, iov, n_iov);
+	if (direct)
+		key_unclaim(t->ops, t->userdata, c->key, c->off, (size_t)direct);
+	if (n == -EAGAIN)
+		return 0;
+	if (n == -EFAULT)
 		*ret_reason = "the memory behind a key is not there";
 	if (n <= 0)
 		return -EPIPE;
-	c->drained = (size_t)n < direct + room;
-	c->in_end += (size_t)n - MIN((size_t)n, direct);
+	c->drained = (size_t)n < (size_t)direct + room;
+	c->in_end += (size_t)(n - MIN(n, direct));
 	if (direct)
-		took_bulk(c, MIN((size_t)n, direct));
+		took_bulk(c, (size_t)MIN(n, direct));
 	return n;
 }
 
@@ -391,15 +490,15 @@ static ssize_t work(struct tcp_target *t, struct connection *c, const char **ret
 		ssize_t n;
 
 		if (c->large.key || !output_has_room(c)) {
-			n = output_flush(c);
+			n = output_flush(t, c);
 			if (n < 0)
 				return n;
 			if (n)
 				break;
 		}
 		n = take(t, c, ret_reason);
-		if (!n && !c->drained)
-			n = fill(c, ret_reason);
+		if (!n && !c->drained && c->awaits != AWAITS_CLAIM)
+			n = fill(t, c, ret_reason);
 		if (n < 0)
 			return n;
 		if (!n)
@@ -416,21 +515,21 @@ int connection_turn(struct tcp_target *t, struct connection *c, const char **ret
 
 	*ret_reason = NULL;
 	c->drained = false;
-	r = output_flush(c);
+	c->awaits = AWAITS_INPUT;
+	r = output_flush(t, c);
 	if (!r) {
 		moved = work(t, c, ret_reason);
 		if (moved < 0)
 			return -EPIPE;
 		if (!c->large.key)
 			answer_done(c);
-		r = output_flush(c);
+		r = output_flush(t, c);
 	}
 	if (r < 0)
 		return r;
-	c->waits_to_write = r;
-	if (c->waits_to_write)
-		return moved ? TURN_DONE : TURN_IDLE;
-	if (moved >= TURN_MAX)
+	if (r && (c->awaits != AWAITS_CLAIM || c->out_end))
+		c->awaits = AWAITS_ROOM;
+	if (c->awaits == AWAITS_INPUT && moved >= TURN_MAX)
 		return TURN_MORE;
 	return moved ? TURN_DONE : TURN_IDLE;
 }

@@ -37,6 +37,7 @@ static void connection_end(struct tcp_target *t, struct connection *c)
 {
 	list_unlink(&c->ready);
 	list_unlink(&c->halfway);
+	list_unlink(&c->parked);
 	list_unlink(&c->bucket);
 	list_append(&t->over, &c->bucket);
 	if (t->hot == c)
@@ -88,6 +89,7 @@ static int tcp_attach(FabricTarget *target, uint64_t number, int fd, _Atomic uin
 	c->said = atomic_load_explicit(done, memory_order_acquire);
 	list_init(&c->ready);
 	list_init(&c->halfway);
+	list_init(&c->parked);
 	gate_enter(&t->gate);
 	if (!number)
 		r = -EINVAL;
@@ -126,16 +128,64 @@ static int tcp_grant(
 	return r;
 }
 
+static void wake(struct tcp_target *t)
+{
+	eventfd_write(t->wake, 1);
+}
+
+static void make_ready(struct tcp_target *t, struct connection *c)
+{
+	if (c->fd >= 0 && list_empty(&c->ready))
+		list_append(&t->ready, &c->ready);
+}
+
+/* What the key means has changed: if it is what the connection waits for, it looks again. */
+static void unpark(struct tcp_target *t, struct connection *c)
+{
+	if (!c || list_empty(&c->parked))
+		return;
+	make_ready(t, c);
+	wake(t);
+}
+
 static void tcp_revoke(FabricTarget *target, const struct fabric_key *key)
+{
+	struct tcp_target *t = tcp_target(target);
+	struct connection *c;
+	struct key *k;
+
+	gate_enter(&t->gate);
+	k = keys_find(&t->keys, key);
+	if (k) {
+		c = find(t, k->region.connection);
+		keys_revoke(&t->keys, k, c);
+		unpark(t, c);
+	}
+	gate_leave(&t->gate);
+}
+
+static int tcp_set_coherent(FabricTarget *target, const struct fabric_key *key, void *coherent)
 {
 	struct tcp_target *t = tcp_target(target);
 	struct key *k;
 
 	gate_enter(&t->gate);
 	k = keys_find(&t->keys, key);
-	if (k)
-		keys_revoke(&t->keys, k, find(t, k->region.connection));
+	if (k) {
+		k->region.coherent = coherent;
+		unpark(t, find(t, k->region.connection));
+	}
 	gate_leave(&t->gate);
+	return k ? 0 : -ENOENT;
+}
+
+/* By threads that the data thread may be waiting for: without the gate. */
+static void tcp_retry(FabricTarget *target)
+{
+	struct tcp_target *t = tcp_target(target);
+
+	if (!atomic_exchange(&t->retry, true))
+		wake(t);
 }
 
 static int tcp_traffic(
@@ -155,19 +205,24 @@ static int tcp_traffic(
 /* --- the data thread --- */
 
 /* False: epoll will not tell us of it any more. */
-static bool watch(struct tcp_target *t, struct connection *c, bool waited_to_write)
+static bool watch(struct tcp_target *t, struct connection *c, enum awaited before)
 {
-	struct epoll_event event = {
-		.events = c->waits_to_write ? EPOLLOUT : EPOLLIN, .data.ptr = c};
+	/* that the stream is over cannot be kept out: for who is parked it is told once */
+	static const uint32_t events[] = {
+		[AWAITS_INPUT] = EPOLLIN, [AWAITS_ROOM] = EPOLLOUT, [AWAITS_CLAIM] = EPOLLET};
+	struct epoll_event event = {.events = events[c->awaits], .data.ptr = c};
 
-	return c->waits_to_write == waited_to_write ||
-	       epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
+	list_unlink(&c->parked);
+	if (c->awaits == AWAITS_CLAIM)
+		list_append(&t->parked, &c->parked);
+	return c->awaits == before || epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
 /* A frame that has begun must go on; but not while it is we who do not read. */
 static void mind_deadline(struct tcp_target *t, struct connection *c, bool moved)
 {
-	bool halfway = !c->waits_to_write && (c->state != INPUT_HEADER || c->in_begin != c->in_end);
+	bool halfway =
+		c->awaits == AWAITS_INPUT && (c->state != INPUT_HEADER || c->in_begin != c->in_end);
 
 	if (halfway && !moved && !list_empty(&c->halfway))
 		return;
@@ -188,7 +243,7 @@ static void end(struct tcp_target *t, struct connection *c, const char *reason)
 
 static bool serve(struct tcp_target *t, struct connection *c)
 {
-	bool waited_to_write = c->waits_to_write;
+	enum awaited before = c->awaits;
 	const char *reason;
 	int r = connection_turn(t, c, &reason);
 
@@ -196,7 +251,7 @@ static bool serve(struct tcp_target *t, struct connection *c)
 		end(t, c, reason);
 		return true;
 	}
-	if (!watch(t, c, waited_to_write)) {
+	if (!watch(t, c, before)) {
 		end(t, c, "it cannot be watched");
 		return true;
 	}
@@ -248,26 +303,21 @@ static void expire(struct tcp_target *t, uint64_t now)
 	gate_leave(&t->gate);
 }
 
-static bool is_ready(const struct connection *c)
-{
-	return !list_empty(&c->ready);
-}
-
-static void make_ready(struct tcp_target *t, struct connection *c)
-{
-	if (c->fd >= 0 && !is_ready(c))
-		list_append(&t->ready, &c->ready);
-}
-
 static void look(struct tcp_target *t, int timeout)
 {
 	struct epoll_event events[EVENTS_MAX];
+	struct connection *c;
 	int n = epoll_wait(t->epoll, events, EVENTS_MAX, timeout);
 
 	gate_return(&t->gate);
 	for (int i = 0; i < n; i++)
 		if (events[i].data.ptr)
 			make_ready(t, events[i].data.ptr);
+		else
+			eventfd_read(t->wake, &(eventfd_t){0});
+	if (atomic_exchange(&t->retry, false))
+		list_for_each (c, &t->parked, parked)
+			make_ready(t, c);
 	free_over(t);
 	gate_leave(&t->gate);
 }
@@ -290,7 +340,7 @@ static int until_deadline(struct tcp_target *t, uint64_t now)
 static bool look_at_hot(struct tcp_target *t)
 {
 	gate_return(&t->gate);
-	if (t->hot && !t->hot->waits_to_write)
+	if (t->hot && t->hot->awaits == AWAITS_INPUT)
 		make_ready(t, t->hot);
 	gate_leave(&t->gate);
 	return serve_all(t);
@@ -304,7 +354,8 @@ static void tcp_run(FabricTarget *target)
 	bool busy = false;
 
 	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
-		bool spin = now < spin_until;
+		bool spin =
+			now < spin_until && !atomic_load_explicit(&t->retry, memory_order_relaxed);
 
 		if (!spin || ++looks % LOOKS == 0) {
 			look(t, spin || busy ? 0 : until_deadline(t, now));
@@ -325,7 +376,7 @@ static void tcp_stop(FabricTarget *target)
 	struct tcp_target *t = tcp_target(target);
 
 	atomic_store(&t->stop, true);
-	eventfd_write(t->wake, 1);
+	wake(t);
 }
 
 static const struct fabric_target_backend backend = {
@@ -336,6 +387,8 @@ static const struct fabric_target_backend backend = {
 	.detach = tcp_detach,
 	.grant = tcp_grant,
 	.revoke = tcp_revoke,
+	.set_coherent = tcp_set_coherent,
+	.retry = tcp_retry,
 	.traffic = tcp_traffic,
 };
 
@@ -370,6 +423,7 @@ int fabric_target_new(const struct fabric_target_options *options,
 		list_init(&t->connections[i]);
 	list_init(&t->ready);
 	list_init(&t->halfway);
+	list_init(&t->parked);
 	list_init(&t->over);
 	keys_init(&t->keys);
 	gate_init(&t->gate);

@@ -3,8 +3,9 @@
 #define FABRIC_TCP_TARGET_H
 
 /*
- * The target's insides. Everything but `stop` is touched with the gate taken: by the data thread
- * for a turn of one connection at a time, by callers of the tables between two turns.
+ * The target's insides. Everything but `stop` and `retry` is touched with the gate taken: by the
+ * data thread for a turn of one connection at a time, by callers of the tables between two turns.
+ * No claim outlives the copy that it was made for, and so no turn.
  */
 
 #include "base/list.h"
@@ -25,8 +26,17 @@ struct large_reply {
 	uint64_t off;
 	uint32_t left;
 	uint64_t number;
+	unsigned int width; /* of elements of a small one */
 	int status;
 	bool more;
+};
+
+/* What has to happen before the next turn. */
+enum awaited {
+	AWAITS_INPUT,
+	AWAITS_ROOM,  /* the other side must read */
+	AWAITS_CLAIM, /* what the connection wants to touch is elsewhere; it is not read meanwhile
+		       */
 };
 
 enum input_state {
@@ -39,10 +49,11 @@ struct connection {
 	struct list bucket;
 	struct list ready;   /* in target->ready: has something to do */
 	struct list halfway; /* in target->halfway: the rest of a frame is awaited since `since` */
+	struct list parked;  /* in target->parked: awaits a claim */
 	uint64_t since;
 	uint64_t number;
 	int fd; /* -1: over; freed when the data thread cannot know it any more */
-	bool waits_to_write;
+	enum awaited awaits;
 	_Atomic uint64_t *done; /* requests carried out; before the answer that says so */
 	uint64_t said;		/* the last number that was answered */
 	bool more;		/* the last request's operation goes on */
@@ -57,6 +68,9 @@ struct connection {
 	uint32_t n_records;
 	int status; /* its first failure */
 	uint32_t failed;
+	/* of a small put or a record that is still in the buffer, as it waited for a claim: bytes
+	 * that have been stored, and must not be stored again */
+	uint32_t progress;
 
 	struct large_reply large;
 	size_t in_begin, in_end, out_begin, out_end;
@@ -71,10 +85,10 @@ struct tcp_target {
 	struct gate gate;
 	struct keys keys;
 	struct list connections[CONNECTION_BUCKETS];
-	struct list ready, halfway, over;
+	struct list ready, halfway, parked, over;
 	struct connection *hot; /* looked at without epoll while spinning */
 	int epoll, wake;
-	_Atomic bool stop;
+	_Atomic bool stop, retry;
 };
 
 /* What a turn came to. */
@@ -83,6 +97,11 @@ enum turn {
 	TURN_DONE, /* something was, and no more is */
 	TURN_MORE, /* there may be more */
 };
+
+/* key_claim() for this connection, from memory that the key opens; n is not 0. 0: the turn ends,
+ * and the connection is parked. */
+size_t connection_claim(struct tcp_target *t, struct connection *c, const struct key *key,
+	uint64_t off, size_t n, bool write);
 
 /* One turn. On failure (the stream ended: *ret_reason NULL; or why it must) returns -EPIPE. */
 int connection_turn(struct tcp_target *t, struct connection *c, const char **ret_reason);
@@ -93,7 +112,8 @@ int connection_turn(struct tcp_target *t, struct connection *c, const char **ret
 bool output_has_room(const struct connection *c);
 uint8_t *output_reserve(struct connection *c, size_t n);
 void output_reply(struct connection *c, const struct frame_reply *reply);
-/* 0: all is said; 1: the other side must read first; -EPIPE */
-int output_flush(struct connection *c);
+/* 0: all is said; 1: something must happen first: the other side must read, or a claim was refused;
+ * -EPIPE */
+int output_flush(struct tcp_target *t, struct connection *c);
 
 #endif
