@@ -56,11 +56,13 @@ void mapper_wake(const struct mapper *mapper, uint64_t offset, uint64_t length);
 bool mapper_find(const struct mapper *mapper, uint64_t address, uint64_t *ret_offset);
 
 /*
- * What a change leaves of a mapper: at most three pieces (mremap of the middle). ret_pieces:
- * everything that the process maps of it from now on, by address and offset, in the order of
- * offsets. Returns their number: 0: nothing is left. fork, MADV_REMOVE: the mapper itself.
+ * What a change leaves of a mapper, at most two pieces: everything that the process maps of it from
+ * now on. Returns their number; 0: nothing is left. After WATCH_MOVED all pieces are to be armed
+ * again: the old place may still be mapped, without its marks (MREMAP_DONTUNMAP), until
+ * WATCH_UNMAPPED says otherwise. Growing by mremap is not told by the kernel: what was added is not
+ * watched.
  */
 unsigned int mapper_change(
-	const struct mapper *mapper, const struct watch_event *change, struct mapper ret_pieces[3]);
+	const struct mapper *mapper, const struct watch_event *change, struct mapper ret_pieces[2]);
 
 #endif

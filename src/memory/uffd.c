@@ -87,6 +87,11 @@ int uffd_register_coherent(int fd, uint64_t address, uint64_t length)
 		fd, address, length, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 }
 
+int uffd_register_missing(int fd, uint64_t address, uint64_t length)
+{
+	return uffd_register(fd, address, length, UFFDIO_REGISTER_MODE_MISSING);
+}
+
 int uffd_unregister(int fd, uint64_t address, uint64_t length)
 {
 	struct uffdio_range r = {address, length};
@@ -94,12 +99,18 @@ int uffd_unregister(int fd, uint64_t address, uint64_t length)
 	return sys_ioctl(fd, UFFDIO_UNREGISTER, &r);
 }
 
-int uffd_protect(int fd, uint64_t address, uint64_t length, bool on)
+int uffd_write_protect(int fd, uint64_t address, uint64_t length, bool on)
 {
 	struct uffdio_writeprotect w = {
 		.range = {address, length}, .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+
+	return sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w);
+}
+
+int uffd_protect(int fd, uint64_t address, uint64_t length, bool on)
+{
 	uint64_t half = length / 2 & ~4095ull;
-	int r = sys_ioctl(fd, UFFDIO_WRITEPROTECT, &w);
+	int r = uffd_write_protect(fd, address, length, on);
 
 	/* Before Linux 6.3 what lies in several mappings is not found: one half, then the other. */
 	if (r != -ENOENT || !half)

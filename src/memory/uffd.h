@@ -36,8 +36,12 @@ bool uffd_check(int fd);
 int uffd_register_wp(int fd, uint64_t address, uint64_t length);
 /* MISSING | WP, for coherent maps */
 int uffd_register_coherent(int fd, uint64_t address, uint64_t length);
+/* MISSING, for coherent maps that are only read */
+int uffd_register_missing(int fd, uint64_t address, uint64_t length);
 int uffd_unregister(int fd, uint64_t address, uint64_t length);
-/* -EAGAIN: an event must be read first */
+/* -EAGAIN: an event must be read first; -ENOENT: a part of it is not watched */
+int uffd_write_protect(int fd, uint64_t address, uint64_t length, bool on);
+/* Also where the range lies in several mappings, all watched. */
 int uffd_protect(int fd, uint64_t address, uint64_t length, bool on);
 int uffd_wake(int fd, uint64_t address, uint64_t length);
 

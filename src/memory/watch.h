@@ -26,7 +26,7 @@
  * addresses: it then breaks what it could break as well by storing to a segment that it may write,
  * or itself; a read-only mapping is a private one, with which nothing of that reaches the memory.
  * It can keep the holder waiting, by changing its mappings without end: each process has a credit
- * of such time (WATCH_CREDIT, and a twentieth of the time that passes). When it is used up
+ * of such time (WATCH_CREDIT, and a quarter of the time that passes). When it is used up
  * operations end with -EBUSY, and the caller ends the process: by SIGKILL, after which the kernel
  * refuses nothing, and the operation is to be called once more (watch_forgive()). Nothing is ever
  * left unprotected silently.
@@ -72,7 +72,8 @@ enum watch_event_type {
 				   for which watch_begin() has been said by inheritance */
 	WATCH_MOVED,		/* mremap */
 	WATCH_UNMAPPED,
-	WATCH_REMOVED, /* the process is about to punch a hole: MADV_REMOVE */
+	WATCH_REMOVED, /* the process is about to call MADV_DONTNEED (harmless) or MADV_REMOVE
+			  (punches) */
 };
 
 struct watch_event {

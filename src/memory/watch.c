@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/watch.h"
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include "base/cleanup.h"
+#include "memory/uffd.h"
+#include "memory/watch-private.h"
+
+#define WATCH_FEATURES                                                                             \
+	(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_PAGEFAULT_FLAG_WP |                             \
+		UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_EVENT_FORK |                        \
+		UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP)
+#define WATCH_BATCH   16u		    /* messages read at once */
+#define WATCH_PATIENT 16u		    /* times that O_NONBLOCK is set again */
+#define WATCH_REFILL  4u		    /* a quarter of the time that passes */
+#define WATCH_STALE   (10 * NSEC_PER_MSEC)  /* a caller that calls again does so sooner */
+#define WATCH_NOTABLE (100 * NSEC_PER_MSEC) /* the machine itself pauses for less */
+#define WATCH_SPINS   20u
+#define PAGE_MASK     4095ull
+
+struct Watch {
+	int uffd;
+	/* True from before a message is read until it is stored: the holder looks at it after an
+	 * operation of the kernel that would have been refused before the message was read. */
+	atomic_bool reading;
+	unsigned int n_cleared; /* of the reader: O_NONBLOCK was */
+
+	pthread_mutex_t lock; /* for what follows; never held over a system call that may wait */
+	struct watch_event changes[WATCH_CHANGES], faults[WATCH_FAULTS];
+	unsigned int first_change, n_changes, first_fault, n_faults;
+	bool forgotten;
+
+	/* of the holder */
+	bool gone;
+	uint64_t credit, credited; /* ns; when it was last looked at */
+	uint64_t stuck;		   /* when the last operation failed, if it did */
+};
+
+int watch_begin(int uffd)
+{
+	return uffd_api(uffd, WATCH_FEATURES);
+}
+
+const char *watch_impossible(int device)
+{
+	_cleanup_close_ int uffd = -1;
+	enum uffd_kind kind;
+	int r = uffd_new(device, &kind, &uffd);
+
+	if (r == -EPERM)
+		return "userfaultfd is not allowed here (a container's profile?)";
+	if (r < 0)
+		return "this kernel has no userfaultfd";
+	if (kind != UFFD_FULL)
+		return "only root, or who may open /dev/userfaultfd, can watch faults in system "
+		       "calls";
+	r = watch_begin(uffd);
+	if (r == -EPERM)
+		return "the daemon needs CAP_SYS_PTRACE to follow processes that fork";
+	if (r < 0)
+		return "this kernel cannot protect shared memory (Linux 5.19 or later can)";
+	return NULL;
+}
+
+int watch_new(int uffd, Watch **ret_watch)
+{
+	int flags = fcntl(uffd, F_GETFL);
+	Watch *watch;
+
+	if (flags < 0 || fcntl(uffd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return negative_errno();
+	watch = calloc(1, sizeof(*watch));
+	if (!watch)
+		return -ENOMEM;
+	watch->uffd = uffd;
+	pthread_mutex_init(&watch->lock, NULL);
+	watch->credit = WATCH_CREDIT;
+	watch->credited = clock_now();
+	*ret_watch = watch;
+	return 0;
+}
+
+void watch_free(Watch *watch)
+{
+	struct watch_event event;
+
+	if (!watch)
+		return;
+	while (watch_change(watch, &event))
+		if (event.type == WATCH_FORK)
+			fd_close(event.uffd);
+	pthread_mutex_destroy(&watch->lock);
+	free(watch);
+}
+
+int watch_uffd(const Watch *watch)
+{
+	return watch->uffd;
+}
+
+/* --- the reader --- */
+
+static bool event_from_message(const struct uffd_msg *message, struct watch_event *ret_event)
+{
+	struct watch_event event = {.uffd = -1};
+	uint64_t flags;
+
+	switch (message->event) {
+	case UFFD_EVENT_PAGEFAULT:
+		flags = message->arg.pagefault.flags;
+		event.type = WATCH_FAULT;
+		event.address = message->arg.pagefault.address & ~PAGE_MASK;
+		event.end = event.address + PAGE_MASK + 1;
+		event.missing = !(flags & UFFD_PAGEFAULT_FLAG_WP);
+		event.write = !event.missing || flags & UFFD_PAGEFAULT_FLAG_WRITE;
+		break;
+	case UFFD_EVENT_FORK:
+		event.type = WATCH_FORK;
+		event.uffd = (int)message->arg.fork.ufd;
+		/* A hostile client's has not. */
+		(void)fcntl(event.uffd, F_SETFD, FD_CLOEXEC);
+		break;
+	case UFFD_EVENT_REMAP:
+		event.type = WATCH_MOVED;
+		event.address = message->arg.remap.from;
+		event.end = message->arg.remap.from + message->arg.remap.len;
+		event.to = message->arg.remap.to;
+		break;
+	case UFFD_EVENT_UNMAP:
+	case UFFD_EVENT_REMOVE:
+		event.type = message->event == UFFD_EVENT_UNMAP ? WATCH_UNMAPPED : WATCH_REMOVED;
+		event.address = message->arg.remove.start;
+		event.end = message->arg.remove.end;
+		break;
+	default:
+		return false;
+	}
+	*ret_event = event;
+	return true;
+}
+
+/* A fault that a signal interrupts is told again and again. */
+static bool fault_known_locked(const Watch *watch, const struct watch_event *event)
+{
+	for (unsigned int i = 0; i < watch->n_faults; i++) {
+		const struct watch_event *f =
+			&watch->faults[(watch->first_fault + i) % WATCH_FAULTS];
+
+		if (f->address == event->address && f->write == event->write &&
+			f->missing == event->missing)
+			return true;
+	}
+	return false;
+}
+
+static void store_locked(Watch *watch, const struct watch_event *event)
+{
+	if (event->type != WATCH_FAULT)
+		watch->changes[(watch->first_change + watch->n_changes++) % WATCH_CHANGES] = *event;
+	else if (fault_known_locked(watch, event))
+		return;
+	else if (watch->n_faults == WATCH_FAULTS)
+		watch->forgotten = true;
+	else
+		watch->faults[(watch->first_fault + watch->n_faults++) % WATCH_FAULTS] = *event;
+}
+
+static bool has_room(Watch *watch)
+{
+	bool room;
+
+	pthread_mutex_lock(&watch->lock);
+	room = watch->n_changes + WATCH_BATCH <= WATCH_CHANGES;
+	pthread_mutex_unlock(&watch->lock);
+	return room;
+}
+
+static int poll_cancellable(int uffd, int timeout, short *ret_events)
+{
+	struct pollfd p = {uffd, POLLIN, 0};
+	int r, error, state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	r = poll(&p, 1, timeout);
+	error = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_setcancelstate(state, NULL);
+	*ret_events = p.revents;
+	return r < 0 && error != EINTR ? -error : 0;
+}
+
+static ssize_t read_cancellable(int uffd, struct uffd_msg *ret_messages, unsigned int n)
+{
+	ssize_t r;
+	int error, state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	r = read(uffd, ret_messages, n * sizeof(*ret_messages));
+	error = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_setcancelstate(state, NULL);
+	return r < 0 ? -error : r;
+}
+
+/* How many messages were read; -EAGAIN: none. */
+static int read_some(Watch *watch)
+{
+	struct uffd_msg messages[WATCH_BATCH];
+	struct watch_event event;
+	ssize_t r;
+
+	atomic_store(&watch->reading, true);
+	r = read_cancellable(watch->uffd, messages, WATCH_BATCH);
+	if (r > 0) {
+		pthread_mutex_lock(&watch->lock);
+		for (size_t i = 0; i < (size_t)r / sizeof(*messages); i++)
+			if (event_from_message(&messages[i], &event))
+				store_locked(watch, &event);
+		pthread_mutex_unlock(&watch->lock);
+	}
+	atomic_store(&watch->reading, false);
+	return r < 0 ? (int)r : (int)((size_t)r / sizeof(*messages));
+}
+
+/* Polling a userfaultfd that would block is an error. */
+static int make_nonblocking(Watch *watch)
+{
+	int flags = fcntl(watch->uffd, F_GETFL);
+
+	if (flags < 0 || watch->n_cleared++ == WATCH_PATIENT)
+		return -EPROTO;
+	return fcntl(watch->uffd, F_SETFL, flags | O_NONBLOCK) < 0 ? negative_errno() : 0;
+}
+
+int watch_wait(Watch *watch)
+{
+	short events;
+	int r;
+
+	for (;;) {
+		while (!has_room(watch))
+			(void)poll_cancellable(-1, 1, &events);
+		r = poll_cancellable(watch->uffd, -1, &events);
+		if (r < 0)
+			return r;
+		if (events & POLLERR) {
+			r = make_nonblocking(watch);
+			if (r < 0)
+				return r;
+		}
+		if (!(events & POLLIN))
+			continue;
+		r = read_some(watch);
+		if (r > 0)
+			return 0;
+		if (error_is_shortage(r) && r != -EAGAIN) /* a child's userfaultfd */
+			(void)poll_cancellable(-1, 1, &events);
+		else if (r < 0 && r != -EAGAIN && r != -EINTR)
+			return r;
+	}
+}
+
+/* --- the holder --- */
+
+bool watch_change(Watch *watch, struct watch_event *ret_event)
+{
+	bool found;
+
+	pthread_mutex_lock(&watch->lock);
+	found = watch->n_changes > 0;
+	if (found) {
+		*ret_event = watch->changes[watch->first_change];
+		watch->first_change = (watch->first_change + 1) % WATCH_CHANGES;
+		watch->n_changes--;
+	}
+	pthread_mutex_unlock(&watch->lock);
+	return found;
+}
+
+bool watch_fault(Watch *watch, struct watch_event *ret_event)
+{
+	bool found = true;
+
+	pthread_mutex_lock(&watch->lock);
+	if (watch->n_faults) {
+		*ret_event = watch->faults[watch->first_fault];
+		watch->first_fault = (watch->first_fault + 1) % WATCH_FAULTS;
+		watch->n_faults--;
+	} else if (watch->forgotten) {
+		*ret_event = (struct watch_event){.type = WATCH_FAULTS_FORGOTTEN, .uffd = -1};
+		watch->forgotten = false;
+	} else {
+		found = false;
+	}
+	pthread_mutex_unlock(&watch->lock);
+	return found;
+}
+
+enum watch_settled watch_settled(Watch *watch)
+{
+	bool reading, changed;
+
+	/* The kernel's answer before this, and what was read before that. */
+	atomic_thread_fence(memory_order_seq_cst);
+	reading = atomic_load(&watch->reading);
+	pthread_mutex_lock(&watch->lock);
+	changed = watch->n_changes > 0;
+	pthread_mutex_unlock(&watch->lock);
+	return changed ? WATCH_CHANGED : reading ? WATCH_READING : WATCH_SETTLED;
+}
+
+bool watch_gone(const Watch *watch)
+{
+	return watch->gone;
+}
+
+void watch_set_gone(Watch *watch)
+{
+	watch->gone = true;
+}
+
+bool watch_probe(Watch *watch, uint64_t address)
+{
+	if (uffd_protect(watch->uffd, address & ~PAGE_MASK, PAGE_MASK + 1, true) == -ESRCH)
+		watch->gone = true;
+	return watch->gone;
+}
+
+void watch_forgive(Watch *watch)
+{
+	watch->credit = WATCH_CREDIT;
+	watch->credited = clock_now();
+	watch->stuck = 0;
+}
+
+/* --- credit --- */
+
+static bool credit_charge(Watch *watch, uint64_t now, uint64_t ns)
+{
+	uint64_t credit = watch->credit + (now - watch->credited) / WATCH_REFILL;
+
+	watch->credit = MIN(credit, WATCH_CREDIT);
+	watch->credited = now;
+	if (ns > watch->credit) {
+		watch->credit = 0;
+		return false;
+	}
+	watch->credit -= ns;
+	return true;
+}
+
+void watch_trial_begin(Watch *watch, struct watch_trial *trial)
+{
+	trial->from = clock_now();
+	trial->n = 0;
+	if (watch->stuck && trial->from - watch->stuck < WATCH_STALE)
+		trial->from = watch->stuck;
+	watch->stuck = 0;
+}
+
+bool watch_trial_again(Watch *watch, struct watch_trial *trial)
+{
+	uint64_t now;
+
+	if (trial->n++ < WATCH_SPINS) {
+		sched_yield();
+	} else {
+		struct timespec t = clock_timespec(50 * NSEC_PER_USEC);
+
+		nanosleep(&t, NULL);
+	}
+	now = clock_now();
+	if (!credit_charge(watch, now, now - trial->from))
+		return false;
+	trial->from = now;
+	return true;
+}
+
+void watch_trial_end(Watch *watch, const struct watch_trial *trial, bool done)
+{
+	uint64_t now = clock_now();
+
+	if (!done || now - trial->from > WATCH_NOTABLE)
+		(void)credit_charge(watch, now, now - trial->from);
+	if (!done)
+		watch->stuck = now;
+}
