@@ -39,6 +39,7 @@ enum config_setting {
 #define CONFIG_TYPE_NEED     bool
 #define CONFIG_TYPE_PATH     char *
 #define CONFIG_TYPE_ADDRESS  char *
+#define CONFIG_TYPE_RDMA     char *
 #define CONFIG_TYPE_ALLOW    char *
 #define CONFIG_TYPE_MAP	     char *
 

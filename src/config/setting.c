@@ -56,6 +56,18 @@ static int check_address(const char *text)
 	return *text ? config_address_parse(text, host, &port) : 0;
 }
 
+/* As fabric/ofi/library.c names them. */
+static const char *const ways[] = {
+	"auto", "off", "verbs", "cxi", "efa", "test-tcp", "test-tcp-rxm"};
+
+static int check_rdma(const char *text)
+{
+	for (unsigned int i = 0; i < ELEMENTS(ways); i++)
+		if (!strcmp(text, ways[i]))
+			return 0;
+	return -EINVAL;
+}
+
 static int check_allow(const char *text)
 {
 	struct config_allow word;
@@ -120,6 +132,8 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 		return *text ? 0 : -EINVAL;
 	case SETTING_ADDRESS:
 		return check_address(text);
+	case SETTING_RDMA:
+		return check_rdma(text);
 	case SETTING_ALLOW:
 		return check_allow(text);
 	case SETTING_MAP:
@@ -162,6 +176,7 @@ int setting_set(const struct setting *s, const char *text, struct config *config
 	case SETTING_WORDS:
 	case SETTING_PATH:
 	case SETTING_ADDRESS:
+	case SETTING_RDMA:
 	case SETTING_ALLOW:
 	case SETTING_MAP:
 		words = strdup(text);
@@ -198,12 +213,12 @@ static void expects_range(
 	snprintf(buf, size, "%s from %s to %s", what, min, max);
 }
 
-static void expects_level(char *buf, size_t size)
+static void expects_word(const char *const *words, unsigned int n_words, char *buf, size_t size)
 {
 	size_t n = (size_t)snprintf(buf, size, "one of");
 
-	for (unsigned int i = 0; i < ELEMENTS(levels) && n < size; i++)
-		n += (size_t)snprintf(buf + n, size - n, " %s", levels[i]);
+	for (unsigned int i = 0; i < n_words && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, " %s", words[i]);
 }
 
 void setting_expects(const struct setting *s, char *buf, size_t size)
@@ -229,7 +244,7 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 			(unsigned long long)s->max);
 		break;
 	case SETTING_LEVEL:
-		expects_level(buf, size);
+		expects_word(levels, ELEMENTS(levels), buf, size);
 		break;
 	case SETTING_BOOL:
 		snprintf(buf, size, "yes or no");
@@ -242,6 +257,9 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 		break;
 	case SETTING_ADDRESS:
 		snprintf(buf, size, ADDRESS_EXPECTS ", or empty");
+		break;
+	case SETTING_RDMA:
+		expects_word(ways, ELEMENTS(ways), buf, size);
 		break;
 	case SETTING_ALLOW:
 		snprintf(buf, size,

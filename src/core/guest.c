@@ -88,7 +88,8 @@ void engine_guests_resume(EnginePeer *peer)
 			engine->ops->guest_resumed(engine->userdata, i);
 }
 
-static EngineImport *find(EnginePeer *peer, uint64_t client, uint32_t index, uint32_t generation)
+EngineImport *engine_guest_import_find(
+	EnginePeer *peer, uint64_t client, uint32_t index, uint32_t generation)
 {
 	EngineClient *guest = engine_guest_find(peer, client);
 	EngineImport *i = guest ? engine_guest_import(guest, index) : NULL;
@@ -237,7 +238,7 @@ int engine_guest_connect(EnginePeer *peer, const struct wire_message *message)
 
 void engine_guest_disconnect(EnginePeer *peer, const struct wire_peer_disconnect *q)
 {
-	EngineImport *import = find(peer, q->client, q->index, q->generation);
+	EngineImport *import = engine_guest_import_find(peer, q->client, q->index, q->generation);
 
 	if (import)
 		engine_import_disconnect(import);
@@ -263,7 +264,8 @@ void engine_guest_data(EnginePeer *peer, const struct wire_message *message)
 
 static void note_hold(EnginePeer *peer, const struct wire_hold *hold)
 {
-	EngineImport *import = find(peer, hold->client, hold->index, hold->generation);
+	EngineImport *import =
+		engine_guest_import_find(peer, hold->client, hold->index, hold->generation);
 
 	if (!import) {
 		say_lost(peer, hold->client, hold->index, hold->generation, WIRE_IMPORT_NODE_LOST);

@@ -187,7 +187,8 @@ int engine_import_connect(EngineClient *client, uint32_t space, uint32_t control
 	Engine *engine = client->engine;
 	uint32_t home;
 
-	if (controller != WIRE_CONTROLLER_LOOPBACK && controller != WIRE_CONTROLLER_TCP)
+	if (controller != WIRE_CONTROLLER_LOOPBACK && controller != WIRE_CONTROLLER_TCP &&
+		controller != WIRE_CONTROLLER_OFI)
 		return STATUS_NO_CONTROLLER;
 	if (controller == WIRE_CONTROLLER_LOOPBACK && node != 0 && node != engine->node)
 		return STATUS_NO_CONTROLLER;

@@ -164,3 +164,7 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 	EnginePeer **ret_peer);
 
 #endif
+/* The import that the peer knows by these numbers; NULL: none. */
+EngineImport *engine_guest_import_find(
+	EnginePeer *peer, uint64_t client, uint32_t index, uint32_t generation);
+
