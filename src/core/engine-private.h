@@ -120,6 +120,8 @@ void engine_peer_settle(EnginePeer *peer);
 void engine_peer_say(EnginePeer *peer, const struct wire_message *message);
 void engine_peer_say_bare(EnginePeer *peer, uint16_t type);
 void engine_peer_close(EnginePeer *peer);
+/* As when it has been silent for too long. */
+void engine_peer_lose(EnginePeer *peer);
 void engine_peer_free(EnginePeer *peer);
 
 /* session.c */
@@ -128,6 +130,17 @@ void engine_session_end(EnginePeer *peer);
 /* This side has numbered it. */
 bool engine_session_is_ours(const EnginePeer *peer);
 uint64_t engine_session_detection(const Engine *engine, uint64_t theirs);
+
+/* lease.c */
+void engine_lease_review(EnginePeer *peer, uint64_t now);
+uint64_t engine_lease_next(const EnginePeer *peer);
+/* There is a new connection. */
+void engine_lease_up(EnginePeer *peer);
+/* The session is over, and all maps with it. */
+void engine_lease_end(EnginePeer *peer);
+void engine_lease_answer(EnginePeer *peer, const struct wire_message *message);
+void engine_lease_answered(
+	EnginePeer *peer, const struct wire_peer_lease_reply *reply, uint64_t now);
 
 /* remote.c */
 int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space, uint32_t id,

@@ -94,6 +94,9 @@ struct engine_ops {
 	void (*peer_session)(void *userdata, EnginePeer *peer);
 	/* about to be freed */
 	void (*peer_free)(void *userdata, EnginePeer *peer);
+	/* the lease on the pages of this home is good until then, or (good false) doubtful, and as
+	 * far as is known lasts until then; see engine_peer_hold_lease() */
+	void (*peer_lease)(void *userdata, EnginePeer *peer, bool good, uint64_t until);
 	/* who asks there is this user here: maps or squashes; STATUS_DENIED */
 	int (*guest_identity)(void *userdata, EnginePeer *peer, struct engine_identity *identity);
 	/* a guest's import was made (again: asked for once more): give it what it needs, and the

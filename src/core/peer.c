@@ -98,7 +98,8 @@ void engine_peer_heard(EnginePeer *peer, uint64_t now)
 /* Something in common. */
 static bool needed(const EnginePeer *peer)
 {
-	return peer->n_wanted > 0 || peer->n_imports > 0 || !list_empty(&peer->guests);
+	return peer->n_wanted > 0 || peer->n_imports > 0 || peer->lease.n_maps > 0 ||
+	       !list_empty(&peer->guests);
 }
 
 void engine_peer_settle(EnginePeer *peer)
@@ -153,13 +154,17 @@ void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now)
 
 /* What time does */
 
-static void judge_silence(EnginePeer *peer, uint64_t now)
+void engine_peer_lose(EnginePeer *peer)
 {
-	if (!peer->session || !engine_passed(peer->heard, peer->detection, now))
-		return;
 	engine_peer_close(peer);
 	engine_session_end(peer);
 	engine_remote_fail_waiting(peer, STATUS_NODE_UNREACHABLE);
+}
+
+static void judge_silence(EnginePeer *peer, uint64_t now)
+{
+	if (peer->session && engine_passed(peer->heard, peer->detection, now))
+		engine_peer_lose(peer);
 }
 
 /* How long imports may wait for the home's first word; in a session without a connection silence
@@ -240,12 +245,13 @@ static uint64_t next_due(const EnginePeer *peer)
 		due = earlier(due, peer->idle, LINGER);
 	if (to_be_dialled(peer))
 		due = MIN(due, peer->retry);
-	return due;
+	return MIN(due, engine_lease_next(peer));
 }
 
 void engine_peer_review(EnginePeer *peer, uint64_t now)
 {
 	judge_silence(peer, now);
+	engine_lease_review(peer, now);
 	judge_waiting(peer, now);
 	judge_idle(peer, now);
 	if (!peer->session && !needed(peer)) {

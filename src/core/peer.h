@@ -36,6 +36,17 @@
 #include "core/engine.h"
 #include "wire/status.h"
 
+/* Our lease on the pages of a home; see lease.c. */
+struct engine_lease {
+	uint32_t n_maps; /* that need it; 0: there is none */
+	bool good;
+	uint64_t number;   /* of the last LEASE that was said */
+	uint64_t answered; /* the latest that was answered */
+	uint64_t since;	   /* when that one was said, or when the lease was wanted */
+	uint64_t said;	   /* the last one; 0: at once */
+	uint64_t times[8]; /* when the last ones were said, by number */
+};
+
 struct EnginePeer {
 	Engine *engine;
 	struct tree_node node;	/* engine->peers, by number */
@@ -64,6 +75,7 @@ struct EnginePeer {
 	uint32_t n_imports;
 	uint32_t n_waiting; /* of them: not granted yet */
 	uint32_t n_wanted;  /* queries of the caller's that keep the connection */
+	struct engine_lease lease;
 	EngineUser account; /* what its guests have: account.n_imports, account.n_clients */
 	void *userdata;	    /* the caller's */
 };
@@ -89,6 +101,16 @@ EnginePeer *engine_peer_next(Engine *engine, uint32_t above);
  * caller's to decide. */
 void engine_peer_want(EnginePeer *peer, uint64_t now);
 void engine_peer_unwant(EnginePeer *peer, uint64_t now);
+
+/*
+ * This node has so many maps of the peer's segments from now on. While there are any it renews a
+ * lease and says by ops->peer_lease() how that stands: the first time when the home has answered;
+ * without an answer for half the detection time it is doubtful, and after three quarters the
+ * session is lost. That ends all maps; so does any other end of the session.
+ */
+void engine_peer_hold_lease(EnginePeer *peer, uint32_t n_maps, uint64_t now);
+/* When it ends if no other answer comes; 0: there is none. */
+uint64_t engine_peer_lease_end(const EnginePeer *peer);
 
 /* What we say first on a connection that we have made. */
 void engine_peer_say_hello(EnginePeer *peer, struct wire_peer_hello *ret_hello);
@@ -143,6 +165,10 @@ void engine_import_lose(EngineImport *import);
 /* The guest that is this client of the peer; NULL: none. */
 EngineClient *engine_guest_find(EnginePeer *peer, uint64_t client);
 
+/* The import that the peer knows by these numbers; NULL: none. */
+EngineImport *engine_guest_import_find(
+	EnginePeer *peer, uint64_t client, uint32_t index, uint32_t generation);
+
 /* The tail of CONNECT, LIST, SHOW: identity and groups. */
 #define ENGINE_IDENTITY_RECORD 32u
 #define ENGINE_IDENTITY_SIZE   (ENGINE_IDENTITY_RECORD + 4u * ENGINE_GROUPS_MAX)
@@ -164,7 +190,3 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 	EnginePeer **ret_peer);
 
 #endif
-/* The import that the peer knows by these numbers; NULL: none. */
-EngineImport *engine_guest_import_find(
-	EnginePeer *peer, uint64_t client, uint32_t index, uint32_t generation);
-

@@ -31,6 +31,7 @@ void engine_session_end(EnginePeer *peer)
 		return;
 	engine_remote_lose_granted(peer);
 	engine_guests_free(peer);
+	engine_lease_end(peer);
 	peer->session = peer->incarnation = 0;
 	peer->resumed = peer->holds_due = false;
 	tell(peer);
@@ -176,6 +177,7 @@ void engine_peer_up(EnginePeer *peer, uint64_t now)
 	peer->holds = 0;
 	peer->holds_due = peer->resumed;
 	engine_remote_say_all(peer);
+	engine_lease_up(peer);
 	if (peer->resumed)
 		engine_guests_resume(peer);
 	engine_timer_touch(peer);
@@ -219,6 +221,12 @@ int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, ui
 		return 0;
 	case WIRE_PEER_HOLDS:
 		return engine_guest_holds(peer, message);
+	case WIRE_PEER_LEASE:
+		engine_lease_answer(peer, message);
+		return 0;
+	case WIRE_PEER_LEASE_REPLY:
+		engine_lease_answered(peer, &message->peer_lease_reply, now);
+		return 0;
 	default:
 		return STATUS_BAD_REQUEST;
 	}
