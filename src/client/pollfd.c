@@ -21,11 +21,12 @@ static struct {
 
 static int table_set(int fd, cw_handle handle)
 {
-	uint32_t n = (uint32_t)fd + 1, grown_n = MAX(64u, table.n_handles);
+	uint32_t n = (uint32_t)fd + 1, grown_n;
 	cw_handle *grown;
 	int r = 0;
 
 	pthread_mutex_lock(&table.lock);
+	grown_n = MAX(64u, table.n_handles);
 	while (grown_n < n)
 		grown_n *= 2;
 	if (n > table.n_handles) {

@@ -354,6 +354,7 @@ def test_nodes_with_nothing_in_common_are_quiet(make):
     time.sleep(1.2)
     session = rate(3)
     print(f"idle: {idle}, in a session: {session} wake-ups a second")
-    assert all(r < 2 for r in idle.values()), "two peers each"
-    assert session[1] < 8 and session[2] < 8 and session[3] < 2
+    own = 10 if SLOW > 1 else 0  # a sanitizer's thread looks around ten times a second
+    assert all(r < own + 2 for r in idle.values()), "two peers each"
+    assert session[1] < own + 8 and session[2] < own + 8 and session[3] < own + 2
     nodes.finish()
