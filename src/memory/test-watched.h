@@ -217,7 +217,7 @@ static inline void *daemon_read(void *userdata)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	while (watch_wait(w->watch) == 0) {
-		pthread_mutex_lock(&w->daemon->lock);
+		watch_lock(w->watch, &w->daemon->lock);
 		daemon_changes(w);
 		daemon_faults(w);
 		pthread_mutex_unlock(&w->daemon->lock);

@@ -22,6 +22,7 @@
 #define WATCH_STALE   (10 * NSEC_PER_MSEC)  /* a caller that calls again does so sooner */
 #define WATCH_NOTABLE (100 * NSEC_PER_MSEC) /* the machine itself pauses for less */
 #define WATCH_SPINS   20u
+#define WATCH_LOOK    (200 * NSEC_PER_USEC) /* a reader that waits for the lock reads so often */
 #define PAGE_MASK     4095ull
 
 struct Watch {
@@ -263,6 +264,21 @@ int watch_wait(Watch *watch)
 			(void)poll_cancellable(-1, 1, &events);
 		else if (r < 0 && r != -EAGAIN && r != -EINTR)
 			return r;
+	}
+}
+
+void watch_lock(Watch *watch, pthread_mutex_t *lock)
+{
+	struct timespec end;
+	short events;
+
+	for (;;) {
+		end = clock_timespec(clock_now() + WATCH_LOOK);
+		if (pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end) == 0)
+			return;
+		if (has_room(watch) && poll_cancellable(watch->uffd, 0, &events) == 0 &&
+			events & POLLIN)
+			(void)read_some(watch);
 	}
 }
 

@@ -8,9 +8,9 @@
  *
  * Two sides, at the same time:
  *
- *   reader  one thread a watch, which takes no lock of the caller's: watch_wait(). It may block
- *           there for ever, for the client holds the same description and can clear O_NONBLOCK.
- *   holder  whoever holds the caller's lock: everything else, here and in memory/mapper.h.
+ *   reader  one thread a watch: watch_wait(), without any lock, and watch_lock(). It may block
+ * there for ever, for the client holds the same description and can clear O_NONBLOCK. holder
+ * whoever holds the caller's lock: everything else, here and in memory/mapper.h.
  *
  * Between them there is a store of events that never blocks the holder. Faults may be forgotten
  * when there are too many; then all of the process is to be woken, and whoever still has cause asks
@@ -37,6 +37,7 @@
  * have is the caller's to limit.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/clock.h"
@@ -87,11 +88,18 @@ struct watch_event {
 
 /*
  * Reader: waits until the process has something to say and stores that. 0: there is something;
- * negative errno: never again. The thread may be cancelled here (pthread_cancel) and nowhere else,
- * whatever its state is otherwise: that is how it is ended, for nothing else wakes a read that a
- * client made block.
+ * negative errno: never again. The thread may be cancelled here (pthread_cancel), whatever its
+ * state is otherwise: that is how it is ended, for nothing else wakes a read that a client made
+ * block.
  */
 int watch_wait(Watch *watch);
+
+/*
+ * Reader: takes the caller's lock, and goes on storing events while it waits for it. With
+ * pthread_mutex_lock() instead it could wait for a holder who waits, in mapper_protect(), for what
+ * only the reader can read. May be cancelled here, too, without the lock.
+ */
+void watch_lock(Watch *watch, pthread_mutex_t *lock);
 
 /* Holder: the next change or fault. False: there is none now. */
 bool watch_change(Watch *watch, struct watch_event *ret_event);

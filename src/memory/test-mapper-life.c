@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What happens to a mapper in the life of its process, and of the daemon. */
+
+#include <spawn.h>
+#include "memory/test-watched.h"
+
+extern char **environ;
+
+/* --- signals and death while blocked --- */
+
+static void load_one(char *map, struct words *words)
+{
+	words->value[0] = *(volatile uint64_t *)(map + PAGE);
+	words->ready = 1;
+}
+
+/* read(2) into an absent page: the fault is in the kernel. */
+static void read_into_one(char *map, struct words *words)
+{
+	int p[2];
+
+	child_require(pipe(p) == 0 && write(p[1], "12345678", 8) == 8);
+	child_require(read(p[0], map + PAGE, 8) == 8);
+	words->value[0] = *(volatile uint64_t *)(map + PAGE);
+	words->ready = 1;
+}
+
+static void kill_while_blocked(child_body body)
+{
+	char content[PAGE];
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	d.silent = true;
+	w = child_start(&d, 0, body, &child);
+	until(d.faults > 0);
+	assert_true(child_is_stopped(&child, 1));
+	assert_int_equal(child_kill(&child), SIGKILL);
+	/* what cannot be reached cannot be wrong */
+	pthread_mutex_lock(&d.lock);
+	assert_int_equal(mapper_protect(&w->pieces[0], 0, WATCHED_SIZE), MAPPER_OK);
+	assert_true(watch_gone(w->watch));
+	daemon_drop(&d, 1, content);
+	mapper_allow(&w->pieces[0], 0, WATCHED_SIZE);
+	mapper_wake(&w->pieces[0], 0, WATCHED_SIZE);
+	mapper_disarm(&w->pieces[0]);
+	pthread_mutex_unlock(&d.lock);
+	daemon_end(&d);
+}
+
+static void a_process_that_waits_for_a_page_can_be_killed(void **state)
+{
+	kill_while_blocked(load_one);
+}
+
+static void a_process_that_waits_in_a_system_call_can_be_killed(void **state)
+{
+	kill_while_blocked(read_into_one);
+}
+
+static _Atomic uint64_t *handler_word;
+
+static void count_signal(int sig)
+{
+	(*handler_word)++;
+}
+
+static void handle_signals(struct words *words)
+{
+	struct sigaction a = {.sa_handler = count_signal};
+
+	handler_word = &words->value[1];
+	child_require(sigaction(SIGUSR1, &a, NULL) == 0);
+}
+
+static void load_with_handler(char *map, struct words *words)
+{
+	handle_signals(words);
+	words->ready = 1;
+	words->value[0] = *(volatile uint64_t *)(map + PAGE);
+	words->ready = 2;
+}
+
+static void read_with_handler(char *map, struct words *words)
+{
+	handle_signals(words);
+	words->ready = 1;
+	read_into_one(map, words);
+	words->ready = 2;
+}
+
+static void a_handler_runs_while_its_thread_waits_for_a_page(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	d.silent = true;
+	w = child_start(&d, 0, load_with_handler, &child);
+	until(d.faults == 1);
+	kill(child.pid, SIGUSR1);
+	until(child.words->value[1] == 1);
+	until(d.faults == 2); /* the access is tried again */
+	assert_int_equal(child.words->ready, 1);
+	d.silent = false;
+	mapper_wake(&w->pieces[0], PAGE, PAGE);
+	until(child.words->ready == 2);
+	assert_int_equal(child.words->value[0], daemon_pattern(1));
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
+/* The handler runs after the call; until then the kernel tries the access again and again, tens of
+ * thousands of times a second. */
+static void a_signal_in_a_system_call_floods_nobody(void **state)
+{
+	struct watch_event event;
+	unsigned int n = 0;
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	d.silent = true;
+	w = child_start(&d, 0, read_with_handler, &child);
+	until(d.faults == 1);
+	pthread_mutex_lock(&d.lock); /* the holder is busy elsewhere */
+	kill(child.pid, SIGUSR1);
+	usleep(100000);
+	while (watch_fault(w->watch, &event))
+		n++;
+	assert_in_range(n, 1, 4);
+	assert_int_equal(d.forgotten, 0);
+	pthread_mutex_unlock(&d.lock);
+	d.silent = false;
+	mapper_wake(&w->pieces[0], 0, WATCHED_SIZE);
+	until(child.words->ready == 2);
+	assert_int_equal(child.words->value[1], 1);
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
+static void store_everywhere(char *map, struct words *words)
+{
+	handle_signals(words);
+	words->ready = 1;
+	for (unsigned int round = 0; round < 40; round++)
+		for (unsigned int i = 0; i < WATCHED_PAGES; i++)
+			(*(volatile uint64_t *)(map + i * PAGE))++;
+	words->ready = 2;
+}
+
+static void a_flood_of_signals_loses_no_store(void **state)
+{
+	uint64_t content[PAGE / 8];
+	struct child child;
+	struct daemon d;
+	int i = 0;
+
+	need_rights();
+	daemon_init(&d);
+	child_start(&d, 0, store_everywhere, &child);
+	until(child.words->ready > 0);
+	for (; child.words->ready < 2 && i < 100000; i++) {
+		kill(child.pid, SIGUSR1);
+		if (i % 4)
+			continue;
+		pthread_mutex_lock(&d.lock);
+		if (d.store.map[i % WATCHED_PAGES] != PAGE_ABSENT)
+			assert_int_equal(
+				daemon_protect(&d, (uint64_t)(i % WATCHED_PAGES) * PAGE, PAGE), 0);
+		pthread_mutex_unlock(&d.lock);
+	}
+	until(child.words->ready == 2);
+	assert_int_equal(child_end(&child), 0);
+	for (unsigned int k = 0; k < WATCHED_PAGES; k++) {
+		assert_int_equal(page_store_read(&d.store, k * PAGE, content, PAGE), 0);
+		assert_int_equal(content[0], daemon_pattern(k) + 40);
+	}
+	daemon_end(&d);
+}
+
+/* --- fork --- */
+
+static void fork_and_count(char *map, struct words *words)
+{
+	_Atomic uint64_t *word = (_Atomic uint64_t *)(map + 2 * PAGE);
+	pid_t pid;
+
+	atomic_fetch_add(word, 1);
+	pid = fork();
+	child_require(pid >= 0);
+	for (int i = 0; words->go == 0; i++) {
+		atomic_fetch_add(word, 1);
+		words->value[pid == 0]++;
+	}
+	if (pid == 0)
+		_exit(0);
+	child_require(waitpid(pid, NULL, 0) == pid);
+	/* a page that only the child touches would have been read as zeros there */
+	words->ready = 1;
+}
+
+static void a_forked_child_is_protected_and_served(void **state)
+{
+	uint64_t content[PAGE / 8], last = 0;
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	child_start(&d, 0, fork_and_count, &child);
+	until(d.forks == 1 && child.words->value[0] && child.words->value[1]);
+	for (int i = 0; i < 100; i++) {
+		pthread_mutex_lock(&d.lock);
+		if (d.store.map[2] != PAGE_ABSENT) {
+			daemon_drop(&d, 2, content);
+			assert_true(content[0] >= last);
+			last = content[0];
+			d.store.map[2] = PAGE_THERE;
+			assert_int_equal(page_store_write(&d.store, 2 * PAGE, content, PAGE), 0);
+		}
+		pthread_mutex_unlock(&d.lock);
+		usleep(200);
+	}
+	child.words->go = 1;
+	until(child.words->ready == 1);
+	assert_int_equal(page_store_read(&d.store, 2 * PAGE, content, PAGE), 0);
+	assert_int_equal(
+		content[0], daemon_pattern(2) + 1 + child.words->value[0] + child.words->value[1]);
+	assert_int_equal(child_end(&child), 0);
+	until(watch_probe(d.watched[1]->watch, d.watched[1]->pieces[0].address));
+	daemon_end(&d);
+}
+
+/* Children of children that store at once, while the page is taken away all the time: none may slip
+ * through between the reading of an event and what is done about it. */
+static void fork_often(char *map, struct words *words)
+{
+	_Atomic uint64_t *word = (_Atomic uint64_t *)(map + 2 * PAGE);
+
+	for (int i = 0; i < 30; i++) {
+		pid_t pid = fork();
+
+		child_require(pid >= 0);
+		for (int k = 0; k < 200; k++) {
+			atomic_fetch_add(word, 1);
+			words->value[0]++;
+		}
+		if (pid == 0)
+			_exit(0);
+		child_require(waitpid(pid, NULL, 0) == pid);
+	}
+	words->ready = 1;
+}
+
+static void no_store_of_a_child_slips_through_while_it_is_born(void **state)
+{
+	uint64_t content[PAGE / 8];
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	child_start(&d, 0, fork_often, &child);
+	while (child.words->ready == 0) {
+		pthread_mutex_lock(&d.lock);
+		if (d.store.map[2] != PAGE_ABSENT) {
+			daemon_drop(&d, 2, content);
+			d.store.map[2] = PAGE_THERE;
+			assert_int_equal(page_store_write(&d.store, 2 * PAGE, content, PAGE), 0);
+		}
+		pthread_mutex_unlock(&d.lock);
+		sched_yield();
+	}
+	assert_int_equal(d.forks, 30);
+	assert_int_equal(child_end(&child), 0);
+	assert_int_equal(page_store_read(&d.store, 2 * PAGE, content, PAGE), 0);
+	assert_int_equal(content[0], daemon_pattern(2) + 30 * 2 * 200);
+	daemon_end(&d);
+}
+
+static void spawn_true(char *map, struct words *words)
+{
+	char name[] = "true", *argv[] = {name, NULL};
+	pid_t pid;
+	int status;
+
+	map[0] = 1;
+	child_require(posix_spawnp(&pid, name, NULL, NULL, argv, environ) == 0);
+	child_require(waitpid(pid, &status, 0) == pid && status == 0);
+	child_require(system("true") == 0);
+	map[PAGE] = 1;
+	words->ready = 1;
+}
+
+static void spawning_a_program_is_no_fork(void **state)
+{
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	child_start(&d, 0, spawn_true, &child);
+	assert_int_equal(child_end(&child), 0);
+	assert_int_equal(d.forks, 0);
+	assert_int_equal(d.store.map[1], PAGE_WRITABLE);
+	daemon_end(&d);
+}
+
+static void exec_true(char *map, struct words *words)
+{
+	map[0] = 1;
+	words->ready = 1;
+	execlp("sleep", "sleep", "20", (char *)NULL);
+	_exit(1);
+}
+
+static void a_program_that_is_replaced_is_gone(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, exec_true, &child);
+	until(child.words->ready == 1);
+	until(watch_probe(w->watch, child.address));
+	assert_int_equal(mapper_protect(&w->pieces[0], 0, WATCHED_SIZE), MAPPER_OK);
+	assert_int_equal(child_kill(&child), SIGKILL);
+	daemon_end(&d);
+}
+
+static void exit_at_once(char *map, struct words *words)
+{
+	map[0] = 1;
+	_exit(0);
+}
+
+static void a_program_that_ends_is_gone(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, exit_at_once, &child);
+	assert_int_equal(child_end(&child), 0);
+	assert_true(watch_probe(w->watch, w->pieces[0].address));
+	daemon_end(&d);
+}
+
+/* --- changes of the mapping --- */
+
+static void move_it(char *map, struct words *words)
+{
+	char *room = mmap(NULL, WATCHED_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *to;
+
+	child_require(room != MAP_FAILED);
+	map[0] = 1;
+	map[9 * PAGE] = 1;
+	/* its middle, to a place that is taken */
+	to = mremap(map + 8 * PAGE, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+	child_require(to == room);
+	words->ready = 1;
+	child_wait(&words->go, 1);
+	to[PAGE + 8] = 2; /* there, and to be stored to only when that is allowed */
+	words->value[0] = *(volatile uint64_t *)(to + 2 * PAGE);
+	map[8] = 3;
+	words->value[1] = *(volatile uint64_t *)(map + 20 * PAGE);
+	words->ready = 2;
+}
+
+static void what_is_moved_stays_coherent(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, move_it, &child);
+	until(child.words->ready == 1);
+	assert_int_equal(d.moves, 1);
+	assert_int_equal(d.unmaps, 1 + 0);
+	assert_int_equal(w->n_pieces, 3);
+	pthread_mutex_lock(&d.lock);
+	assert_int_equal(daemon_protect(&d, 0, WATCHED_SIZE), 0);
+	pthread_mutex_unlock(&d.lock);
+	d.silent = true;
+	d.faults = 0;
+	child.words->go = 1;
+	until(d.faults == 1);
+	assert_true(child_is_stopped(&child, 2));
+	pthread_mutex_lock(&d.lock);
+	d.silent = false;
+	for (unsigned int i = 0; i < w->n_pieces; i++)
+		mapper_wake(&w->pieces[i], 0, WATCHED_SIZE);
+	pthread_mutex_unlock(&d.lock);
+	until(child.words->ready == 2);
+	assert_int_equal(child.words->value[0], daemon_pattern(10));
+	assert_int_equal(child.words->value[1], daemon_pattern(20));
+	assert_int_equal(d.faults, 5);
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
+static void move_and_keep(char *map, struct words *words)
+{
+	/* glibc 2.36 passes rubbish for the address */
+	char *to = (char *)syscall(
+		SYS_mremap, map, WATCHED_SIZE, WATCHED_SIZE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+
+	child_require(to != MAP_FAILED);
+	words->ready = 1;
+	child_wait(&words->go, 1);
+	map[PAGE] = 1;
+	to[2 * PAGE] = 1;
+	words->ready = 2;
+}
+
+static void a_mapping_that_is_doubled_is_protected_in_both_places(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	assert_int_equal(page_store_reserve(&d.store, 0, WATCHED_SIZE), 0);
+	memset(d.store.map, PAGE_THERE, WATCHED_PAGES);
+	w = child_start(&d, 0, move_and_keep, &child);
+	until(child.words->ready == 1);
+	assert_int_equal(d.moves, 1);
+	assert_int_equal(w->n_pieces, 2);
+	pthread_mutex_lock(&d.lock);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_true(page_is_marked(child.pid, w->pieces[i].address + 3 * PAGE));
+	pthread_mutex_unlock(&d.lock);
+	child.words->go = 1;
+	assert_int_equal(child_end(&child), 0);
+	assert_int_equal(d.faults, 2);
+	daemon_end(&d);
+}
+
+static void unmap_the_middle(char *map, struct words *words)
+{
+	map[0] = 1;
+	child_require(munmap(map + 8 * PAGE, 8 * PAGE) == 0);
+	map[PAGE] = 1;
+	words->value[0] = *(volatile uint64_t *)(map + 16 * PAGE);
+	words->ready = 1;
+	child_wait(&words->go, 1);
+}
+
+static void neighbours_of_what_is_unmapped_go_on(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, unmap_the_middle, &child);
+	until(child.words->ready == 1);
+	assert_int_equal(child.words->value[0], daemon_pattern(16));
+	assert_int_equal(d.unmaps, 1);
+	assert_int_equal(w->n_pieces, 2);
+	pthread_mutex_lock(&d.lock);
+	assert_int_equal(daemon_protect(&d, 0, WATCHED_SIZE), 0);
+	pthread_mutex_unlock(&d.lock);
+	assert_true(page_is_marked(child.pid, child.address + 16 * PAGE));
+	child.words->go = 1;
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
+static void change_protection_and_advice(char *map, struct words *words)
+{
+	map[0] = 1;
+	child_require(mprotect(map, WATCHED_SIZE, PROT_READ) == 0);
+	child_require(mprotect(map, WATCHED_SIZE, PROT_READ | PROT_WRITE) == 0);
+	words->ready = 1;
+	child_wait(&words->go, 1);
+	map[8] = 2;
+	words->ready = 2;
+	child_wait(&words->go, 2);
+	child_require(madvise(map, WATCHED_SIZE, MADV_DONTNEED) == 0);
+	words->value[0] = *(volatile uint64_t *)map;
+	words->ready = 3;
+	child_wait(&words->go, 3);
+	map[16] = 3;
+	words->ready = 4;
+	child_wait(&words->go, 4);
+	child_require(madvise(map, PAGE, MADV_REMOVE) == 0);
+	words->value[1] = *(volatile uint64_t *)map;
+	words->ready = 5;
+}
+
+static void marks_survive_mprotect_and_madvise(void **state)
+{
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	child_start(&d, 0, change_protection_and_advice, &child);
+	for (unsigned int step = 1; step <= 3; step += 2) {
+		until(child.words->ready == step);
+		pthread_mutex_lock(&d.lock);
+		assert_int_equal(daemon_protect(&d, 0, WATCHED_SIZE), 0);
+		pthread_mutex_unlock(&d.lock);
+		if (step == 1)
+			assert_int_equal(d.store.map[0], PAGE_THERE);
+		child.words->go = step;
+		until(child.words->ready >= step + 1);
+		assert_int_equal(d.store.map[0], PAGE_WRITABLE);
+		child.words->go = step + 1;
+	}
+	until(child.words->ready == 5);
+	assert_int_equal(child.words->value[0] & 0xff, 1);
+	/* its own page, that it has destroyed: there, and zeros */
+	assert_int_equal(child.words->value[1], 0);
+	assert_true(d.removes >= 1);
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
+/* --- death of the daemon --- */
+
+static void wait_in_two_threads(char *map, struct words *words)
+{
+	map[0] = 1; /* page 0 is to be stored to, page 1 absent */
+	words->ready = 1;
+	child_wait(&words->go, 1);
+	words->value[0] = *(volatile uint64_t *)(map + PAGE);
+	map[8] = 5;
+	words->ready = 2;
+}
+
+static void nobody_goes_on_without_a_daemon_and_a_successor_wakes_them(void **state)
+{
+	struct daemon d, next;
+	struct child child;
+	struct watched *w;
+	int uffd;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, wait_in_two_threads, &child);
+	until(child.words->ready == 1);
+	pthread_mutex_lock(&d.lock);
+	assert_int_equal(daemon_protect(&d, 0, WATCHED_SIZE), 0);
+	d.silent = true;
+	d.faults = 0;
+	pthread_mutex_unlock(&d.lock);
+	child.words->go = 1;
+	until(d.faults == 1);
+	uffd = dup(w->uffd); /* the keeper's */
+	daemon_stop(&d, true);
+	assert_true(child_is_stopped(&child, 2));
+
+	/* the event has been read, and is not told again */
+	next = d;
+	next.silent = false;
+	w = daemon_watch(&next, uffd);
+	daemon_add_piece(w, &(struct mapper){w->watch, child.address, 0, WATCHED_SIZE, false});
+	pthread_mutex_lock(&next.lock);
+	assert_int_equal(daemon_protect(&next, 0, WATCHED_SIZE), 0);
+	pthread_mutex_unlock(&next.lock);
+	assert_true(child_is_stopped(&child, 2));
+	mapper_wake(&w->pieces[0], 0, WATCHED_SIZE);
+	until(child.words->ready == 2);
+	assert_int_equal(child.words->value[0], daemon_pattern(1));
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&next);
+}
+
+/* No daemon holds it at all: the client's own reference keeps it waiting. */
+static void closing_the_daemons_reference_lets_nobody_go_on(void **state)
+{
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	d.silent = true;
+	child_start(&d, 0, load_one, &child);
+	until(d.faults == 1);
+	daemon_stop(&d, true);
+	assert_true(child_is_stopped(&child, 1));
+	assert_int_equal(child_kill(&child), SIGKILL);
+	daemon_end(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_process_that_waits_for_a_page_can_be_killed),
+		cmocka_unit_test(a_process_that_waits_in_a_system_call_can_be_killed),
+		cmocka_unit_test(a_handler_runs_while_its_thread_waits_for_a_page),
+		cmocka_unit_test(a_signal_in_a_system_call_floods_nobody),
+		cmocka_unit_test(a_flood_of_signals_loses_no_store),
+		cmocka_unit_test(a_forked_child_is_protected_and_served),
+		cmocka_unit_test(no_store_of_a_child_slips_through_while_it_is_born),
+		cmocka_unit_test(spawning_a_program_is_no_fork),
+		cmocka_unit_test(a_program_that_is_replaced_is_gone),
+		cmocka_unit_test(a_program_that_ends_is_gone),
+		cmocka_unit_test(what_is_moved_stays_coherent),
+		cmocka_unit_test(a_mapping_that_is_doubled_is_protected_in_both_places),
+		cmocka_unit_test(neighbours_of_what_is_unmapped_go_on),
+		cmocka_unit_test(marks_survive_mprotect_and_madvise),
+		cmocka_unit_test(nobody_goes_on_without_a_daemon_and_a_successor_wakes_them),
+		cmocka_unit_test(closing_the_daemons_reference_lets_nobody_go_on),
+	};
+
+	return cmocka_run_group_tests_name("mapper-life", tests, NULL, NULL);
+}
