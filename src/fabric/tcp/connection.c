@@ -435,6 +435,24 @@ static ssize_t receive(struct connection *c, struct iovec *iov, size_t n_iov)
 	return n < 0 ? negative_errno() : n;
 }
 
+/* Those after the first come of an encrypted stream alone. */
+static const char *reason_of(int error)
+{
+	switch (error) {
+	case -EFAULT:
+		return "the memory behind a key is not there";
+	case -EBADMSG:
+		return "what came was altered, or is not encrypted";
+	case -EINVAL:
+	case -EMSGSIZE:
+		return "what came is no TLS";
+	case -EIO:
+		return "a TLS record came that is no data";
+	default:
+		return NULL;
+	}
+}
+
 /* Reads what has come, a large put straight to where it belongs. Returns bytes, 0 for none. */
 static ssize_t fill(struct tcp_target *t, struct connection *c, const char **ret_reason)
 {
@@ -459,10 +477,10 @@ static ssize_t fill(struct tcp_target *t, struct connection *c, const char **ret
 		key_unclaim(t->ops, t->userdata, c->key, c->off, (size_t)direct);
 	if (n == -EAGAIN)
 		return 0;
-	if (n == -EFAULT)
-		*ret_reason = "the memory behind a key is not there";
-	if (n <= 0)
+	if (n <= 0) {
+		*ret_reason = reason_of((int)n);
 		return -EPIPE;
+	}
 	c->drained = (size_t)n < (size_t)direct + room;
 	c->in_end += (size_t)(n - MIN(n, direct));
 	if (direct)

@@ -9,11 +9,13 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "wire/status.h"
 
 #define SPIN  (20 * NSEC_PER_USEC)
 #define SLICE NSEC_PER_SEC /* check() is asked that often */
+#define HALF  (100 * NSEC_PER_USEC)
 
 enum step {
 	STEP_DONE,
@@ -166,6 +168,7 @@ static uint64_t note_progress(struct tcp_path *p, struct patience *patience)
 	if (!patience->since || patience->progress != progress) {
 		patience->progress = progress;
 		patience->since = now;
+		patience->half = false;
 		if (!patience->checked)
 			patience->checked = now;
 	}
@@ -187,9 +190,12 @@ void path_poll(struct tcp_path *p, struct patience *patience, short events, uint
 		cpu_relax();
 		return;
 	}
+	/* half a record, which poll() of Linux 6.1 takes for something */
+	if (unlikely(patience->half))
+		usleep(HALF / NSEC_PER_USEC);
 	if (unlikely(end != UINT64_MAX))
 		left = now < end ? (int)MIN((uint64_t)left, (end - now) / NSEC_PER_MSEC + 1) : 0;
-	poll(&pollfd, 1, left);
+	patience->half = poll(&pollfd, 1, left) > 0 && pollfd.revents & POLLIN;
 	ask(p, patience, clock_now());
 }
 

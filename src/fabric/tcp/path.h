@@ -169,6 +169,7 @@ int path_mend(struct tcp_path *p);
 /* How long nothing has moved. */
 struct patience {
 	uint64_t progress, since, checked;
+	bool half; /* poll() says that there is something, and there is nothing to be read */
 };
 /* Waits for events of poll() on the stream: spins first, then sleeps for at most a second, asks
  * check(), ends the path on a stall. With the role where events has POLLIN. */

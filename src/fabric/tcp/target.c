@@ -85,6 +85,8 @@ static int tcp_attach(FabricTarget *target, uint64_t number, int fd, _Atomic uin
 		return -ENOMEM;
 	c->number = number;
 	c->fd = fd;
+	c->edge = fabric_tcp_is_encrypted(fd) ? EPOLLET : 0;
+	event.events |= c->edge;
 	c->done = done;
 	c->said = atomic_load_explicit(done, memory_order_acquire);
 	list_init(&c->ready);
@@ -210,7 +212,7 @@ static bool watch(struct tcp_target *t, struct connection *c, enum awaited befor
 	/* that the stream is over cannot be kept out: for who is parked it is told once */
 	static const uint32_t events[] = {
 		[AWAITS_INPUT] = EPOLLIN, [AWAITS_ROOM] = EPOLLOUT, [AWAITS_CLAIM] = EPOLLET};
-	struct epoll_event event = {.events = events[c->awaits], .data.ptr = c};
+	struct epoll_event event = {.events = events[c->awaits] | c->edge, .data.ptr = c};
 
 	list_unlink(&c->parked);
 	if (c->awaits == AWAITS_CLAIM)

@@ -52,7 +52,9 @@ struct connection {
 	struct list parked;  /* in target->parked: awaits a claim */
 	uint64_t since;
 	uint64_t number;
-	int fd; /* -1: over; freed when the data thread cannot know it any more */
+	int fd;	       /* -1: over; freed when the data thread cannot know it any more */
+	uint32_t edge; /* EPOLLET, if encrypted: epoll of Linux 6.1 is ready again and again as
+			  long as half a record has come, which cannot be read */
 	enum awaited awaits;
 	_Atomic uint64_t *done; /* requests carried out; before the answer that says so */
 	uint64_t said;		/* the last number that was answered */
