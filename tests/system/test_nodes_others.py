@@ -32,9 +32,10 @@ def test_importers_are_told_at_once_when_the_exporter_is_gone(make, end):
     segment = exporter.export()
     for k in range(8):
         importer.reach(k, segment, 1)
-    importer.good("alloc", 0, SIZE)
     kinds = ["put", "get", "large_put", "large_get", "putv", "getv"]
-    tags = {kind: importer.time("until", kind, k, 0) for k, kind in enumerate(kinds)}
+    for k, _ in enumerate(kinds):
+        importer.good("alloc", k, SIZE)
+    tags = {kind: importer.time("until", kind, k, k) for k, kind in enumerate(kinds)}
     tags["wait"] = importer.time("wait", "i6", -1)
     tags["poll"] = importer.time("wait_pollfd", "i7", -1)
     guests(nodes, 1, 8)
@@ -121,7 +122,8 @@ def test_what_a_lost_node_imported_is_freed_and_nobody_else_is_disturbed(make, w
     for k in range(6):
         importer.reach(k, segment, 1)
     importer.good("alloc", 0, SIZE)
-    calls = [importer.time("until", "large_put", 0, 0), importer.time("until", "span", 1, 0), importer.time("wait", "i2", -1)]
+    importer.good("alloc", 1, SIZE)
+    calls = [importer.time("until", "large_put", 0, 0), importer.time("until", "span", 1, 1), importer.time("wait", "i2", -1)]
     patient = exporter.start("wait", "e0", -1)
     guests(nodes, 1, 7)
     began = time.monotonic()
