@@ -102,7 +102,8 @@ int engine_access_judge(Engine *engine, uint32_t node, const struct engine_ident
 	uint32_t space, uint32_t id, uint64_t instance, uint32_t rights,
 	EngineSegment **ret_segment)
 {
-	EngineSegment *segment = ids_find(&engine->ids, space, id);
+	bool group = space == WIRE_SPACE_SISCI_GROUP;
+	EngineSegment *segment = ids_find(&engine->ids, group ? WIRE_SPACE_SISCI : space, id);
 	uint32_t allowed;
 	int r;
 
@@ -115,6 +116,9 @@ int engine_access_judge(Engine *engine, uint32_t node, const struct engine_ident
 	 */
 	if (rights & ~allowed || !allowed)
 		return STATUS_DENIED;
+	r = engine_offer_judge(segment, space);
+	if (r)
+		return r;
 	*ret_segment = segment;
 	return 0;
 }

@@ -35,15 +35,16 @@ static void check_cells(const EngineSegment *s)
 static void check_connected(const EngineSegment *s)
 {
 	const EngineImport *i;
-	uint32_t n = 0;
+	uint32_t n = 0, n_attached = 0;
 
 	list_for_each (i, &s->imports, link) {
 		assert(i->segment == s);
 		assert(i->state == WIRE_IMPORT_CONNECTED);
 		assert(idtable_get(&s->cells, i->cell) == i);
 		n++;
+		n_attached += i->attached;
 	}
-	assert(n == s->n_imports);
+	assert(n == s->n_imports && n_attached == s->n_attached);
 }
 
 static void check_segment(const EngineSegment *s)
@@ -54,13 +55,17 @@ static void check_segment(const EngineSegment *s)
 	assert(engine_segment_find_instance(engine, s->instance) == s);
 	assert(engine_space_valid(s->space) && engine_size_valid(s->size) && s->mode <= 0777);
 	if (s->state == WIRE_SEGMENT_PUBLISHED) {
-		assert(s->id != 0);
+		assert(s->id != 0 || s->offer);
 		assert(ids_find(&engine->ids, s->space, s->id) == s);
 		assert(s->n_access <= ENGINE_ACCESS_MAX);
 	} else {
 		assert(s->state == WIRE_SEGMENT_BOUND);
-		assert(s->id == 0 && s->n_access == 0 && s->n_imports == 0 && !s->handed_out);
+		assert(s->id == 0 && s->n_access == 0);
+		assert(s->offer ? s->n_imports > 0 : s->n_imports == 0 && !s->handed_out);
 	}
+	assert(!s->offer || s->offer & WIRE_OFFERED);
+	if (s->offer & WIRE_OFFER_LEFT)
+		assert((s->state == WIRE_SEGMENT_PUBLISHED) == (s->n_attached > 0));
 	check_cells(s);
 	check_connected(s);
 }
@@ -97,7 +102,7 @@ static void check_import(const EngineImport *i)
 	assert(!i->holding || idtable_get(&i->holding->cells, i->cell) == i);
 	if (i->state == WIRE_IMPORT_CONNECTED) {
 		assert(i->segment && i->segment == i->holding);
-		assert(i->segment->state == WIRE_SEGMENT_PUBLISHED);
+		assert(i->segment->state == WIRE_SEGMENT_PUBLISHED || i->segment->offer);
 	} else {
 		assert(i->state == WIRE_IMPORT_REVOKED || i->state == WIRE_IMPORT_EXPORTER_GONE);
 		assert(!i->segment && list_empty(&i->link));

@@ -72,7 +72,7 @@ void engine_segment_count_cells(EngineSegment *segment, uint32_t at_least);
 /* Makes and shows a connected one. index: ENGINE_LOWEST, and generation 0: the next ones; or, of a
  * guest, the peer's. STATUS_NO_RESOURCES, -ENOMEM. */
 int engine_import_new(EngineClient *client, EngineSegment *segment, uint32_t rights, uint32_t index,
-	uint32_t generation, EngineImport **ret_import);
+	uint32_t generation, bool attached, EngineImport **ret_import);
 /* The next generation of its index. */
 uint32_t engine_import_count_generation(EngineImport *import);
 void engine_import_show(EngineImport *import);
@@ -98,6 +98,26 @@ int engine_access_judge(Engine *engine, uint32_t node, const struct engine_ident
 	EngineSegment **ret_segment);
 /* Is this one of the nodes, and which: 0 stands for this one. */
 bool engine_node_resolve(const Engine *engine, uint32_t node, uint32_t *ret_node);
+
+/* guest.c */
+/* The guest's import after this one, or the first. */
+EngineImport *engine_guest_next(const EngineClient *guest, const EngineImport *after);
+
+/* offer.c */
+/* Something has happened to a connection of an offered segment; of others: nothing. */
+void engine_offer_event(EngineImport *import, uint32_t event);
+/* The import is about to lose its segment: DISCONNECT or LOST. */
+void engine_offer_ended(EngineImport *import);
+/* May one connect to it by way of this space? NOT_FOUND, WITHDRAWN. */
+int engine_offer_judge(const EngineSegment *segment, uint32_t space);
+/* Imports of it went: it may go, too. */
+void engine_offer_settle(EngineSegment *segment);
+/* Tells the import to disconnect. */
+void engine_offer_say_leave(EngineImport *import);
+/* The session was resumed: what a guest's import may have missed. */
+void engine_offer_resumed(EngineImport *import);
+/* Contact with the peer is lost or back: all imports either way are told, once. */
+void engine_offer_turn(EnginePeer *peer, bool away);
 
 /* timer.c */
 /* Looked at then, and not before. UINT64_MAX: never. */
@@ -157,6 +177,7 @@ void engine_remote_fail_waiting(EnginePeer *home, enum wire_status status);
 /* The connection is up: what we hold, if resumed, and what we wait for. */
 void engine_remote_say_all(EnginePeer *home);
 int engine_remote_granted(EnginePeer *home, const struct wire_message *message, uint64_t now);
+int engine_remote_note(EnginePeer *home, const struct wire_peer_note *note);
 int engine_remote_lost(EnginePeer *home, const struct wire_peer_lost *lost);
 void engine_remote_signal(EnginePeer *home, const struct wire_peer_signal *signal);
 

@@ -114,6 +114,18 @@ struct engine_ops {
 	 * CONNECT is said, the first time before engine_import_connect() returns. A guest lives as
 	 * long as it has imports that are not over, and its data connection with it. */
 	bool (*import_has_route)(void *userdata, const EngineImport *import);
+	/* Offered segments (core/offer.h). All of these may be NULL. */
+	/* Something has happened to one: an enum wire_event of a process of that node. to: NULL,
+	 * its owner; or who is attached. */
+	void (*segment_event)(void *userdata, EngineSegment *segment, EngineImport *to,
+		uint32_t event, uint32_t node);
+	/* It was withdrawn, because nobody has a handle of it any more: remember it. */
+	void (*segment_changed)(void *userdata, EngineSegment *segment);
+	/* The owner wants this import to disconnect. */
+	void (*import_leave)(void *userdata, EngineImport *import);
+	/* Contact with the home of this import is lost (away), or is back. */
+	void (*import_turn)(void *userdata, EngineImport *import, bool away);
+
 	/* a signal's totals from the home */
 	void (*import_signal)(void *userdata, EngineImport *import, uint32_t total, uint32_t once);
 	/* the session was resumed: say the totals of this guest's import again */
@@ -172,6 +184,8 @@ struct EngineSegment {
 	uint32_t n_cells;	/* 1 + highest cell in use */
 	struct idtable cells;	/* EngineImport by cell, also revoked ones; 0 holds the segment */
 	EngineSegment *next_id; /* in the bucket of the id index */
+	uint32_t offer;		/* enum wire_offer; 0: published, if at all, as RSM does */
+	uint32_t n_attached;	/* of the imports */
 	void *userdata;
 };
 
@@ -187,6 +201,8 @@ struct EngineImport {
 	EngineSegment *holding;	     /* has a cell of this one; NULL once that is freed */
 	uint32_t cell;		     /* its place in holding->cells, from 1 */
 	uint32_t state;		     /* enum wire_import_state */
+	bool attached;		     /* a second handle of an offered segment, no connection */
+	bool announced;		     /* the owner of an offered segment has been told of it */
 
 	/* Of a segment of another node: home is set, segment and holding are NULL. */
 	EnginePeer *home; /* also while it waits for its first answer; NULL once it is over */
@@ -308,10 +324,12 @@ struct engine_segment_record {
 	uint64_t client, instance, size, created;
 	uint32_t index, space, mode, flags, state, id, uid, gid, handed_out, n_access;
 	struct wire_access access[ENGINE_ACCESS_MAX];
+	uint32_t offer;
 };
 struct engine_import_record {
 	uint64_t client, instance;
 	uint32_t index, generation, rights, cell, state;
+	uint32_t attached;
 	/* of another node's segment: node is not 0 */
 	uint32_t node, space, id, failure, flags, granted;
 	uint64_t size, incarnation;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine-private.h"
+#include "core/offer.h"
 
 #include <string.h>
 
@@ -48,6 +49,11 @@ static EngineImport *import_from(const EngineClient *guest, uint32_t index)
 	return n ? container_of(n, EngineImport, guest_node) : NULL;
 }
 
+EngineImport *engine_guest_next(const EngineClient *guest, const EngineImport *after)
+{
+	return import_from(guest, after ? after->index + 1 : 0);
+}
+
 EngineImport *engine_guest_import(const EngineClient *guest, uint32_t index)
 {
 	struct tree_node *n = tree_get(&guest->guest_imports, (uint64_t)index + 1);
@@ -84,8 +90,10 @@ void engine_guests_resume(EnginePeer *peer)
 	EngineImport *i;
 
 	list_for_each (guest, &peer->guests, guest_link)
-		for (i = import_from(guest, 0); i; i = import_from(guest, i->index + 1))
+		for (i = import_from(guest, 0); i; i = import_from(guest, i->index + 1)) {
 			engine->ops->guest_resumed(engine->userdata, i);
+			engine_offer_resumed(i);
+		}
 }
 
 EngineImport *engine_guest_import_find(
@@ -161,7 +169,8 @@ static int admit(EnginePeer *peer, const struct wire_peer_connect *q,
 	r = guest_get(peer, q->client, identity, &guest);
 	if (r)
 		return r;
-	r = engine_import_new(guest, segment, q->rights, q->index, q->generation, ret_import);
+	r = engine_import_new(
+		guest, segment, q->rights, q->index, q->generation, false, ret_import);
 	if (r && !import_from(guest, 0))
 		engine_client_free(guest);
 	return r;
@@ -191,6 +200,7 @@ static int grant(EnginePeer *peer, const struct wire_peer_connect *q,
 		engine_import_disconnect(import);
 		return r;
 	}
+	engine_import_announce(import);
 	*ret_import = import;
 	return 0;
 }

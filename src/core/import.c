@@ -31,12 +31,14 @@ static void segment_link(EngineImport *import)
 {
 	list_append(&import->segment->imports, &import->link);
 	import->segment->n_imports++;
+	import->segment->n_attached += import->attached;
 }
 
 static void segment_unlink(EngineImport *import)
 {
 	list_unlink(&import->link);
 	import->segment->n_imports--;
+	import->segment->n_attached -= import->attached;
 	import->segment = NULL;
 }
 
@@ -122,7 +124,7 @@ uint32_t engine_import_count_generation(EngineImport *import)
 }
 
 int engine_import_new(EngineClient *client, EngineSegment *segment, uint32_t rights, uint32_t index,
-	uint32_t generation, EngineImport **ret_import)
+	uint32_t generation, bool attached, EngineImport **ret_import)
 {
 	EngineImport *import = calloc(1, sizeof(*import));
 	int r;
@@ -133,6 +135,7 @@ int engine_import_new(EngineClient *client, EngineSegment *segment, uint32_t rig
 	import->segment = import->holding = segment;
 	import->instance = segment->instance;
 	import->rights = rights;
+	import->attached = attached;
 	import->state = WIRE_IMPORT_CONNECTED;
 	r = engine_import_attach(import, index, ENGINE_LOWEST);
 	if (r < 0) {
@@ -159,7 +162,7 @@ static int connect_here(EngineClient *client, uint32_t space, uint32_t id, uint3
 		return r;
 	if (client->user->n_imports >= engine->limits.max_imports_per_user)
 		return STATUS_NO_RESOURCES;
-	r = engine_import_new(client, segment, rights, ENGINE_LOWEST, 0, ret_import);
+	r = engine_import_new(client, segment, rights, ENGINE_LOWEST, 0, false, ret_import);
 	if (r == 0 && client != segment->owner && client->identity.uid != segment->uid)
 		segment->handed_out = true;
 	return r;
@@ -219,7 +222,9 @@ void engine_import_detach(EngineImport *import)
 {
 	EngineClient *client = import->client;
 	Engine *engine = client->engine;
+	EngineSegment *segment = import->segment;
 
+	engine_offer_ended(import);
 	engine->ops->import_free(engine->userdata, import);
 	if (import->segment)
 		segment_unlink(import);
@@ -231,6 +236,8 @@ void engine_import_detach(EngineImport *import)
 	engine->counts.n_imports--;
 	index_free(import);
 	free(import);
+	if (segment)
+		engine_offer_settle(segment);
 }
 
 void engine_import_disconnect(EngineImport *import)

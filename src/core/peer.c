@@ -93,6 +93,8 @@ void engine_peer_unwant(EnginePeer *peer, uint64_t now)
 void engine_peer_heard(EnginePeer *peer, uint64_t now)
 {
 	peer->heard = MAX(peer->heard, now);
+	if (peer->told_away && peer->state == WIRE_PEER_UP)
+		engine_offer_turn(peer, false);
 }
 
 /* Something in common. */
@@ -127,6 +129,13 @@ void engine_peer_say_bare(EnginePeer *peer, uint16_t type)
 	engine_peer_say(peer, &m);
 }
 
+/* Without a connection the session may still go on. */
+static void note_away(EnginePeer *peer)
+{
+	if (peer->session && peer->state == WIRE_PEER_AWAY)
+		engine_offer_turn(peer, true);
+}
+
 void engine_peer_close(EnginePeer *peer)
 {
 	Engine *engine = peer->engine;
@@ -135,6 +144,7 @@ void engine_peer_close(EnginePeer *peer)
 	peer->dialling = peer->hello_sent = false;
 	if (peer->state == WIRE_PEER_UP)
 		peer->state = WIRE_PEER_AWAY;
+	note_away(peer);
 	engine_peer_settle(peer);
 	engine_timer_touch(peer);
 }
@@ -144,6 +154,7 @@ void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now)
 	peer->dialling = peer->hello_sent = false;
 	if (peer->state == WIRE_PEER_UP)
 		peer->state = WIRE_PEER_AWAY;
+	note_away(peer);
 	if (refused && !peer->session)
 		engine_remote_fail_waiting(peer, STATUS_NODE_UNREACHABLE);
 	peer->retry = now + peer->backoff;
@@ -154,6 +165,12 @@ void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now)
 
 /* What time does */
 
+/* A silence after which contact counts as lost, though it may come back: two heartbeats missed. */
+static uint64_t silence(const EnginePeer *peer)
+{
+	return peer->detection - peer->detection / 4;
+}
+
 void engine_peer_lose(EnginePeer *peer)
 {
 	engine_peer_close(peer);
@@ -163,6 +180,8 @@ void engine_peer_lose(EnginePeer *peer)
 
 static void judge_silence(EnginePeer *peer, uint64_t now)
 {
+	if (peer->session && engine_passed(peer->heard, silence(peer), now))
+		engine_offer_turn(peer, true);
 	if (peer->session && engine_passed(peer->heard, peer->detection, now))
 		engine_peer_lose(peer);
 }
@@ -236,7 +255,7 @@ static uint64_t next_due(const EnginePeer *peer)
 	uint64_t due = UINT64_MAX;
 
 	if (peer->session)
-		due = earlier(due, peer->heard, peer->detection);
+		due = earlier(due, peer->heard, peer->told_away ? peer->detection : silence(peer));
 	if (peer->n_waiting > 0)
 		due = earlier(due, peer->since, patience(peer));
 	if (peer->state == WIRE_PEER_UP)

@@ -314,3 +314,15 @@ void engine_remote_signal(EnginePeer *home, const struct wire_peer_signal *signa
 	if (import && import->granted)
 		engine->ops->import_signal(engine->userdata, import, signal->total, signal->once);
 }
+
+int engine_remote_note(EnginePeer *home, const struct wire_peer_note *note)
+{
+	Engine *engine = home->engine;
+	EngineImport *import = find(home, note->client, note->index, note->generation);
+
+	if (note->note != WIRE_NOTE_LEAVE)
+		return STATUS_BAD_REQUEST;
+	if (import && import->granted && engine->ops->import_leave)
+		engine->ops->import_leave(engine->userdata, import);
+	return 0;
+}

@@ -37,6 +37,7 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 	peer->incarnation = record->incarnation;
 	peer->detection = engine_session_detection(engine, record->detection);
 	peer->heard = now;
+	peer->told_away = true;
 	if (engine_session_is_ours(peer))
 		counters->last_session = MAX(counters->last_session, record->session >> 1);
 	engine_peer_settle(peer);

@@ -40,6 +40,7 @@ void engine_segment_save(const EngineSegment *segment, struct engine_segment_rec
 	ret->gid = segment->gid;
 	ret->handed_out = segment->handed_out;
 	ret->n_access = segment->n_access;
+	ret->offer = segment->offer;
 	memcpy(ret->access, segment->access, segment->n_access * sizeof(*ret->access));
 }
 
@@ -53,6 +54,7 @@ void engine_import_save(const EngineImport *import, struct engine_import_record 
 	ret->rights = import->rights;
 	ret->cell = import->cell;
 	ret->state = import->state;
+	ret->attached = import->attached;
 	ret->node = import->node;
 	ret->space = import->space;
 	ret->id = import->id;
@@ -110,7 +112,11 @@ static int contradiction(int r)
 
 static bool published_record_valid(Engine *engine, const struct engine_segment_record *record)
 {
-	if (record->id == 0 || ids_find(&engine->ids, record->space, record->id))
+	if (ids_find(&engine->ids, record->space, record->id))
+		return false;
+	if (record->offer)
+		return record->offer & WIRE_OFFERED && record->n_access == 0;
+	if (record->id == 0)
 		return false;
 	if (engine_id_reserved(record->space, record->id) && record->id < ENGINE_RSM_SYSTEM_BASE)
 		return false;
@@ -128,7 +134,7 @@ static bool segment_record_valid(Engine *engine, const struct engine_segment_rec
 	if (record->state == WIRE_SEGMENT_PUBLISHED)
 		return published_record_valid(engine, record);
 	return record->state == WIRE_SEGMENT_BOUND && record->id == 0 && record->n_access == 0 &&
-	       record->handed_out == 0;
+	       (record->handed_out == 0 || record->offer & WIRE_OFFER_LEFT);
 }
 
 int engine_segment_restore(
@@ -156,6 +162,7 @@ int engine_segment_restore(
 	segment->uid = record->uid;
 	segment->gid = record->gid;
 	segment->handed_out = record->handed_out;
+	segment->offer = record->offer;
 	r = engine_segment_attach(segment, record->index);
 	if (r < 0) {
 		free(segment);
@@ -178,7 +185,8 @@ static bool import_record_valid(
 		return false;
 	switch (record->state) {
 	case WIRE_IMPORT_CONNECTED:
-		return record->cell > 0 && (!segment || segment->state == WIRE_SEGMENT_PUBLISHED);
+		return record->cell > 0 && (!segment || segment->state == WIRE_SEGMENT_PUBLISHED ||
+						   segment->offer & WIRE_OFFER_LEFT);
 	case WIRE_IMPORT_REVOKED:
 	case WIRE_IMPORT_EXPORTER_GONE: /* its segment may be there, when its end was begun */
 		return true;
@@ -204,6 +212,8 @@ static int local_restore(
 	import->rights = record->rights;
 	import->cell = record->cell;
 	import->state = record->state;
+	import->attached = record->attached;
+	import->announced = !record->attached;
 	import->holding = segment;
 	if (record->state == WIRE_IMPORT_CONNECTED)
 		import->segment = segment;

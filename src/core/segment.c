@@ -10,7 +10,7 @@
 
 bool engine_space_valid(uint32_t space)
 {
-	return space == WIRE_SPACE_RSM || space == WIRE_SPACE_SISCI || space == WIRE_SPACE_CLSHM;
+	return space >= WIRE_SPACE_RSM && space <= WIRE_SPACE_SISCI_DATA;
 }
 
 bool engine_size_valid(uint64_t size)
@@ -193,7 +193,7 @@ int engine_segment_publish(EngineSegment *segment, uint32_t id, const struct wir
 	bool chosen_here = id == 0;
 	int r;
 
-	if (segment->state == WIRE_SEGMENT_PUBLISHED)
+	if (segment->state == WIRE_SEGMENT_PUBLISHED || segment->offer)
 		return STATUS_ALREADY_PUBLISHED;
 	if (!chosen_here && engine_id_reserved(segment->space, id))
 		return STATUS_ID_RESERVED;
@@ -250,6 +250,7 @@ static void segment_withdraw(EngineSegment *segment, enum wire_import_state stat
 	segment->state = WIRE_SEGMENT_BOUND;
 	segment->id = 0;
 	segment->n_access = 0;
+	segment->offer = 0;
 	list_for_each_safe (i, tmp, &segment->imports, link)
 		engine_import_revoke(i, state);
 	segment->handed_out = false;
@@ -266,8 +267,22 @@ int engine_segment_unpublish(EngineSegment *segment, bool *ret_move)
 	return 0;
 }
 
+/* What its owner had left before, for those who had it. */
+static void revoke_left(EngineSegment *segment, enum wire_import_state state)
+{
+	EngineImport *i, *tmp;
+
+	segment->offer = 0;
+	if (segment->state != WIRE_SEGMENT_BOUND)
+		return;
+	list_for_each_safe (i, tmp, &segment->imports, link)
+		engine_import_revoke(i, state);
+	segment->handed_out = false;
+}
+
 void engine_segment_end(EngineSegment *segment, enum wire_import_state state)
 {
+	revoke_left(segment, state);
 	segment_withdraw(segment, state);
 	segment_free(segment);
 }

@@ -29,9 +29,12 @@ void engine_session_end(EnginePeer *peer)
 {
 	if (!peer->session)
 		return;
+	engine_offer_turn(peer, true);
+	peer->ending = true;
 	engine_remote_lose_granted(peer);
 	engine_guests_free(peer);
 	engine_lease_end(peer);
+	peer->ending = peer->told_away = false;
 	peer->session = peer->incarnation = 0;
 	peer->resumed = peer->holds_due = false;
 	tell(peer);
@@ -180,6 +183,7 @@ void engine_peer_up(EnginePeer *peer, uint64_t now)
 	engine_lease_up(peer);
 	if (peer->resumed)
 		engine_guests_resume(peer);
+	engine_offer_turn(peer, false);
 	engine_timer_touch(peer);
 }
 
@@ -219,6 +223,8 @@ int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, ui
 	case WIRE_PEER_SIGNAL:
 		engine_remote_signal(peer, &message->peer_signal);
 		return 0;
+	case WIRE_PEER_NOTE:
+		return engine_remote_note(peer, &message->peer_note);
 	case WIRE_PEER_HOLDS:
 		return engine_guest_holds(peer, message);
 	case WIRE_PEER_LEASE:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/guest.h"
+#include "daemon/manager-offer.h"
 #include "daemon/manager-peer.h"
 #include "daemon/route.h"
 
@@ -27,5 +28,9 @@ const struct engine_ops manager_engine_ops = {
 	.guest_resumed = guest_resumed,
 	.import_granted = route_import_granted,
 	.import_has_route = route_import_has,
+	.segment_event = manager_segment_event,
+	.segment_changed = manager_segment_changed,
+	.import_leave = manager_import_leave,
+	.import_turn = manager_import_turn,
 	.import_signal = manager_import_signal,
 };

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "daemon/data.h"
 #include "daemon/guest.h"
+#include "daemon/manager-offer.h"
 #include "daemon/route.h"
 
 int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import)
@@ -184,6 +185,7 @@ void manager_import_changed(void *userdata, EngineImport *import)
 	}
 	manager_import_save(userdata, import);
 	manager_import_show(import);
+	manager_import_state_noted(import);
 	if (is_final(import))
 		route_import_over(import);
 }

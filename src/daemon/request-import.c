@@ -2,6 +2,8 @@
 #include "daemon/request.h"
 
 #include <string.h>
+#include "daemon/manager-offer.h"
+#include "daemon/rings.h"
 #include "daemon/route.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
@@ -26,7 +28,7 @@ static uint32_t memory_flags(const EngineImport *import)
 
 /* A connection without rights gets no memory. The kernel knows no memory that can only be written:
  * who may only write gets what can be read as well. */
-static int reply_memory(const EngineImport *import, struct reply *a)
+int request_import_reply_memory(const EngineImport *import, struct reply *a)
 {
 	int memory = manager_segment(import->segment)->memory, fd, r;
 
@@ -41,7 +43,7 @@ static int reply_memory(const EngineImport *import, struct reply *a)
 	return r;
 }
 
-static EngineImport *find_connected(ManagerClient *c, uint64_t serial)
+EngineImport *request_import_find(ManagerClient *c, uint64_t serial)
 {
 	EngineImport *import;
 	uint32_t i;
@@ -69,12 +71,14 @@ static int equip_local(ManagerClient *c, EngineImport *import)
 	return manager_segment_save(c->manager, segment);
 }
 
-static int import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
+int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial)
 {
 	ManagerImport *i;
 	int r;
 
 	r = client_page_begin_import(c->maps, import->index);
+	if (r == 0 && space_has_offers(import->segment ? import->segment->space : import->space))
+		r = note_reserve(&c->status, import->index);
 	if (r == 0)
 		r = manager_import_new(import, serial, &i);
 	if (r == 0)
@@ -101,11 +105,12 @@ static int import_make(ManagerClient *c, const struct wire_import_connect *q, ui
 		c->engine, q->space, q->controller, q->node, q->id, q->rights, &import);
 	if (r)
 		return r;
-	r = import_equip(c, import, serial);
+	r = request_import_equip(c, import, serial);
 	if (r < 0) {
 		engine_import_disconnect(import);
 		return r;
 	}
+	engine_import_announce(import);
 	*ret_import = import;
 	return 0;
 }
@@ -126,7 +131,7 @@ static int reply_connected(const EngineImport *import, struct reply *a)
 	int r;
 
 	/* Revoked between the connect and its repetition: there is nothing to hand out any more. */
-	r = import->segment ? reply_memory(import, a) : STATUS_REVOKED;
+	r = import->segment ? request_import_reply_memory(import, a) : STATUS_REVOKED;
 	if (r)
 		return r;
 	p->import = import->index;
@@ -144,7 +149,7 @@ static int reply_connected(const EngineImport *import, struct reply *a)
 
 int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
 {
-	EngineImport *import = find_connected(c, q->message.serial);
+	EngineImport *import = request_import_find(c, q->message.serial);
 	int r = 0;
 
 	if (!import)
@@ -228,5 +233,5 @@ int request_import_memory(ManagerClient *c, struct request *q, struct reply *a)
 	if (!import->segment)
 		return STATUS_REVOKED;
 	a->message.import_memory_reply.flags = memory_flags(import);
-	return reply_memory(import, a);
+	return request_import_reply_memory(import, a);
 }

@@ -89,6 +89,21 @@ int request_import_disconnect(ManagerClient *c, struct request *q, struct reply 
 int request_import_memory(ManagerClient *c, struct request *q, struct reply *a);
 int request_import_result(ManagerClient *c, struct request *q, struct reply *a);
 
+/* What request-offer.c needs of it: the import that a predecessor made for this request; all that the
+ * daemon has of one; the memory into the answer. */
+EngineImport *request_import_find(ManagerClient *c, uint64_t serial);
+int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial);
+int request_import_reply_memory(const EngineImport *import, struct reply *a);
+
+/* request-offer.c */
+int request_segment_offer(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_open(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_share(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_leave(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_attach(ManagerClient *c, struct request *q, struct reply *a);
+/* Finishes a leave that was announced. */
+void manager_segment_leave(ManagerClient *c, EngineSegment *segment);
+
 /* request-route.c */
 int request_route(ManagerClient *c, struct request *q, struct reply *a);
 int request_route_renew(ManagerClient *c, struct request *q, struct reply *a);

@@ -3,10 +3,12 @@
 
 #include <stdatomic.h>
 #include "base/cleanup.h"
+#include "core/offer.h"
 #include "daemon/binding.h"
 #include "daemon/guest.h"
 #include "daemon/log.h"
 #include "daemon/manager-peer.h"
+#include "daemon/request.h"
 #include "daemon/route.h"
 #include "memory/memfd.h"
 
@@ -205,6 +207,10 @@ static int finish_ending(ManagerClient *c)
 		segment = engine_segment_get(c->engine, e->index);
 		if (segment && segment->instance == e->number)
 			engine_segment_destroy(segment);
+	} else if (e->type == WIRE_SEGMENT_LEAVE) {
+		segment = engine_segment_get(c->engine, e->index);
+		if (segment && segment->instance == e->number)
+			manager_segment_leave(c, segment);
 	} else if (e->type == WIRE_SEGMENT_UNPUBLISH) {
 		segment = engine_segment_get(c->engine, e->index);
 		if (segment && segment->instance == e->number &&
@@ -284,6 +290,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 			return r;
 	}
 	guests_drop_orphans(m);
+	engine_offers_settle(m->engine);
 	routes_restored(m);
 	return 0;
 }

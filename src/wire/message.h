@@ -91,6 +91,7 @@ enum wire_offer {
 	WIRE_OFFER_LEFT = 0x10,	   /* by its owner */
 	WIRE_OFFER_GROUP = 0x20,   /* found in the space sisci-group */
 	WIRE_OFFER_UNICAST = 0x40, /* and in its own as well */
+	WIRE_OFFER_TOLD = 0x80,	   /* closed, and the importers were asked to leave */
 };
 
 /* SEGMENT_OFFER: the lowest free id from the given one on. */
