@@ -224,7 +224,7 @@ static void contradictory_segments_are_refused(void **state)
 		SEGMENT_BUT(index, 65536),
 		SEGMENT_BUT(index, UINT32_MAX),
 		SEGMENT_BUT(space, 0),
-		SEGMENT_BUT(space, 4),
+		SEGMENT_BUT(space, 6),
 		SEGMENT_BUT(mode, 01000),
 		SEGMENT_BUT(state, 0),
 		SEGMENT_BUT(state, 3),

@@ -49,7 +49,7 @@ static void create_looks_at_space_then_size_then_bytes_then_number(void **state)
 	EngineSegment *s = NULL;
 
 	assert_int_equal(engine_segment_create(a, 0, 0, 0, 0, 0, &s), STATUS_BAD_REQUEST);
-	assert_int_equal(engine_segment_create(a, 4, PAGE, 0, 0, 0, &s), STATUS_BAD_REQUEST);
+	assert_int_equal(engine_segment_create(a, 6, PAGE, 0, 0, 0, &s), STATUS_BAD_REQUEST);
 	assert_int_equal(engine_segment_create(a, 1, 0, 0, 0, 0, &s), STATUS_BAD_SIZE);
 	assert_int_equal(engine_segment_create(a, 1, PAGE + 1, 0, 0, 0, &s), STATUS_BAD_SIZE);
 	assert_int_equal(engine_segment_create(a, 1, 5 * PAGE, 0, 0, 0, &s), STATUS_BAD_SIZE);
