@@ -2,9 +2,7 @@
 /* Checks of this node with each other one: is it reached, and how does data go there. */
 #include "cli/doctor.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <string.h>
@@ -17,12 +15,10 @@
 #include "wire/status.h"
 
 #define PROBE_TIMEOUT_MS 2000
-#define DEVICES		 "/sys/class/infiniband"
 #define CONTROLS	 "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
 #define DEFAULT_CONTROL	 "/proc/sys/net/ipv4/tcp_congestion_control"
 
 DEFINE_CLEANUP(struct addrinfo *, freeaddrinfo);
-DEFINE_CLEANUP(DIR *, closedir);
 
 /* a node that does not answer */
 
@@ -213,31 +209,11 @@ static void pick_control(const struct doctor *d, char *buf, size_t size)
 		}
 }
 
-/* The first RDMA device of this machine; false: it has none. */
-static bool find_device(char *buf, size_t size)
+void check_transport(struct doctor *d, uint32_t node, struct finding *f)
 {
-	_cleanup_(closedir_p) DIR *dir = opendir(DEVICES);
-	struct dirent *e;
+	char control[32] = "", normal[32], better[384];
 
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.') {
-			snprintf(buf, size, "%s", e->d_name);
-			return true;
-		}
-	return false;
-}
-
-void check_transport(struct doctor *d, struct finding *f)
-{
-	char control[32] = "", normal[32], device[NAME_MAX + 1], better[384];
-
-	if (find_device(device, sizeof(device)))
-		snprintf(better, sizeof(better),
-			"RDMA device %s is not used: this version has no "
-			"other transport than tcp",
-			device);
-	else
-		snprintf(better, sizeof(better), "not RDMA: this machine has no device for it");
+	rdma_text(d, node, better, sizeof(better));
 	read_line(DEFAULT_CONTROL, normal, sizeof(normal));
 	if (d->config)
 		pick_control(d, control, sizeof(control));

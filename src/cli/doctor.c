@@ -31,6 +31,7 @@ const struct check doctor_checks[] = {
 	{"shared memory", check_shared_memory},
 	{"sizes", check_sizes},
 	{"huge pages", check_huge_pages},
+	{"rdma", check_rdma},
 };
 const unsigned int n_doctor_checks = ELEMENTS(doctor_checks);
 
@@ -117,7 +118,7 @@ static void check_peers(struct doctor *d, struct report *r)
 		report(r, name, &peer);
 		if (peer.verdict == VERDICT_FAILED)
 			continue;
-		check_transport(d, &transport);
+		check_transport(d, row->node, &transport);
 		snprintf(name, sizeof(name), "data of node %u", row->node);
 		report(r, name, &transport);
 	}

@@ -68,7 +68,12 @@ void check_sizes(struct doctor *d, struct finding *f);
 
 /* doctor-peer.c: once a node that this one knows */
 void check_peer(struct doctor *d, const struct wire_node_row *row, struct finding *f);
-void check_transport(struct doctor *d, struct finding *f);
+void check_transport(struct doctor *d, uint32_t node, struct finding *f);
+
+/* doctor-rdma.c */
+void check_rdma(struct doctor *d, struct finding *f);
+/* How bulk goes to this node, besides tcp, or why not. */
+void rdma_text(struct doctor *d, uint32_t node, char *buf, size_t size);
 
 /* doctor-place.c */
 void check_tracing(struct doctor *d, struct finding *f);

@@ -193,7 +193,7 @@ static int make_connection(const struct cw_import *import, struct cw_link *link,
 	if (r)
 		return r;
 	if (c.route) {
-		r = remote_new(&c, &remote);
+		r = remote_new(&c, import->controller, &remote);
 		if (r) {
 			connection_end(link, true, c.got.import, c.route);
 			return r;

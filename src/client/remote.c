@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "client/connect.h"
 #include "client/route.h"
+#include "fabric/ofi/ofi.h"
 
 #define BOUNCE_SIZE 16384u
 
@@ -14,7 +15,8 @@
  * fork, and the child return from there. */
 static __thread const struct cw_import *inside;
 
-int remote_new(const struct connection *connection, struct cw_remote **ret_remote)
+int remote_new(
+	const struct connection *connection, uint32_t controller, struct cw_remote **ret_remote)
 {
 	_cleanup_free_ struct cw_remote *remote = calloc(1, sizeof(*remote));
 	int r;
@@ -24,6 +26,8 @@ int remote_new(const struct connection *connection, struct cw_remote **ret_remot
 	remote->route = connection->route;
 	remote->path = connection->route->path;
 	remote->incarnation = connection->got.incarnation;
+	remote->rdma = controller == WIRE_CONTROLLER_OFI;
+	remote->index = connection->got.import;
 	memcpy(remote->user.key.bytes, connection->got.key, FABRIC_KEY_SIZE);
 	r = fabric_path_add_user(remote->path, &remote->user);
 	if (r)
@@ -44,6 +48,44 @@ struct cw_route *remote_free(struct cw_remote *remote)
 		fabric_path_remove_user(remote->path, &remote->user);
 	free(remote);
 	return route;
+}
+
+/* RDMA */
+
+static int take_offer(const struct wire_rdma_reply *p, struct ofi_offer *ret_offer)
+{
+	static_assert(sizeof(p->address) == OFI_ADDRESS_MAX, "part of the protocol");
+	if (p->address_size > OFI_ADDRESS_MAX)
+		return STATUS_VERSION;
+	*ret_offer = (struct ofi_offer){
+		.kind = p->kind,
+		.endpoint = p->endpoint,
+		.address_size = p->address_size,
+		.key = p->key,
+		.base = p->base,
+		.size = p->size,
+		.rights = p->rights,
+	};
+	memcpy(ret_offer->address, p->address, sizeof(p->address));
+	memcpy(ret_offer->ticket, p->ticket, sizeof(p->ticket));
+	return 0;
+}
+
+int remote_offer(void *userdata, const struct fabric_user *user, struct ofi_offer *ret_offer)
+{
+	const struct cw_remote *remote = container_of(user, struct cw_remote, user);
+	struct wire_message m = {.type = WIRE_RDMA, .rdma.import = remote->index};
+	_cleanup_free_ struct cw_reply *reply = NULL;
+	struct cw_route *route = userdata;
+	int r;
+
+	if (!remote->rdma)
+		return STATUS_NOT_SUPPORTED;
+	reply = malloc(sizeof(*reply));
+	if (!reply)
+		return -ENOMEM;
+	r = cw_link_call(route->link, &m, NULL, 0, reply);
+	return r ? r : take_offer(&reply->message.rdma_reply, ret_offer);
 }
 
 bool remote_is_inside(const struct cw_import *import)

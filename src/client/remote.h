@@ -18,6 +18,7 @@
 
 struct connection;
 struct cw_route;
+struct ofi_offer;
 
 struct cw_remote {
 	struct cw_route *route;
@@ -25,6 +26,8 @@ struct cw_remote {
 	struct fabric_user user;
 	_Atomic int ended;	   /* why nothing goes any more; 0: it does */
 	_Atomic bool touched;	   /* by put or get, since the last unmap */
+	bool rdma;		   /* its controller is one of RDMA */
+	uint32_t index;		   /* at the daemon */
 	uint64_t incarnation;	   /* of the segment's node */
 	struct cw_remote *parents; /* in a forked child that has connected anew: somebody may still
 				      return into a call on it */
@@ -71,10 +74,14 @@ int remote_fetch_add(struct cw_import *import, uint64_t off, unsigned int width,
 int remote_compare_swap(struct cw_import *import, uint64_t off, unsigned int width,
 	uint64_t expected, uint64_t value, uint64_t *ret_old);
 
-/* For import.c. The connection's route is the object's on success. */
-int remote_new(const struct connection *connection, struct cw_remote **ret_remote);
+/* For import.c. The connection's route is the object's on success. controller: enum
+ * wire_controller_kind. */
+int remote_new(
+	const struct connection *connection, uint32_t controller, struct cw_remote **ret_remote);
 /* Frees it and what it has of the parent; returns the route, to be left. NULL is fine. */
 struct cw_route *remote_free(struct cw_remote *remote);
+/* For route.c: what its path asks for of the user of a remote import; ofi_path_options.offer. */
+int remote_offer(void *route, const struct fabric_user *user, struct ofi_offer *ret_offer);
 /* Before the end: what was begun is done, or cannot be. */
 void remote_settle(struct cw_import *import);
 /* In a forked child: is its thread inside of a call on this import? */

@@ -9,6 +9,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "client/remote.h"
+#include "fabric/ofi/ofi.h"
 #include "wire/status.h"
 
 #define SPAN_BUFFER	16384u
@@ -209,6 +211,16 @@ static size_t span_buffer(void)
 	return v;
 }
 
+static int path_new(const struct cw_route *route, int fd, const struct fabric_path_options *options,
+	FabricPath **ret_path)
+{
+	const struct ofi_path_options rdma = {.path = *options, .offer = remote_offer};
+
+	return route->link->node.hello.flags & WIRE_HELLO_RDMA
+		       ? ofi_path_new(fd, &rdma, ret_path)
+		       : fabric_tcp_path_new(fd, options, ret_path);
+}
+
 static int open_locked(struct cw_route *route, uint32_t index)
 {
 	struct fabric_path_options options = {
@@ -231,7 +243,7 @@ static int open_locked(struct cw_route *route, uint32_t index)
 	options.records = got.records;
 	/* it has had another path: only where nodes are lost in the middle of connects */
 	r = got.done || got.node != route->node ? STATUS_NODE_UNREACHABLE
-						: fabric_tcp_path_new(fd, &options, &path);
+						: path_new(route, fd, &options, &path);
 	if (r) {
 		fd_close(fd);
 		return r;

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "daemon/client-memory.h"
 #include "daemon/log.h"
+#include "daemon/rdma.h"
 #include "wire/status.h"
 
 #define SPIN	      (20 * NSEC_PER_USEC) /* with two processors or more */
@@ -295,6 +296,33 @@ static struct fabric_key key_of(const EngineImport *import)
 	return key;
 }
 
+static struct fabric_region region_of(const EngineImport *import, const EngineSegment *segment)
+{
+	const ManagerSegment *s = manager_segment(segment);
+
+	return (struct fabric_region){
+		.base = s->data->base,
+		.fd = s->data->base ? -1 : s->memory,
+		.offset = s->data->base ? 0 : s->offset,
+		.size = segment->size,
+		.rights = import->rights,
+		.connection = import->client->id,
+		.userdata = s->data,
+	};
+}
+
+bool data_region(
+	const EngineImport *import, struct fabric_key *ret_key, struct fabric_region *ret_region)
+{
+	if (!manager_import(import) || !manager_import(import)->keyed)
+		return false;
+	if (!manager_segment(import->holding)->data->base)
+		return false;
+	*ret_key = key_of(import);
+	*ret_region = region_of(import, import->holding);
+	return true;
+}
+
 int data_grant(Manager *m, EngineImport *import)
 {
 	ManagerSegment *s = manager_segment(import->segment);
@@ -308,15 +336,7 @@ int data_grant(Manager *m, EngineImport *import)
 	if (r)
 		return r;
 	s->data->n_keys++;
-	region = (struct fabric_region){
-		.base = s->data->base,
-		.fd = s->data->base ? -1 : s->memory,
-		.offset = s->data->base ? 0 : s->offset,
-		.size = import->segment->size,
-		.rights = import->rights,
-		.connection = import->client->id,
-		.userdata = s->data,
-	};
+	region = region_of(import, import->segment);
 	r = fabric_target_grant(m->data->target, &key, &region);
 	if (r < 0)
 		memory_put(m, s);
@@ -332,6 +352,7 @@ void data_revoke(Manager *m, EngineImport *import)
 
 	if (!i->keyed)
 		return;
+	rdma_revoke(m, import);
 	data_add_traffic(m, import, &manager_segment(import->holding)->ended);
 	fabric_target_revoke(m->data->target, &key);
 	i->keyed = false;

@@ -28,6 +28,9 @@ void data_detach(Manager *m, const EngineClient *guest);
 /* Opens the import's segment to its guest under manager_import()->key; the segment has cells.
  * STATUS_NOT_ADOPTABLE: memory that we cannot reach. */
 int data_grant(Manager *m, EngineImport *import);
+/* What the import's key opens; false: nothing, or memory that is not mapped. */
+bool data_region(
+	const EngineImport *import, struct fabric_key *ret_key, struct fabric_region *ret_region);
 /* When it returns nothing of the guest's moves any more under this key, and what it did has been
  * added to the segment's counts. Does nothing if there is no key. */
 void data_revoke(Manager *m, EngineImport *import);

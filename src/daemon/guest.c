@@ -11,6 +11,7 @@
 #include "core/peer.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
+#include "daemon/rdma.h"
 #include "daemon/manager-peer.h"
 #include "daemon/record.h"
 #include "wire/status.h"
@@ -321,6 +322,7 @@ void guest_free(void *userdata, EngineClient *guest)
 	if (!g)
 		return;
 	data_detach(m, guest);
+	rdma_detach(m, guest);
 	journal_remove(m->journal, g->slot);
 	idtable_remove(&m->guests->words, g->word);
 	guest->userdata = NULL;

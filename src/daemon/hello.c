@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include "base/closer.h"
 #include "base/fd.h"
+#include "daemon/rdma.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -57,6 +58,8 @@ static int fill_welcome(ManagerClient *c, struct reply *a)
 	h->max_total_bytes = limits->max_bytes_per_user;
 	h->max_segments = limits->max_segments_per_user;
 	h->max_imports = limits->max_imports_per_user;
+	if (rdma_kind(m))
+		h->flags |= WIRE_HELLO_RDMA;
 	return add_descriptors(c, a);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "daemon/log.h"
+#include "daemon/rdma.h"
 #include "daemon/record.h"
 #include "daemon/route.h"
 
@@ -214,6 +215,7 @@ static void on_dial_ready(void *userdata, PeerLink *link)
 	p->address = *peer_link_address(link);
 	engine_peer_say_hello(p->engine, &m.peer_hello);
 	m.peer_hello.encryption = manager_peer_offer(p);
+	m.peer_hello.rdma = rdma_kind(p->peers->manager);
 	peer_link_send(link, &m);
 }
 
@@ -241,6 +243,7 @@ static void on_dial_answer(void *userdata, PeerLink *link, const struct wire_mes
 		return on_refusal(p, (uint32_t)r);
 	}
 	manager_peer_heard_offer(p, message->peer_hello_reply.encryption);
+	p->rdma = message->peer_hello_reply.rdma;
 	manager_peer_take_link(p, link, NULL);
 }
 

@@ -21,6 +21,7 @@
 #include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/manager-peer.h"
+#include "daemon/rdma.h"
 #include "daemon/route.h"
 
 #define ACCEPTS_PER_TURN  16
@@ -364,6 +365,7 @@ static int manager_start(Manager *m)
 		log_info("restarted: %u clients, %u segments, %u imports are back",
 			engine_counts(m->engine).n_clients, engine_counts(m->engine).n_segments,
 			engine_counts(m->engine).n_imports);
+	rdma_begin(m);
 	clients_resume(m);
 	manager_check_idle(m);
 	r = manager_peers_start(m);
@@ -435,6 +437,7 @@ int manager_run(const struct manager_options *options, int link)
 		poll(NULL, 0, 10);
 	}
 	manager_peers_leave(m);
+	rdma_free(m->rdma);
 	data_free(m->data);
 	if (r < 0)
 		return manager_fail("cannot go on", m->link, r);

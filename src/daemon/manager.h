@@ -27,6 +27,7 @@ struct manager_options {
 typedef struct Manager Manager;
 typedef struct Guests Guests;
 typedef struct Data Data;
+typedef struct Rdma Rdma;
 
 struct Manager {
 	struct manager_options options;
@@ -54,6 +55,7 @@ struct Manager {
 
 	Guests *guests;	    /* guest.c; NULL: there has been none */
 	Data *data;	    /* the same; data.c */
+	Rdma *rdma;	    /* rdma.c; NULL: nothing suggests that there is any */
 	struct list routes; /* Route */
 
 	struct Peers *peers; /* manager-peer.h; NULL: a node without others */

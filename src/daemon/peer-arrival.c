@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "daemon/log.h"
+#include "daemon/rdma.h"
 #include "wire/status.h"
 
 /* Connections that arrived: nobody's until their hello has been heard. */
@@ -111,6 +112,8 @@ static int judge_arrival(const struct arrival *a, PeerLink *link,
 		return r;
 	answer->peer_hello_reply.encryption = manager_peer_offer(p);
 	manager_peer_heard_offer(p, message->peer_hello.encryption);
+	answer->peer_hello_reply.rdma = rdma_kind(p->peers->manager);
+	p->rdma = message->peer_hello.rdma;
 	*ret_peer = p;
 	return 0;
 }

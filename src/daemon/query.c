@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/rdma.h"
 #include "daemon/view.h"
 
 struct query {
@@ -128,6 +129,8 @@ static int pass(const struct query *q, const struct wire_message *reply)
 	case WIRE_PEER_STATUS_REPLY:
 		pass_status(q, reply);
 		return 0;
+	case WIRE_PEER_RDMA_REPLY:
+		return rdma_pass(q->manager, &reply->peer_rdma_reply, &answer.message.rdma_reply);
 	default:
 		answer.message.ping_reply.round_trip = clock_now() - q->since;
 		return 0;
@@ -171,9 +174,12 @@ static void query_done(void *userdata, int status, const struct wire_message *re
 		manager_client_free(c);
 }
 
-static void fill_question(const struct wire_message *asked, struct wire_message *m)
+static int fill_question(
+	const ManagerClient *c, const struct wire_message *asked, struct wire_message *m)
 {
 	switch (asked->type) {
+	case WIRE_RDMA:
+		return rdma_fill_question(c, &asked->rdma, m);
 	case WIRE_LIST:
 		m->type = WIRE_PEER_LIST;
 		m->peer_list = (struct wire_peer_list){
@@ -192,6 +198,7 @@ static void fill_question(const struct wire_message *asked, struct wire_message 
 		m->type = WIRE_PEER_ECHO;
 		break;
 	}
+	return 0;
 }
 
 int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
@@ -203,7 +210,9 @@ int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
 
 	if (c->query || (request->message.flags & WIRE_ONEWAY))
 		return STATUS_NO_RESOURCES;
-	fill_question(&request->message, &m);
+	r = fill_question(c, &request->message, &m);
+	if (r)
+		return r;
 	if (m.type == WIRE_PEER_LIST || m.type == WIRE_PEER_SHOW) {
 		m.tail = tail;
 		m.tail_size = engine_identity_encode(&c->identity, tail);
@@ -309,6 +318,9 @@ bool query_serve(ManagerPeer *p, const struct wire_message *m)
 	case WIRE_PEER_STATUS:
 		r = serve_status(p);
 		break;
+	case WIRE_PEER_RDMA:
+		rdma_serve(p, m);
+		return true;
 	default:
 		return false;
 	}

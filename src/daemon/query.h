@@ -14,7 +14,7 @@
 /* The question is about another node. */
 bool query_is_remote(const ManagerClient *client, uint32_t node);
 
-/* Asks it; the type is one of PING, LIST, SHOW, NODE_STATUS. REQUEST_LATER, or a failure. */
+/* Asks it; the type is one of PING, LIST, SHOW, NODE_STATUS, RDMA. REQUEST_LATER, or a failure. */
 int query_begin(ManagerClient *client, const struct request *request, uint32_t node);
 
 /* The client is gone. NULL is fine. */

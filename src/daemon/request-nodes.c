@@ -3,12 +3,14 @@
 #include <string.h>
 #include <unistd.h>
 #include "daemon/manager-peer.h"
+#include "daemon/rdma.h"
 #include "daemon/request.h"
 #include "wire/status.h"
 
 /* The node list, as clients see it. */
 
 #define TCP_CONTROLLER "tcp0"
+#define OFI_CONTROLLER "ofi0"
 
 /* RSM's names of what a path may be. */
 #define PATH_DOWN   1u
@@ -141,29 +143,41 @@ int request_reload(ManagerClient *c, struct request *q, struct reply *a)
 	return 0;
 }
 
-/* Loopback is never listed. As many as fit: there is no second part. A node that has not been tried
- * counts as reachable. */
-int request_topology(ManagerClient *c, struct request *q, struct reply *a)
+/* As many as fit: there is no second part. A node that has not been tried counts as reachable. */
+static uint8_t *add_links(Manager *m, bool rdma, struct reply *a, uint8_t *at)
 {
-	struct wire_topology_reply *answer = &a->message.topology_reply;
-	const Peers *peers = c->manager->peers;
-	uint8_t *at = a->tail, *next;
+	const Peers *peers = m->peers;
 
-	answer->node = engine_node(c->manager->engine);
 	for (uint32_t i = 0; peers && i < peers->n; i++) {
 		const ManagerPeer *p = peers->by_number[i];
 		struct wire_topology_link link = {.controller = TCP_CONTROLLER,
 			.node = p->number,
 			.state = p->trouble[0] && !p->up ? PATH_DOWN : PATH_ACTIVE};
+		uint8_t *next;
 
-		if (!p->listed)
+		if (!p->listed || (rdma && !rdma_may_reach(m, p)))
 			continue;
+		if (rdma)
+			strcpy(link.controller, OFI_CONTROLLER);
 		next = wire_put_topology_link(at, reply_tail_end(a), &link);
 		if (!next)
 			break;
 		at = next;
-		answer->n++;
+		a->message.topology_reply.n++;
 	}
+	return at;
+}
+
+/* Loopback is never listed; the links of one controller stand together. */
+int request_topology(ManagerClient *c, struct request *q, struct reply *a)
+{
+	struct wire_topology_reply *answer = &a->message.topology_reply;
+	uint8_t *at = a->tail;
+
+	answer->node = engine_node(c->manager->engine);
+	if (rdma_kind(c->manager))
+		at = add_links(c->manager, true, a, at);
+	at = add_links(c->manager, false, a, at);
 	reply_set_tail(a, at);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include "base/parse.h"
 #include "daemon/query.h"
+#include "daemon/rdma.h"
 #include "daemon/view.h"
 #include "wire/status.h"
 
@@ -55,6 +56,8 @@ static int answer_controller(struct reply *a, uint32_t kind, uint32_t unit)
 	p->unit = unit;
 	if (kind == WIRE_CONTROLLER_TCP)
 		snprintf(p->name, sizeof(p->name), "tcp%u", unit);
+	else if (kind == WIRE_CONTROLLER_OFI)
+		snprintf(p->name, sizeof(p->name), "ofi%u", unit);
 	else
 		snprintf(p->name, sizeof(p->name), "loopback");
 	return 0;
@@ -66,18 +69,21 @@ int request_controller(ManagerClient *c, struct request *q, struct reply *a)
 {
 	const char *name = q->message.controller.name;
 	size_t length = type_length(name);
+	bool rdma = rdma_kind(c->manager), ofi = rdma && is_type(name, length, "ofi");
+	bool tcp = c->manager->peers && is_type(name, length, "tcp");
 	uint32_t unit = 0;
 
 	if (is_type(name, length, "loopback"))
 		return answer_controller(a, WIRE_CONTROLLER_LOOPBACK, 0);
 	if (parse_u32(name + length, &unit) < 0)
 		return STATUS_NO_CONTROLLER;
-	if (!is_alias(c->manager->options.config->controller_alias, name, length) &&
-		!(c->manager->peers && is_type(name, length, "tcp")))
+	if (!is_alias(c->manager->options.config->controller_alias, name, length) && !tcp && !ofi)
 		return STATUS_NO_CONTROLLER;
 	if (!c->manager->peers)
 		return answer_controller(a, WIRE_CONTROLLER_LOOPBACK, unit);
-	return unit == 0 ? answer_controller(a, WIRE_CONTROLLER_TCP, 0) : STATUS_NO_CONTROLLER;
+	if (unit != 0)
+		return STATUS_NO_CONTROLLER;
+	return answer_controller(a, rdma && !tcp ? WIRE_CONTROLLER_OFI : WIRE_CONTROLLER_TCP, 0);
 }
 
 int request_list(ManagerClient *c, struct request *q, struct reply *a)

@@ -108,6 +108,10 @@ void manager_segment_leave(ManagerClient *c, EngineSegment *segment);
 int request_route(ManagerClient *c, struct request *q, struct reply *a);
 int request_route_renew(ManagerClient *c, struct request *q, struct reply *a);
 
+/* request-rdma.c */
+int request_rdma(ManagerClient *c, struct request *q, struct reply *a);
+int request_rdma_status(ManagerClient *c, struct request *q, struct reply *a);
+
 /* request-signal.c */
 int request_cells(ManagerClient *c, struct request *q, struct reply *a);
 int request_pipe(ManagerClient *c, struct request *q, struct reply *a);
