@@ -77,9 +77,11 @@ static int protect(Watch *watch, const struct piece *piece)
 			return MAPPER_OK;
 		}
 		settled = watch_settled(watch);
-		if (settled == WATCH_CHANGED || (r == 0 && settled == WATCH_SETTLED)) {
-			watch_trial_end(watch, &trial, settled == WATCH_SETTLED);
-			return settled == WATCH_CHANGED ? MAPPER_CHANGED : MAPPER_OK;
+		if (settled == WATCH_CHANGED)
+			return watch_trial_changed(watch, &trial) ? MAPPER_CHANGED : -EBUSY;
+		if (r == 0 && settled == WATCH_SETTLED) {
+			watch_trial_done(watch, &trial);
+			return MAPPER_OK;
 		}
 	} while (watch_trial_again(watch, &trial));
 	return -EBUSY;

@@ -151,7 +151,7 @@ static void store_everywhere(char *map, struct words *words)
 {
 	handle_signals(words);
 	words->ready = 1;
-	for (unsigned int round = 0; round < 40; round++)
+	for (unsigned int round = 0; round < 8; round++)
 		for (unsigned int i = 0; i < WATCHED_PAGES; i++)
 			(*(volatile uint64_t *)(map + i * PAGE))++;
 	words->ready = 2;
@@ -182,7 +182,7 @@ static void a_flood_of_signals_loses_no_store(void **state)
 	assert_int_equal(child_end(&child), 0);
 	for (unsigned int k = 0; k < WATCHED_PAGES; k++) {
 		assert_int_equal(page_store_read(&d.store, k * PAGE, content, PAGE), 0);
-		assert_int_equal(content[0], daemon_pattern(k) + 40);
+		assert_int_equal(content[0], daemon_pattern(k) + 8);
 	}
 	daemon_end(&d);
 }

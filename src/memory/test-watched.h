@@ -27,7 +27,7 @@
 #include "memory/uffd.h"
 
 #define WATCHED_MAX   64
-#define WATCHED_PAGES 64
+#define WATCHED_PAGES 320
 #define WATCHED_SIZE  (WATCHED_PAGES * PAGE)
 #define PIECES_MAX    16
 
@@ -303,7 +303,8 @@ static inline int child_begin(const struct daemon *d, int sock, int fd, int flag
 	alarm(60);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (flags & CHILD_USER)
-		child_require(setgid(65534) == 0 && setuid(65534) == 0);
+		child_require(
+			setgid(65534) == 0 && setuid(65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
 	map = flags & CHILD_READ_ONLY
 		      ? mmap(NULL, WATCHED_SIZE, PROT_READ, MAP_PRIVATE, fd, 0)
 		      : mmap(NULL, WATCHED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -29,6 +29,8 @@ struct watch_trial {
 void watch_trial_begin(Watch *watch, struct watch_trial *trial);
 /* Waits a little; false: no credit is left. */
 bool watch_trial_again(Watch *watch, struct watch_trial *trial);
-void watch_trial_end(Watch *watch, const struct watch_trial *trial, bool done);
+void watch_trial_done(Watch *watch, const struct watch_trial *trial);
+/* It is to be called again, after the changes; false: no credit is left. */
+bool watch_trial_changed(Watch *watch, const struct watch_trial *trial);
 
 #endif

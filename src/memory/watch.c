@@ -21,6 +21,7 @@
 #define WATCH_REFILL  4u		    /* a quarter of the time that passes */
 #define WATCH_STALE   (10 * NSEC_PER_MSEC)  /* a caller that calls again does so sooner */
 #define WATCH_NOTABLE (100 * NSEC_PER_MSEC) /* the machine itself pauses for less */
+#define WATCH_TOLL    (2 * NSEC_PER_MSEC)   /* of each change that comes in between */
 #define WATCH_SPINS   20u
 #define WATCH_LOOK    (200 * NSEC_PER_USEC) /* a reader that waits for the lock reads so often */
 #define PAGE_MASK     4095ull
@@ -39,8 +40,8 @@ struct Watch {
 
 	/* of the holder */
 	bool gone;
-	uint64_t credit, credited; /* ns; when it was last looked at */
-	uint64_t stuck;		   /* when the last operation failed, if it did */
+	struct watch_credit own, *credit;
+	uint64_t stuck; /* when the last operation failed, if it did */
 };
 
 int watch_begin(int uffd)
@@ -81,8 +82,8 @@ int watch_new(int uffd, Watch **ret_watch)
 		return -ENOMEM;
 	watch->uffd = uffd;
 	pthread_mutex_init(&watch->lock, NULL);
-	watch->credit = WATCH_CREDIT;
-	watch->credited = clock_now();
+	watch->credit = &watch->own;
+	watch_credit_init(&watch->own);
 	*ret_watch = watch;
 	return 0;
 }
@@ -348,27 +349,34 @@ bool watch_probe(Watch *watch, uint64_t address)
 	return watch->gone;
 }
 
+/* --- credit --- */
+
+void watch_credit_init(struct watch_credit *credit)
+{
+	credit->left = WATCH_CREDIT;
+	credit->at = clock_now();
+}
+
+void watch_share_credit(Watch *watch, struct watch_credit *credit)
+{
+	watch->credit = credit;
+}
+
 void watch_forgive(Watch *watch)
 {
-	watch->credit = WATCH_CREDIT;
-	watch->credited = clock_now();
+	watch_credit_init(&watch->own);
+	watch->credit = &watch->own;
 	watch->stuck = 0;
 }
 
-/* --- credit --- */
-
-static bool credit_charge(Watch *watch, uint64_t now, uint64_t ns)
+static bool credit_charge(struct watch_credit *credit, uint64_t now, uint64_t ns)
 {
-	uint64_t credit = watch->credit + (now - watch->credited) / WATCH_REFILL;
+	uint64_t left = credit->left + (now - credit->at) / WATCH_REFILL;
 
-	watch->credit = MIN(credit, WATCH_CREDIT);
-	watch->credited = now;
-	if (ns > watch->credit) {
-		watch->credit = 0;
-		return false;
-	}
-	watch->credit -= ns;
-	return true;
+	left = MIN(left, WATCH_CREDIT);
+	credit->at = now;
+	credit->left = ns > left ? 0 : left - ns;
+	return ns <= left;
 }
 
 void watch_trial_begin(Watch *watch, struct watch_trial *trial)
@@ -392,18 +400,22 @@ bool watch_trial_again(Watch *watch, struct watch_trial *trial)
 		nanosleep(&t, NULL);
 	}
 	now = clock_now();
-	if (!credit_charge(watch, now, now - trial->from))
+	if (!credit_charge(watch->credit, now, now - trial->from))
 		return false;
 	trial->from = now;
 	return true;
 }
 
-void watch_trial_end(Watch *watch, const struct watch_trial *trial, bool done)
+void watch_trial_done(Watch *watch, const struct watch_trial *trial)
 {
 	uint64_t now = clock_now();
 
-	if (!done || now - trial->from > WATCH_NOTABLE)
-		(void)credit_charge(watch, now, now - trial->from);
-	if (!done)
-		watch->stuck = now;
+	if (now - trial->from > WATCH_NOTABLE)
+		(void)credit_charge(watch->credit, now, now - trial->from);
+}
+
+bool watch_trial_changed(Watch *watch, const struct watch_trial *trial)
+{
+	watch->stuck = clock_now();
+	return credit_charge(watch->credit, watch->stuck, watch->stuck - trial->from + WATCH_TOLL);
 }

@@ -26,10 +26,10 @@
  * addresses: it then breaks what it could break as well by storing to a segment that it may write,
  * or itself; a read-only mapping is a private one, with which nothing of that reaches the memory.
  * It can keep the holder waiting, by changing its mappings without end: each process has a credit
- * of such time (WATCH_CREDIT, and a quarter of the time that passes). When it is used up
- * operations end with -EBUSY, and the caller ends the process: by SIGKILL, after which the kernel
- * refuses nothing, and the operation is to be called once more (watch_forgive()). Nothing is ever
- * left unprotected silently.
+ * of such time (WATCH_CREDIT, and a quarter of the time that passes), of which each change that
+ * comes in between costs some, too. When it is used up operations end with -EBUSY, and the caller
+ * ends the process: by SIGKILL, after which the kernel refuses nothing, and the operation is to be
+ * called once more (watch_forgive()). Nothing is ever left unprotected silently.
  *
  * Forked children have a userfaultfd that nobody but the reader's process holds: when that closes
  * it, the child is watched by nobody, and loads and stores as it likes. So it is to be kept until
@@ -110,7 +110,19 @@ bool watch_gone(const Watch *watch);
 /* Finds out. address: a page in a mapper of it, which is protected by that. */
 bool watch_probe(Watch *watch, uint64_t address);
 
-/* A full credit again: the process has been killed, or paid in another way. */
+/*
+ * Processes that belong together (of one user: who is out of credit could begin anew with another
+ * process) have one credit. The caller's, for as long as the watch lives; without it each has its
+ * own.
+ */
+struct watch_credit {
+	uint64_t left, at; /* ns; when it was last looked at */
+};
+
+void watch_credit_init(struct watch_credit *credit);
+void watch_share_credit(Watch *watch, struct watch_credit *credit);
+
+/* A full credit of its own again: the process has been killed. */
 void watch_forgive(Watch *watch);
 
 #endif
