@@ -485,7 +485,7 @@ static int m_connect_result(
 {
 	bool foreign = node != 0 && node != m->node;
 
-	if (controller < 1 || controller > 2 || (controller == 1 && foreign))
+	if (controller < 1 || controller > 3 || (controller == 1 && foreign))
 		return STATUS_NO_CONTROLLER;
 	if (foreign)
 		return STATUS_NODE_UNKNOWN;
@@ -499,7 +499,7 @@ static int m_connect_result(
 
 static void step_connect(struct model *m)
 {
-	uint32_t controller = PICK(m, 1, 1, 1, 1, 1, 1, 2, 2, 0, 3),
+	uint32_t controller = PICK(m, 1, 1, 1, 1, 1, 1, 2, 3, 0, 4),
 		 node = PICK(m, 0, 0, m->node, m->node, m->node, m->node, 9),
 		 rights = PICK(m, 0, 2, 4, 4, 6, 6, 1, 0x84), space = 1, id = 0x400000;
 	int c = ANY(m, client), s = ANY(m, segment), slot = FREE_SLOT(m, import), target, r;

@@ -370,7 +370,7 @@ static void connect_looks_at_way_then_node_then_name_then_rights_then_quota(void
 	published_of(a, 0644, ID);
 	connected(b, ID, WIRE_READ);
 	assert_int_equal(engine_import_connect(b, 1, 0, 9, 1, RW, &i), STATUS_NO_CONTROLLER);
-	assert_int_equal(engine_import_connect(b, 1, 3, NODE, ID, 0, &i), STATUS_NO_CONTROLLER);
+	assert_int_equal(engine_import_connect(b, 1, 4, NODE, ID, 0, &i), STATUS_NO_CONTROLLER);
 	assert_int_equal(engine_import_connect(b, 1, 1, 9, 1, RW, &i), STATUS_NO_CONTROLLER);
 	assert_int_equal(engine_import_connect(b, 1, 2, 9, 1, RW, &i), STATUS_NODE_UNKNOWN);
 	assert_int_equal(engine_import_connect(b, 1, 2, 0, 1, RW, &i), STATUS_NOT_FOUND);

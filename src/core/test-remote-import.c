@@ -15,7 +15,7 @@ static void what_cannot_be_is_refused_at_once(void **state)
 	local_segment(c, 0600, ID);
 	assert_int_equal(engine_import_connect(c, 1, WIRE_CONTROLLER_LOOPBACK, PEER, ID, RW, &i),
 		STATUS_NO_CONTROLLER);
-	assert_int_equal(engine_import_connect(c, 1, 3, PEER, ID, RW, &i), STATUS_NO_CONTROLLER);
+	assert_int_equal(engine_import_connect(c, 1, 4, PEER, ID, RW, &i), STATUS_NO_CONTROLLER);
 	assert_int_equal(try_remote(c, 6, &i), STATUS_NODE_UNKNOWN);
 	assert_int_equal(
 		engine_import_connect(c, 1, WIRE_CONTROLLER_TCP, PEER, ID, 1, &i), STATUS_DENIED);
