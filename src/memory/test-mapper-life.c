@@ -250,7 +250,7 @@ static void fork_often(char *map, struct words *words)
 		pid_t pid = fork();
 
 		child_require(pid >= 0);
-		for (int k = 0; k < 200; k++) {
+		for (int k = 0; k < 20000; k++) {
 			atomic_fetch_add(word, 1);
 			words->value[0]++;
 		}
@@ -263,7 +263,7 @@ static void fork_often(char *map, struct words *words)
 
 static void no_store_of_a_child_slips_through_while_it_is_born(void **state)
 {
-	uint64_t content[PAGE / 8];
+	uint64_t content[PAGE / 8], again[PAGE / 8];
 	struct child child;
 	struct daemon d;
 
@@ -273,17 +273,19 @@ static void no_store_of_a_child_slips_through_while_it_is_born(void **state)
 	while (child.words->ready == 0) {
 		pthread_mutex_lock(&d.lock);
 		if (d.store.map[2] != PAGE_ABSENT) {
-			daemon_drop(&d, 2, content);
-			d.store.map[2] = PAGE_THERE;
-			assert_int_equal(page_store_write(&d.store, 2 * PAGE, content, PAGE), 0);
+			assert_int_equal(daemon_protect(&d, 2 * PAGE, PAGE), 0);
+			assert_int_equal(page_store_read(&d.store, 2 * PAGE, content, PAGE), 0);
+			usleep(300);
+			assert_int_equal(page_store_read(&d.store, 2 * PAGE, again, PAGE), 0);
+			assert_int_equal(content[0], again[0]);
 		}
 		pthread_mutex_unlock(&d.lock);
-		sched_yield();
+		usleep(100);
 	}
 	assert_int_equal(d.forks, 30);
 	assert_int_equal(child_end(&child), 0);
 	assert_int_equal(page_store_read(&d.store, 2 * PAGE, content, PAGE), 0);
-	assert_int_equal(content[0], daemon_pattern(2) + 30 * 2 * 200);
+	assert_int_equal(content[0], daemon_pattern(2) + 30 * 2 * 20000);
 	daemon_end(&d);
 }
 
