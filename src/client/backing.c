@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
+#include "client/coherent.h"
+#include "client/export.h"
 #include "memory/memfd.h"
 #include "memory/vma.h"
 #include "wire/status.h"
@@ -335,16 +337,32 @@ void backing_fork_parent(void)
 	pthread_mutex_unlock(&all.lock);
 }
 
+/* Other nodes may have pages of it, which are not in the memory then, but can be read through the
+ * map. A backing that somebody is at work on is not asked for its exports. */
+static bool is_coherent(struct cw_backing *b)
+{
+	const struct cw_export *export;
+	bool coherent = false;
+
+	if (pthread_mutex_trylock(&b->lock))
+		return false;
+	list_for_each (export, &b->exports, on_backing)
+		coherent |= coherent_is_export(export->link, export->index);
+	return coherent;
+}
+
 static void inherit(const void *node, VISIT visit, void *unused)
 {
 	struct cw_backing *b = *(struct cw_backing *const *)node;
+	int fd;
 
 	if (visit != preorder && visit != leaf)
 		return;
+	fd = is_coherent(b) ? -1 : b->fd;
 	pthread_mutex_init(&b->lock, NULL);
 	b->inherited = true;
 	if (b->inode)
-		(void)memory_make_private(b->address, b->size, b->device, b->inode, b->fd);
+		(void)memory_make_private(b->address, b->size, b->device, b->inode, fd);
 	if (b->next.inode)
 		(void)memory_make_private(
 			b->address, b->size, b->next.device, b->next.inode, b->next.fd);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "client/coherent.h"
 #include "client/offer.h"
 #include "client/pollfd.h"
 #include "client/route.h"
@@ -122,6 +123,35 @@ void export_show_map(struct cw_export *export)
 		export->backing->size, 0, WIRE_SIDE_EXPORT, export->index);
 }
 
+/* The same, and has it watched if it must be. */
+static int watch_map(struct cw_export *export)
+{
+	export_show_map(export);
+	return coherent_watch(
+		export->link, export->map_slot, WIRE_SIDE_EXPORT, export->index, false);
+}
+
+/* The last export of a backing takes its memory back. */
+static void leave_backing(struct cw_export *export)
+{
+	struct cw_backing *backing = export->backing;
+	bool wary = backing->handed_out;
+
+	list_unlink(&export->on_backing);
+	if (!list_empty(&backing->exports) || backing->shared || backing->made)
+		return;
+	/* where there is no memory for a copy: others can change some pages, instead of all */
+	if (backing_move(backing, export->link, -1, wary) && wary)
+		(void)backing_move(backing, export->link, -1, false);
+}
+
+static void unmake_segment(struct cw_export *export)
+{
+	cw_link_map_clear(export->link, export->map_slot);
+	leave_backing(export);
+	request_destroy(export);
+}
+
 /* Has the daemon make the segment, then moves the program's memory into it, unless it is there. */
 static int make_segment(struct cw_export *export)
 {
@@ -146,32 +176,13 @@ static int make_segment(struct cw_export *export)
 		goto clear;
 	}
 	list_append(&backing->exports, &export->on_backing);
-	export_show_map(export);
-	return 0;
+	r = watch_map(export);
+	if (r)
+		unmake_segment(export);
+	return r;
 clear:
 	cw_link_map_clear(export->link, export->map_slot);
 	return r;
-}
-
-/* The last export of a backing takes its memory back. */
-static void leave_backing(struct cw_export *export)
-{
-	struct cw_backing *backing = export->backing;
-	bool wary = backing->handed_out;
-
-	list_unlink(&export->on_backing);
-	if (!list_empty(&backing->exports) || backing->shared || backing->made)
-		return;
-	/* where there is no memory for a copy: others can change some pages, instead of all */
-	if (backing_move(backing, export->link, -1, wary) && wary)
-		(void)backing_move(backing, export->link, -1, false);
-}
-
-static void unmake_segment(struct cw_export *export)
-{
-	cw_link_map_clear(export->link, export->map_slot);
-	leave_backing(export);
-	request_destroy(export);
 }
 
 /* With the backing locked. */

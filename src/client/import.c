@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "client/budget.h"
+#include "client/coherent.h"
 #include "client/connect.h"
 #include "client/pollfd.h"
 #include "client/remote.h"
@@ -103,7 +104,21 @@ static void *attach_sysv(struct cw_import *import, void *address, int flags, int
 	return part;
 }
 
-/* Maps a part of the segment and enters it in the client page. */
+/* Nobody can use it yet. */
+static void *place_memory(
+	struct cw_import *import, int fd, void *address, int flags, uint64_t offset, uint64_t size)
+{
+	if (!import->rights)
+		return mmap(address, size, PROT_NONE, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (import->sysv)
+		return attach_sysv(
+			import, address, flags, PROT_NONE, import->memory_offset + offset, size);
+	return mmap(address, size, PROT_NONE,
+		flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED), fd,
+		(off_t)(import->memory_offset + offset));
+}
+
+/* Maps a part of the segment, enters it in the client page, and has it watched if need be. */
 static int map_memory(struct cw_import *import, int fd, void *address, int flags, int prot,
 	uint64_t offset, uint64_t size, void **ret_address, uint32_t *ret_slot)
 {
@@ -114,20 +129,23 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 	r = cw_link_map_reserve(import->link, &slot);
 	if (r < 0)
 		return STATUS_NO_RESOURCES;
-	if (!import->rights)
-		p = mmap(address, size, PROT_NONE, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	else if (import->sysv)
-		p = attach_sysv(import, address, flags, prot, import->memory_offset + offset, size);
-	else
-		p = mmap(address, size, prot,
-			flags | (import->read_only ? MAP_PRIVATE : MAP_SHARED), fd,
-			(off_t)(import->memory_offset + offset));
+	p = place_memory(import, fd, address, flags, offset, size);
 	if (p == MAP_FAILED) {
 		r = map_error(errno);
 		cw_link_map_clear(import->link, slot);
 		return r;
 	}
 	cw_link_map_set(import->link, slot, p, size, offset, WIRE_SIDE_IMPORT, import->index);
+	if (import->rights)
+		r = coherent_watch(
+			import->link, slot, WIRE_SIDE_IMPORT, import->index, import->remote);
+	if (!r && prot && import->rights && mprotect(p, size, prot) < 0)
+		r = map_error(errno);
+	if (r) {
+		cw_link_map_clear(import->link, slot);
+		munmap(p, size);
+		return r;
+	}
 	*ret_address = p;
 	*ret_slot = slot;
 	return 0;
@@ -151,25 +169,13 @@ static int map_whole(struct cw_import *import, int fd)
  * -1 for a connection without rights, which has none. */
 static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 {
-	struct wire_message m = {.type = WIRE_IMPORT_MEMORY};
-	_cleanup_free_ struct cw_reply *reply = NULL;
-	int r;
-
 	if (import->fd >= 0 || !import->rights) {
 		*ret_fd = import->fd;
 		*ret_own = false;
 		return 0;
 	}
-	reply = malloc(sizeof(*reply));
-	if (!reply)
-		return -ENOMEM;
-	m.import_memory.import = import->index;
-	r = cw_link_call_for_fd(import->link, &m, reply);
-	if (r)
-		return r;
-	*ret_fd = reply->fds[0];
 	*ret_own = true;
-	return 0;
+	return coherent_memory(import->link, import->index, &import->read_only, ret_fd);
 }
 
 /* connecting */
@@ -224,6 +230,7 @@ static void enter_connection(
 	import->cells.own = got->cell;
 	import->known = true;
 	import->traffic = &import->link->client_page->imports[got->import];
+	import->discards = coherent_discards(import->link, got->import);
 	import->status = &import->link->status_page->imports[got->import];
 	/* other threads of a child that connects anew believe in it from here on */
 	__atomic_store_n(&import->connected,
@@ -381,6 +388,22 @@ static bool is_same_segment(
 		      : c->link->node.hello.incarnation == import->link->node.hello.incarnation;
 }
 
+/* The map that the child has inherited goes on being watched; it is believed as long as the new
+ * connection has the memory, too. */
+static int keep_map(
+	const struct cw_import *import, struct cw_link *link, const struct connection *c)
+{
+	bool read_only;
+	int fd, r;
+
+	if (!import->remote || !import->map || !import->rights)
+		return 0;
+	r = coherent_memory(link, c->got.import, &read_only, &fd);
+	if (!r)
+		fd_close(fd);
+	return r;
+}
+
 static int reconnect_over(struct cw_import *import, struct cw_link *link)
 {
 	struct cw_remote *remote;
@@ -394,6 +417,8 @@ static int reconnect_over(struct cw_import *import, struct cw_link *link)
 	r = is_same_segment(import, &c, remote)
 		    ? cw_pollfd_renew(link, c.got.import, import->cells.pipe)
 		    : STATUS_NOT_FOUND;
+	if (!r)
+		r = keep_map(import, link, &c);
 	if (r) {
 		connection_end(link, true, c.got.import, remote_free(remote));
 		return r;
@@ -419,6 +444,7 @@ static int reconnect(struct cw_import *import)
 	r = cw_link_get(&link);
 	if (r)
 		return r;
+	cw_link_watch(link);
 	r = reconnect_over(import, link);
 	if (!r)
 		return 0;
@@ -495,6 +521,22 @@ void cw_import_fork_child(void *object)
 
 /* the program's map */
 
+/* What a daemon that is too old says of another node's segment, or one that does not find it. */
+static int map_status(const struct cw_import *import, int r)
+{
+	if (!import->remote || r < 0)
+		return r;
+	switch (r) {
+	case STATUS_NOT_SUPPORTED:
+	case STATUS_BAD_REQUEST:
+	case STATUS_WRONG_STATE:
+	case STATUS_VERSION:
+		return STATUS_MAP_FAILED;
+	default:
+		return r;
+	}
+}
+
 static int import_map_locked(struct cw_import *import, void *address, bool fixed, int prot,
 	uint64_t offset, uint64_t size, void **ret_address)
 {
@@ -505,11 +547,8 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 	if (import->map)
 		return STATUS_WRONG_STATE;
 	r = connection_locked(import);
-	if (!r && import->remote)
-		r = STATUS_MAP_FAILED;
-	if (r)
-		return r;
-	r = memory_fd(import, &fd, &own);
+	if (!r)
+		r = map_status(import, memory_fd(import, &fd, &own));
 	if (r)
 		return r;
 	r = map_memory(import, fd, address, fixed ? MAP_FIXED : 0, prot, offset, size, &map,
@@ -559,6 +598,9 @@ int cw_import_unmap(cw_handle handle)
 	if (import->map) {
 		if (import->map_slot != NO_SLOT)
 			cw_link_map_clear(import->link, import->map_slot);
+		/* a watched map is removed only when the daemon has heard of it, if there is one */
+		if (cw_link_suspect(import->link))
+			(void)cw_link_is_lost(import->link);
 		munmap(import->map, import->map_size);
 		import->map = NULL;
 		import->map_slot = NO_SLOT;

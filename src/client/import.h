@@ -47,6 +47,7 @@ struct cw_import {
 	_Atomic uint32_t api_mode;
 	_Atomic uint32_t api_epoch;
 
+	_Atomic uint32_t discards; /* that have been told */
 	_Atomic uint32_t refs;
 	_Atomic cw_handle handle;     /* 0: disconnected */
 	_Atomic bool forked;	      /* made by the parent: must connect anew */
@@ -82,8 +83,9 @@ CW_EXPORT int cw_import_disconnect(cw_handle handle);
 /*
  * Maps [offset, offset + size) for the program. fixed: exactly at address, replacing what is there;
  * else address is a hint. prot: PROT_… within the rights. STATUS_BAD_HANDLE, STATUS_WRONG_STATE
- * (mapped already), STATUS_REVOKED, STATUS_NO_RESOURCES, STATUS_MAP_FAILED (another node's, too).
- * Ranges and rights are the caller's to check.
+ * (mapped already), STATUS_REVOKED, STATUS_NODE_LOST, STATUS_NO_RESOURCES, STATUS_MAP_FAILED.
+ * Ranges and rights are the caller's to check. Another node's segment is mapped coherently: that
+ * takes the right to a full userfaultfd on both nodes, else STATUS_MAP_FAILED.
  */
 CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,
 	uint64_t size, void **ret_address);
@@ -92,6 +94,12 @@ CW_EXPORT int cw_import_map(cw_handle handle, void *address, bool fixed, int pro
 CW_EXPORT int cw_import_unmap(cw_handle handle);
 /* By the program; not by put or get. */
 CW_EXPORT bool cw_import_is_mapped(cw_handle handle);
+
+/* How a range of another node's segment, which is mapped, will be used: enum wire_advice; value: of
+ * WIRE_ADVICE_HOLD, ns. Nothing to do for a segment of this node. STATUS_BAD_HANDLE,
+ * STATUS_WRONG_STATE (not mapped), STATUS_BAD_REQUEST, STATUS_REVOKED … */
+CW_EXPORT int cw_import_advise(
+	cw_handle handle, uint32_t advice, uint64_t offset, uint64_t length, uint64_t value);
 
 /* A reference that keeps the object when the handle ends; NULL: bad handle. */
 CW_EXPORT struct cw_import *cw_import_ref(cw_handle handle);
@@ -108,6 +116,11 @@ CW_EXPORT int cw_import_compare_swap(cw_handle handle, uint64_t offset, unsigned
 
 /* Why the fast check failed: 0 after all, having mended what fork broke, or the reason. */
 CW_EXPORT int cw_import_check(struct cw_import *import);
+/* Has nothing that was stored to the segment been discarded since this was told last, and may what
+ * its map has shown be believed? STATUS_NODE_LOST: a node was lost, with the latest stores to pages
+ * that it owned; take: that is told now and not again. Waits where the daemon is not sure yet;
+ * otherwise three loads and a clock. */
+CW_EXPORT int cw_import_believe(struct cw_import *import, bool take);
 /* Maps the segment for put and get, if it is connected. */
 CW_EXPORT int cw_import_attach(struct cw_import *import, uint8_t **ret_base);
 

@@ -45,7 +45,7 @@ void cw_link_put(struct cw_link *link)
 	list_unlink(&link->all);
 	pthread_mutex_unlock(&all.lock);
 	fd_close(link->sock);
-	fd_close(link->uffd);
+	fd_close(atomic_load(&link->uffd));
 	fd_close(link->uffd_device);
 	unmap_page(link->node_page, sizeof(*link->node_page));
 	unmap_page(link->status_page, sizeof(*link->status_page));
@@ -65,7 +65,8 @@ static struct cw_link *link_new(void)
 	if (!link)
 		return NULL;
 	link->refs = 1;
-	link->sock = link->uffd = link->uffd_device = -1;
+	link->sock = link->uffd_device = -1;
+	atomic_init(&link->uffd, -1);
 	pthread_mutex_init(&link->lock, NULL);
 	pthread_mutex_init(&link->map_lock, NULL);
 	pthread_mutex_lock(&all.lock);
@@ -112,9 +113,17 @@ int cw_link_get(struct cw_link **ret_link)
 
 /* requests */
 
+/* Nobody answers a fault any more: whoever waits for one goes on, with zeros where the memory is
+ * not here. */
+static void release_maps(struct cw_link *link)
+{
+	fd_close(atomic_exchange(&link->uffd, -1));
+}
+
 static void mark_lost(struct cw_link *link)
 {
 	atomic_store(&link->lost, true);
+	release_maps(link);
 }
 
 bool cw_link_is_lost(struct cw_link *link)
@@ -379,14 +388,17 @@ void cw_link_watch(struct cw_link *link)
 	struct wire_message m = {.type = WIRE_WATCH};
 	struct cw_reply *reply;
 	enum uffd_kind kind;
+	int uffd;
 
 	if (likely(atomic_load(&link->uffd_tried)))
 		return;
 	pthread_mutex_lock(&link->lock);
 	if (!atomic_exchange(&link->uffd_tried, true) && !link->inherited) {
 		reply = malloc(sizeof(*reply));
-		if (reply && uffd_new(link->uffd_device, &kind, &link->uffd) == 0)
-			(void)call_locked(link, &m, &link->uffd, 1, reply);
+		if (reply && uffd_new(link->uffd_device, &kind, &uffd) == 0) {
+			atomic_store(&link->uffd, uffd);
+			(void)call_locked(link, &m, &uffd, 1, reply);
+		}
 		free(reply);
 	}
 	pthread_mutex_unlock(&link->lock);
@@ -430,7 +442,7 @@ void cw_link_fork_child(void)
 	list_for_each (link, &all.links, all) {
 		atomic_store(&link->inherited, true);
 		link->sock = fd_close(link->sock);
-		link->uffd = fd_close(link->uffd);
+		release_maps(link);
 		link->uffd_device = fd_close(link->uffd_device);
 	}
 	current.link = NULL;

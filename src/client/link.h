@@ -28,7 +28,9 @@ struct cw_link {
 	_Atomic bool inherited; /* made by the parent process: its socket is closed here */
 	int sock;
 	int uffd_device; /* lent /dev/userfaultfd, or -1 */
-	int uffd;	 /* given to the daemon; ours is kept so that its death wakes nobody */
+	/* given to the daemon; ours is kept so that its death wakes nobody, until the node is lost:
+	 * -1 */
+	_Atomic int uffd;
 	_Atomic bool uffd_tried;
 	uid_t uid; /* as which we introduced ourselves */
 	gid_t gid;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "client/budget.h"
+#include "client/coherent.h"
 #include "wire/status.h"
 
 /* A descriptor of the segment's memory; *ret_own: to close. */
@@ -76,6 +77,20 @@ static void change_backing(struct cw_export *export, struct cw_backing *to)
 	export_show_map(export);
 }
 
+/* Other nodes that have it mapped wait meanwhile. */
+static int exchange_held(struct cw_export *export, struct cw_backing *to)
+{
+	int r = coherent_hold(export->link, export->index, true);
+
+	if (r)
+		return r;
+	r = exchange(export, to);
+	if (!r)
+		change_backing(export, to);
+	(void)coherent_hold(export->link, export->index, false);
+	return r;
+}
+
 static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
 {
 	struct cw_backing *from = export->backing, *to;
@@ -100,12 +115,11 @@ static int rebind_locked(struct cw_export *export, void *address, uint64_t size)
 		r = backing_claim(address, size, &from->rights, true, &to);
 	if (r)
 		return r;
-	r = exchange(export, to);
+	r = exchange_held(export, to);
 	if (r) {
 		backing_release(to);
 		return r;
 	}
-	change_backing(export, to);
 	/* object_unlock() will unlock the new one */
 	backing_release(from);
 	return 0;

@@ -237,6 +237,44 @@ static void on_renew(struct home *h, struct home_client *c, const struct wire_me
 	}
 }
 
+/* coherent maps */
+
+static int on_memory(struct home *h, struct home_client *c, const struct wire_message *q,
+	struct wire_message *a, int *fds)
+{
+	const struct home_import *i = &c->imports[q->import_memory.import];
+
+	if (h->refuse_memory)
+		return (int)h->refuse_memory;
+	h->n_memories++;
+	a->import_memory_reply.flags = i->rights & WIRE_WRITE ? 0 : WIRE_IMPORT_READONLY;
+	fds[0] = memfd_create("replica", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fds[0], HOME_SIZE), 0);
+	return 0;
+}
+
+static void look_at_access(struct home *h, uint64_t address)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char line[256];
+
+	strcpy(h->watched_access, "none");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s", &start, &end, h->watched_access) == 3 &&
+			address >= start && address < end)
+			break;
+	fclose(f);
+}
+
+static int on_watch(struct home *h, struct home_client *c, const struct wire_message *q)
+{
+	h->watched = c->page->maps[q->map_watch.slot];
+	look_at_access(h, h->watched.address);
+	h->n_watches++;
+	return (int)h->refuse_watch;
+}
+
 static int on_hello(struct home *h, struct home_client *c, struct wire_message *a, int *fds)
 {
 	a->hello_reply.major = WIRE_MAJOR;
@@ -281,6 +319,16 @@ static unsigned int answer(struct home *h, struct home_client *c, const struct w
 		a->cells_reply.cell = 1;
 		fds[0] = dup(c->cells_fd);
 		n_fds = 1;
+		break;
+	case WIRE_IMPORT_MEMORY:
+		status = on_memory(h, c, q, a, fds);
+		n_fds = !status;
+		break;
+	case WIRE_MAP_WATCH:
+		status = on_watch(h, c, q);
+		break;
+	case WIRE_ADVISE:
+		h->advised = q->advise;
 		break;
 	case WIRE_PING:
 	case WIRE_POKE:
@@ -386,8 +434,7 @@ static void client_init(struct home_client *c)
 {
 	c->sock = c->stream = -1;
 	c->status = page_new("status", sizeof(*c->status), &c->status_fd);
-	munmap(page_new("client", sizeof(struct wire_client_page), &c->page_fd),
-		sizeof(struct wire_client_page));
+	c->page = page_new("client", sizeof(struct wire_client_page), &c->page_fd);
 	assert_int_equal(memfd_new("cells", WIRE_CELLS_SIZE, &c->cells_fd), 0);
 	c->cells = mmap(NULL, WIRE_CELLS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, c->cells_fd, 0);
 	assert_true(c->cells != MAP_FAILED);
@@ -397,6 +444,7 @@ static void client_deinit(struct home_client *c)
 {
 	fd_close(c->sock);
 	munmap(c->status, sizeof(*c->status));
+	munmap((void *)c->page, sizeof(*c->page));
 	munmap(c->cells, WIRE_CELLS_SIZE);
 	fd_close(c->status_fd);
 	fd_close(c->page_fd);

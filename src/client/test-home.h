@@ -33,6 +33,7 @@ struct home_client {
 	int sock; /* -1: free */
 	struct wire_status_page *status;
 	int status_fd, page_fd, cells_fd;
+	const struct wire_client_page *page;
 	struct wire_cell *cells;
 	struct home_import imports[HOME_IMPORTS];
 	uint32_t route_generation;
@@ -61,10 +62,15 @@ struct home {
 	_Atomic bool keep_broken; /* a broken route is not renewed */
 	_Atomic uint32_t refuse;  /* status of connects */
 	_Atomic uint32_t import_flags;
-	_Atomic uint64_t incarnation; /* of node 2 */
-	_Atomic uint64_t detection;   /* ns */
+	_Atomic uint64_t incarnation;		      /* of node 2 */
+	_Atomic uint64_t detection;		      /* ns */
+	_Atomic uint32_t refuse_memory, refuse_watch; /* statuses */
 
 	/* what it has seen */
+	_Atomic uint32_t n_memories, n_watches;
+	struct wire_map watched; /* the latest, as it was in the client page */
+	char watched_access[8];	 /* "---s": what the process was allowed to do there */
+	struct wire_advise advised;
 	_Atomic uint32_t n_posts, n_single_posts, n_renews, n_stuck, n_disconnects, n_closed;
 };
 

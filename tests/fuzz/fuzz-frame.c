@@ -104,7 +104,7 @@ static int serve(struct tcp_target *t, struct connection *c, int fd, struct answ
 		hear(fd, a, *c->done);
 		MUST(c->in_begin <= c->in_end && c->in_end <= sizeof(c->in));
 		MUST(c->out_begin <= c->out_end && c->out_end <= sizeof(c->out));
-	} while (r > TURN_IDLE || (r == TURN_IDLE && c->waits_to_write));
+	} while (r > TURN_IDLE || (r == TURN_IDLE && c->awaits == AWAITS_ROOM));
 	MUST(r == TURN_IDLE || r == -EPIPE);
 	return r;
 }
