@@ -35,9 +35,9 @@ bool call_terminate(void)
 sci_error_t call_begin(unsigned int flags)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-	if (!call_initialized())
-		return SCI_ERR_NOT_INITIALIZED;
-	return flags & NO_FLAG ? SCI_ERR_ILLEGAL_FLAG : SCI_ERR_OK;
+	if (flags & NO_FLAG)
+		return SCI_ERR_ILLEGAL_FLAG;
+	return call_initialized() ? SCI_ERR_OK : SCI_ERR_NOT_INITIALIZED;
 }
 
 void call_end(sci_error_t *error, sci_error_t result)

@@ -23,6 +23,7 @@ static sci_error_t code_of_errno(int error)
 static sci_error_t code_of_absence(enum code_context context)
 {
 	switch (context) {
+	case CODE_ATTACH:
 	case CODE_CONNECT:
 		return SCI_ERR_NO_SUCH_SEGMENT;
 	case CODE_PROBE:

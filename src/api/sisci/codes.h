@@ -12,6 +12,7 @@
 
 enum code_context {
 	CODE_CREATE,   /* a segment or interrupt: its number may be taken */
+	CODE_ATTACH,   /* to a segment of this node */
 	CODE_CONNECT,  /* to a segment or interrupt: a missing one, a missing node: all one code */
 	CODE_OPERATE,  /* on what one has: its end is ILLEGAL_OPERATION's or NOT_CONNECTED's matter
 			*/

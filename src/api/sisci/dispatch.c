@@ -121,6 +121,9 @@ struct words {
 
 static void words_add(struct words *w, const _Atomic uint32_t *word, _Atomic uint32_t *sleepers)
 {
+	for (unsigned int i = 0; i < w->n; i++)
+		if (w->wait[i].uaddr == (uintptr_t)word && w->sleepers[i] == sleepers)
+			return;
 	if (w->n >= WORDS_MAX) {
 		w->all = false;
 		return;

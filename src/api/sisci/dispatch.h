@@ -11,7 +11,7 @@
  * own object.
  */
 
-#include "object.h"
+#include "api/sisci/object.h"
 
 struct dispatch_ops {
 	/* The word to sleep on; as in wait.h. NULL: the object is only looked at after

@@ -7,17 +7,17 @@
  * that the library has anyway; a fixed address or read-only pages are mappings of their own.
  */
 
-#include "segment.h"
+#include "api/sisci/segment.h"
+#include "client/map-again.h"
 
 struct map {
 	struct object object;
 	struct local_segment *local; /* one of these two, referenced and counted as a user */
 	struct remote_segment *remote;
-	uint64_t offset, size; /* in the segment; size rounded up to where its page ends */
+	uint64_t offset, size; /* in the segment */
 	uint8_t *address;
 	uint8_t *own; /* a mapping of its own, page aligned; NULL: a place in the segment's */
-	uint64_t own_size;
-	uint32_t slot; /* of it, in the client page */
+	struct cw_map_again again;
 };
 
 /* [offset, offset + size) of the map. SCI_ERR_OUT_OF_RANGE. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/sisci/object.h"
 
-#include <stdlib.h>
+#include <time.h>
 #include "api/sisci/dispatch.h"
+#include "api/sisci/wait.h"
 #include "api/sisci/work.h"
+#include "wire/status.h"
 
 /* All live objects of this process; emptied in a forked child, whose handles are stale then. */
 static struct {
@@ -50,20 +52,45 @@ int object_new(struct object *o, enum sisci_kind kind, struct object *desc)
 
 	o->kind = kind;
 	o->refs = 1;
-	pthread_mutex_init(&o->lock, NULL);
 	list_init(&o->all);
+	if (desc && !object_use(desc))
+		return STATUS_BAD_HANDLE;
+	pthread_mutex_init(&o->lock, NULL);
 	r = cw_handle_new(CW_SISCI, o, &o->handle);
 	if (r < 0) {
 		pthread_mutex_destroy(&o->lock);
+		if (desc)
+			object_unuse(desc);
 		return r;
 	}
-	if (desc) {
+	if (desc)
 		object_ref(desc);
-		atomic_fetch_add(&desc->n_users, 1);
-		o->desc = desc;
-	}
+	o->desc = desc;
 	enter(o);
 	return 0;
+}
+
+bool object_use(struct object *o)
+{
+	uint32_t n = atomic_load(&o->n_users);
+
+	do
+		if (n & OBJECT_ENDING)
+			return false;
+	while (!atomic_compare_exchange_weak(&o->n_users, &n, n + 1));
+	return true;
+}
+
+void object_unuse(struct object *o)
+{
+	atomic_fetch_sub(&o->n_users, 1);
+}
+
+bool object_begin_end(struct object *o)
+{
+	uint32_t none = 0;
+
+	return atomic_compare_exchange_strong(&o->n_users, &none, OBJECT_ENDING);
 }
 
 void *object_get(const void *handle, enum sisci_kind kind)
@@ -97,6 +124,20 @@ void object_put(struct object *o)
 	object_put(desc);
 }
 
+/* Who sleeps may have looked before it ended: so until all of them have left. */
+static void wake_waiters(struct object *o)
+{
+	const struct timespec nap = {.tv_nsec = 50000};
+	const _Atomic uint32_t *word;
+
+	for (unsigned int i = 0; atomic_load(&o->n_waiting) && i < 20000; i++) {
+		word = atomic_load(&o->waiting_on);
+		if (word)
+			wake_word(word);
+		nanosleep(&nap, NULL);
+	}
+}
+
 bool object_end(struct object *o)
 {
 	if (!cw_handle_retire(o->handle))
@@ -104,12 +145,14 @@ bool object_end(struct object *o)
 	pthread_mutex_lock(&all.lock);
 	list_unlink(&o->all);
 	pthread_mutex_unlock(&all.lock);
+	atomic_fetch_or(&o->n_users, OBJECT_ENDING);
 	atomic_store(&o->ended, true);
+	wake_waiters(o);
 	dispatch_remove(o);
 	if (o->end)
 		o->end(o);
 	if (o->desc)
-		atomic_fetch_sub(&o->desc->n_users, 1);
+		object_unuse(o->desc);
 	object_put(o);
 	return true;
 }

@@ -25,6 +25,8 @@
 #include "client/handle.h"
 #include <sisci_api.h>
 
+#define OBJECT_ENDING 0x80000000u
+
 enum sisci_kind {
 	SISCI_DESC = 1,
 	SISCI_LOCAL_SEGMENT,
@@ -43,8 +45,10 @@ enum sisci_kind {
 struct object {
 	enum sisci_kind kind;
 	_Atomic uint32_t refs;
-	_Atomic uint32_t n_users; /* live objects that depend on this one */
+	_Atomic uint32_t n_users; /* live objects that depend on this one; OBJECT_ENDING */
 	_Atomic bool ended;
+	_Atomic uint32_t n_waiting;		    /* threads in object_wait() */
+	const _Atomic uint32_t *_Atomic waiting_on; /* where one of them sleeps */
 	cw_handle handle;
 	struct object *desc; /* its descriptor, referenced; NULL of a descriptor */
 	struct list all;     /* every live object, in the order of making; under the list's lock */
@@ -57,7 +61,8 @@ struct object {
 };
 
 /* o is zeroed memory that begins with it; busy, end and release are set. desc: NULL for a
- * descriptor. -ENOMEM, -ENOSPC: o is still the caller's. After success it can be found: all else
+ * descriptor. -ENOMEM, -ENOSPC, STATUS_BAD_HANDLE (the descriptor is being closed): o is still the
+ * caller's. After success it can be found: all else
  * comes before, but for dispatch_add(). */
 int object_new(struct object *o, enum sisci_kind kind, struct object *desc);
 
@@ -65,6 +70,12 @@ int object_new(struct object *o, enum sisci_kind kind, struct object *desc);
 void *object_get(const void *handle, enum sisci_kind kind);
 void object_ref(struct object *o);
 void object_put(struct object *o); /* NULL is fine */
+
+/* For who depends on it, as long as it does, besides a reference: false once it ends. */
+bool object_use(struct object *o);
+void object_unuse(struct object *o);
+/* Nobody may use it any more. False: somebody does, or it ends already. */
+bool object_begin_end(struct object *o);
 
 /* False: somebody else has ended it before. Waits until a callback of it that is running is over,
  * unless that is who calls. */

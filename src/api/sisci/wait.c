@@ -12,7 +12,7 @@
 #define SPIN_NS	 (20 * NSEC_PER_USEC)
 #define SLICE_NS NSEC_PER_SEC /* a sleeper looks again this often */
 
-void wake_word(_Atomic uint32_t *word)
+void wake_word(const _Atomic uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -47,6 +47,7 @@ static void cancelled(void *p)
 
 	if (w->sleepers)
 		atomic_fetch_sub(w->sleepers, 1);
+	atomic_fetch_sub(&w->object->n_waiting, 1);
 	object_put(w->object);
 }
 
@@ -60,6 +61,7 @@ static void sleep_on(struct waiting *w, const struct wait_ops *ops, const _Atomi
 	if (sleepers)
 		atomic_fetch_add(sleepers, 1);
 	w->sleepers = sleepers;
+	atomic_store(&w->object->waiting_on, word);
 	call_allow_cancel();
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
 	pthread_testcancel();
@@ -108,9 +110,11 @@ sci_error_t object_wait(
 
 	w.end = milliseconds == SCI_INFINITE_TIMEOUT ? UINT64_MAX
 						     : now + milliseconds * NSEC_PER_MSEC;
+	atomic_fetch_add(&o->n_waiting, 1);
 	pthread_cleanup_push(cancelled, &w);
 	result = wait_until(&w, ops, arg);
 	pthread_cleanup_pop(false);
+	atomic_fetch_sub(&o->n_waiting, 1);
 	object_put(o);
 	return result;
 }

@@ -8,7 +8,7 @@
  * behind; the end of the object does (SCI_ERR_CANCELLED).
  */
 
-#include "object.h"
+#include "api/sisci/object.h"
 
 #define WAIT_MORE ((sci_error_t)-1) /* of take(): nothing yet */
 
@@ -16,7 +16,8 @@ struct wait_ops {
 	/* Takes what is waited for: SCI_ERR_OK or another code that ends the wait, or WAIT_MORE.
 	 * Never sleeps; takes no lock that it does not give back. */
 	sci_error_t (*take)(struct object *o, void *arg);
-	/* The word that changes when take() is worth another try. Read before take(). */
+	/* The word that changes when take() is worth another try, good as long as o is. Read before
+	 * take(). */
 	const _Atomic uint32_t *(*word)(struct object *o);
 	/* NULL, or around each sleep: who changes the word wakes only those who are counted. */
 	_Atomic uint32_t *(*sleepers)(struct object *o);
@@ -30,6 +31,6 @@ sci_error_t object_wait(
 /* One sleep on a word, for who does not wait on an object. Ends at once if it is not value, at a
  * wake-up, a signal, or after ns. */
 void wait_on_word(const _Atomic uint32_t *word, uint32_t value, uint64_t ns);
-void wake_word(_Atomic uint32_t *word);
+void wake_word(const _Atomic uint32_t *word);
 
 #endif
