@@ -142,11 +142,28 @@ static bool to_be_done(ManagerClient *c, uint64_t serial, bool oneway)
 	return !oneway && manager_client_repeats(c, serial);
 }
 
+static void do_request(
+	ManagerClient *c, const struct request_type *type, struct request *q, struct reply *a)
+{
+	int r = perform(c, type, q, a);
+
+	if (r == REQUEST_AGAIN) {
+		c->again = q->message;
+		(void)sd_event_source_set_enabled(c->readable, SD_EVENT_OFF);
+		return;
+	}
+	if ((q->message.flags & WIRE_ONEWAY) || r == REQUEST_LATER)
+		return;
+	if (r)
+		client_refuse(c, &q->message, request_status(r));
+	else
+		manager_client_reply(c, a);
+}
+
 static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 {
 	const struct request_type *type = request_type(q->message.type);
 	bool oneway = q->message.flags & WIRE_ONEWAY;
-	int r;
 
 	if (!q->message.serial)
 		return manager_client_cut(c, "a request has no number");
@@ -160,22 +177,21 @@ static void handle_request(ManagerClient *c, struct request *q, struct reply *a)
 	if (q->n_fds != (type->flags & REQUEST_HAS_FD ? 1 : 0))
 		return manager_client_cut(
 			c, "descriptors came where none belong, or none where one does");
-	r = perform(c, type, q, a);
-	if (oneway || r == REQUEST_LATER)
-		return;
-	if (r)
-		client_refuse(c, &q->message, request_status(r));
-	else
-		manager_client_reply(c, a);
+	do_request(c, type, q, a);
+}
+
+static void begin_reply(const struct request *q, struct reply *a)
+{
+	a->n_fds = 0;
+	a->message = (struct wire_message){
+		.type = q->message.type | WIRE_REPLY_BIT, .serial = q->message.serial};
 }
 
 static void handle_message(ManagerClient *c, struct request *q)
 {
 	static struct reply a;
 
-	a.n_fds = 0;
-	a.message = (struct wire_message){
-		.type = q->message.type | WIRE_REPLY_BIT, .serial = q->message.serial};
+	begin_reply(q, &a);
 	if (q->message.type & WIRE_REPLY_BIT)
 		manager_client_cut(c, "it sent an answer");
 	else if (q->message.type == WIRE_HELLO && (!c->engine || c->hello_again))
@@ -214,7 +230,21 @@ static bool client_receive(ManagerClient *c)
 	else
 		handle_message(c, &q);
 	closer_close_many(q.fds, q.n_fds);
-	return !c->cut;
+	return !c->cut && !c->again.type;
+}
+
+void manager_client_go_on(ManagerClient *c)
+{
+	static struct reply a;
+	struct request q = {.message = c->again};
+
+	c->again.type = 0;
+	(void)sd_event_source_set_enabled(c->readable, SD_EVENT_ON);
+	begin_reply(&q, &a);
+	do_request(c, request_type(q.message.type), &q, &a);
+	fd_close_many(a.fds, a.n_fds);
+	if (c->cut)
+		manager_client_free(c);
 }
 
 static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata)

@@ -7,9 +7,9 @@
  * of objects, both made at the first use:
  *
  *   CoherentHome    a segment of this node that other nodes map: directory, the home's own pager,
- *                   shadow; armed local maps. Hangs on ManagerSegment.coherent
+ *                   shadow; armed local maps. Hangs on ManagerSegment.home
  *   CoherentGuest   another node's segment that processes of this node map: pager, memory, aside.
- *                   Shared by all imports here of that instance; on ManagerImport.coherent
+ *                   Shared by all imports here of that instance; on ManagerImport.coherent_guest
  *
  * The main thread calls what is here; inside there are the page thread and watchers, and one lock
  * that all of them take and none holds while it waits for a process or a peer. What they want of
@@ -17,20 +17,24 @@
  * eventfd and is handled in its event loop.
  */
 
+#include "daemon/keeper-link.h"
 #include "daemon/manager-import.h"
-#include "fabric/fabric.h"
+#include "daemon/manager-peer.h"
 #include "wire/page.h"
 
 typedef struct Coherent Coherent;
 typedef struct CoherentHome CoherentHome;
 typedef struct CoherentGuest CoherentGuest;
 
-void coherent_free(Coherent *coherent); /* NULL is fine */
+/* Stops the page thread: the node ends. NULL is fine. */
+void coherent_free(Coherent *coherent);
 
 /* --- processes of this node --- */
 
-/* The client gave its userfaultfd, or is gone (before the descriptor is closed). */
-int coherent_client_watch(Manager *m, ManagerClient *client);
+/* UFFDIO_API on the client's userfaultfd, once. -EBADF: it gave none; else as watch_begin(). */
+int coherent_uffd_begin(ManagerClient *client);
+/* The client gave another userfaultfd, or is gone. */
+void coherent_client_watch(Manager *m, ManagerClient *client);
 void coherent_client_gone(Manager *m, ManagerClient *client);
 
 /*
@@ -41,39 +45,64 @@ void coherent_client_gone(Manager *m, ManagerClient *client);
  */
 int coherent_map(Manager *m, ManagerClient *client, uint32_t slot);
 
+/* An import or export of this node's client begins: its words in the status page. */
+void coherent_import_begin(Manager *m, EngineImport *import);
+void coherent_export_begin(EngineSegment *segment);
+
 /* --- the importer's side --- */
 
-/* The import's memory is wanted: asks the home for a map. 0: import->coherent is ready, its memory
- * can be lent; REQUEST_LATER: coherent_opened() follows for this client; a status. */
-int coherent_open(Manager *m, EngineImport *import);
+/* The import's memory is wanted: asks the home for a map. 0: its memory can be lent; REQUEST_LATER:
+ * coherent_opened() follows; a status. */
+int coherent_open(Manager *m, EngineImport *import, uint64_t serial);
+/* request-coherent.c: answers the request. */
+void coherent_opened(Manager *m, uint64_t client, uint64_t serial, uint32_t import, int status);
 /* A fresh descriptor for the import's process. */
 int coherent_lend(Manager *m, const EngineImport *import, int *ret_fd);
-/* The import is over or about to be freed; the last one of the segment gives the pages back. */
+/* The import is over or about to be freed, here or at the home. */
 void coherent_import_over(Manager *m, EngineImport *import);
 int coherent_advise(Manager *m, EngineImport *import, uint32_t advice, uint64_t offset,
 	uint64_t length, uint64_t value);
 
 /* --- the home's side --- */
 
-/* A peer's PEER_MAP and PEER_UNMAP, for a guest's import. Arms the segment the first time.
- * STATUS_MAP_FAILED, STATUS_NO_RESOURCES (63 nodes), … */
-int coherent_home_map(Manager *m, EngineImport *import, uint32_t page_bytes, uint32_t *ret_map);
-void coherent_home_unmap(Manager *m, EngineImport *import);
+/* A peer's PEER_MAP, for a guest's import. Arms the segment the first time. STATUS_MAP_FAILED,
+ * STATUS_NO_RESOURCES (too many nodes), … Fills map and discards. */
+int coherent_home_map(Manager *m, EngineImport *import, uint32_t page_bytes,
+	struct wire_peer_map_reply *ret_reply);
+void coherent_home_unmap(Manager *m, uint32_t node, uint32_t map);
 /* Before the segment's memory moves or goes: takes all pages home. 0: they are; REQUEST_LATER:
- * done() is called when they are, or their owners are lost. */
+ * done() is called when they are, or their owners are lost; segment NULL: it is being freed. */
 int coherent_home_recall(Manager *m, EngineSegment *segment,
 	void (*done)(Manager *m, EngineSegment *segment, void *userdata), void *userdata);
-/* The segment is about to be freed: no waiting. */
+/* Nothing is watched any more, and no node maps it. What was not recalled is lost. */
 void coherent_home_free(Manager *m, EngineSegment *segment);
+/* After a recall: nothing of this node is watched any more; and back: nodes go on. A negative
+ * errno or status: it could not be armed again, and the nodes' maps are ended. */
+void coherent_home_hold(Manager *m, EngineSegment *segment);
+int coherent_home_go_on(Manager *m, EngineSegment *segment);
 
 /* --- peers --- */
 
-/* A page link of the peer has said hello, with a grant of ours; fd is ours. */
-void coherent_link_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[16]);
+/* PEER_MAP, PEER_UNMAP, PEER_PAGES, PEER_DISCARDED. False: none of these. */
+bool coherent_serve(ManagerPeer *p, const struct wire_message *message);
+
+/* The peer maps segments of this node. */
+bool coherent_peer_maps(Manager *m, uint32_t node);
+/* For a page link of its. */
+int coherent_grant_new(Manager *m, const EnginePeer *peer, uint8_t ret_grant[16]);
+/* Stores to a segment that is imported and not mapped here were discarded. */
+void coherent_discarded(
+	Manager *m, const EnginePeer *peer, const struct wire_peer_discarded *discarded);
+/* A data connection of the peer, with this grant: true if it is a page link's. *fd is -1 then if it
+ * was taken. */
+bool coherent_link_arrived(Manager *m, int *fd, const EnginePeer *peer, const uint8_t grant[16]);
+/* The secret of such a grant; false: there is none. */
+bool coherent_link_secret(
+	Manager *m, uint32_t node, const uint8_t grant[16], uint8_t ret_secret[PEER_KEY_SIZE]);
 /* The session with the peer changed or ended: everything of the former is lost. */
 void coherent_session_changed(Manager *m, const EnginePeer *peer);
-/* The lease with this home became doubtful, or good again. */
-void coherent_lease(Manager *m, const EnginePeer *peer, bool good);
+/* The engine's operation; userdata: the manager. */
+void coherent_lease(void *userdata, EnginePeer *peer, bool good, uint64_t until);
 
 /* --- the data thread --- */
 
@@ -94,22 +123,28 @@ struct coherent_owner_run {
 	uint32_t n_sharers;
 };
 
+/* Of several imports that share their pages one is the first. */
+bool coherent_import_is_first(const EngineImport *import);
+
 /* From this page on, at most n runs. Returns their number. */
 uint32_t coherent_home_owners(Manager *m, const EngineSegment *segment, uint64_t page,
 	struct coherent_owner_run *ret_runs, uint32_t n);
+/* How many nodes map it. */
+uint32_t coherent_home_count(Manager *m, const EngineSegment *segment);
 
 struct coherent_counts {
 	uint64_t read_faults, write_faults, local_faults, pages_in, pages_out, invalidated, holds;
 };
+/* Of a segment or import that has a CoherentHome or CoherentGuest. */
 void coherent_segment_counts(Manager *m, const EngineSegment *segment, struct coherent_counts *ret);
 void coherent_import_counts(Manager *m, const EngineImport *import, struct coherent_counts *ret);
 
-/* --- records: both kinds, from the journal and the keeper --- */
+/* --- records --- */
 
+/* RECORD_COHERENT, after imports. */
 int coherent_restore(Manager *m, uint32_t slot, struct keeper_stored *stored);
-/* All clients, segments and imports are there again: mappers are found in the client pages and
- * armed, and everybody is woken. */
-int coherent_restored(Manager *m);
+/* All clients, segments and imports are there again: mappers are armed, and everybody is woken. */
+int coherent_restored(Manager *m, struct keeper_stored *stored);
 void coherent_store(Manager *m); /* every descriptor, to a new keeper */
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/client-memory.h"
+#include "daemon/coherent.h"
 #include "daemon/log.h"
 #include "daemon/rdma.h"
 #include "wire/status.h"
@@ -71,6 +72,16 @@ static void on_closed(void *userdata, uint64_t connection, const char *reason)
 	/* it is only for people: a full pipe has enough for them */
 	if (write(data->notes[1], &note, sizeof(note)) < 0)
 		errno = 0;
+}
+
+static size_t on_claim(void *userdata, void *coherent, uint64_t off, size_t n, bool write)
+{
+	return coherent_claim(coherent, off, n, write);
+}
+
+static void on_unclaim(void *userdata, void *coherent, uint64_t off, size_t n)
+{
+	coherent_unclaim(coherent, off, n);
 }
 
 static void *run(void *userdata)
@@ -130,7 +141,8 @@ DEFINE_CLEANUP(Data *, data_discard);
 
 static int data_new(Manager *m, Data **ret_data)
 {
-	static const struct fabric_target_ops ops = {.post = on_post, .closed = on_closed};
+	static const struct fabric_target_ops ops = {
+		.post = on_post, .closed = on_closed, .claim = on_claim, .unclaim = on_unclaim};
 	const struct fabric_target_options options = {
 		.spin = several_processors() ? SPIN : 0,
 		.frame_timeout = FRAME_TIMEOUT,
@@ -308,6 +320,7 @@ static struct fabric_region region_of(const EngineImport *import, const EngineSe
 		.rights = import->rights,
 		.connection = import->client->id,
 		.userdata = s->data,
+		.coherent = s->home,
 	};
 }
 
@@ -357,6 +370,25 @@ void data_revoke(Manager *m, EngineImport *import)
 	fabric_target_revoke(m->data->target, &key);
 	i->keyed = false;
 	memory_put(m, manager_segment(import->holding));
+}
+
+void data_set_coherent(Manager *m, const EngineSegment *segment, CoherentHome *home)
+{
+	EngineImport *import;
+
+	list_for_each (import, &segment->imports, link) {
+		struct fabric_key key;
+
+		if (!manager_import(import) || !manager_import(import)->keyed)
+			continue;
+		key = key_of(import);
+		(void)fabric_target_set_coherent(m->data->target, &key, home);
+	}
+}
+
+void data_retry(const Manager *m)
+{
+	fabric_target_retry(m->data->target);
 }
 
 void data_add_traffic(Manager *m, const EngineImport *import, struct traffic *sum)

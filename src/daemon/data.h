@@ -16,6 +16,8 @@
 #include "daemon/manager-import.h"
 #include "fabric/fabric.h"
 
+typedef struct CoherentHome CoherentHome; /* coherent.h */
+
 /* Stops the thread; all connections are closed. NULL is fine. */
 void data_free(Data *data);
 
@@ -34,6 +36,12 @@ bool data_region(
 /* When it returns nothing of the guest's moves any more under this key, and what it did has been
  * added to the segment's counts. Does nothing if there is no key. */
 void data_revoke(Manager *m, EngineImport *import);
+
+/* What goes through any key of the segment is claimed of this one first; NULL: no more. Waits for
+ * the data thread, which takes the lock of coherent maps. */
+void data_set_coherent(Manager *m, const EngineSegment *segment, CoherentHome *home);
+/* Any thread: what got no claim is tried again. */
+void data_retry(const Manager *m);
 
 /* Adds what has gone through the import's key. */
 void data_add_traffic(Manager *m, const EngineImport *import, struct traffic *sum);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/coherent.h"
 #include "daemon/guest.h"
 #include "daemon/manager-offer.h"
 #include "daemon/manager-peer.h"
@@ -8,6 +9,7 @@ static void on_peer_session(void *userdata, EnginePeer *peer)
 {
 	manager_peer_session(userdata, peer);
 	routes_session_changed(userdata, peer);
+	coherent_session_changed(userdata, peer);
 }
 
 /* How the engine's decisions reach the world: which file carries out what. */
@@ -21,6 +23,7 @@ const struct engine_ops manager_engine_ops = {
 	.peer_close = manager_peer_close,
 	.peer_session = on_peer_session,
 	.peer_free = manager_peer_free,
+	.peer_lease = coherent_lease,
 	.guest_identity = manager_guest_identity,
 	.guest_equip = guest_equip,
 	.guest_free = guest_free,

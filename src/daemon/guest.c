@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/closer.h"
 #include "core/peer.h"
+#include "daemon/coherent.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
 #include "daemon/rdma.h"
@@ -192,9 +193,10 @@ bool guest_data_secret(
 	const EnginePeer *peer = engine_peer_find(m->engine, node);
 	struct grant *found;
 
-	if (!peer || manager_peer_data(peer) != WIRE_DATA_ENCRYPTED ||
-		!grant_owner(peer, grant, &found))
+	if (!peer || manager_peer_data(peer) != WIRE_DATA_ENCRYPTED)
 		return false;
+	if (!grant_owner(peer, grant, &found))
+		return coherent_link_secret(m, node, grant, ret_secret);
 	memcpy(ret_secret, found->secret, PEER_KEY_SIZE);
 	return true;
 }
@@ -221,6 +223,8 @@ void guest_data_arrived(Manager *m, int fd, uint32_t node, const uint8_t grant[1
 			node, encrypted ? "encrypted, which was not agreed on" : "not encrypted");
 		return;
 	}
+	if (peer && coherent_link_arrived(m, &stream, peer, grant))
+		return;
 	g = peer ? grant_take(peer, grant, &first) : NULL;
 	if (!g) {
 		log_limited("a data connection that says it is node %u's is refused: its grant is "

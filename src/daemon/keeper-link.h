@@ -29,6 +29,11 @@ enum keeper_kind {
 	KEEP_ROUTE,	   /* keep_import_key(), of the route: the data connection */
 	KEEP_DONE,	   /* key 0: operations done for guests */
 	KEEP_PORT,	   /* key 0: for other nodes */
+	KEEP_ROWS,	   /* key 0: the table of mappers */
+	KEEP_WATCH,	   /* CoherentWatch.number: its userfaultfd */
+	KEEP_PAGES_MEMORY, /* record_coherent.number */
+	KEEP_PAGES_TABLE,
+	KEEP_PAGES_ASIDE,
 	KEEP_FILLER = 40,  /* shmid: to the process that follows free memory */
 };
 

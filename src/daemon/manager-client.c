@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/closer.h"
 #include "base/fd.h"
+#include "daemon/coherent.h"
 #include "daemon/identity.h"
 #include "daemon/log.h"
 #include "daemon/query.h"
@@ -143,6 +144,7 @@ void manager_client_free(ManagerClient *c)
 	}
 	list_unlink(&c->link);
 	query_forget(c->query);
+	coherent_client_gone(m, c);
 	if (c->engine) {
 		id = c->engine->id;
 		c->engine->userdata = c;
@@ -285,6 +287,7 @@ int manager_client_restore(
 	memcpy(c->token, record->token, sizeof(c->token));
 	c->repeats = record->serial;
 	c->hello_again = true;
+	c->restored = true;
 	c->missed_from = c->missed_to = UINT64_MAX;
 	c->slot = slot;
 	r = restore_descriptors(c, record->id, stored);

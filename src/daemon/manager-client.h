@@ -31,11 +31,14 @@ typedef struct ManagerClient {
 	uint32_t slot, groups_slot;
 	struct record_ending ending;
 	uint64_t repeats; /* requests up to this number may be repetitions, after a restart */
+	bool restored;	  /* a predecessor's */
+	bool uffd_begun;  /* watch_begin() has been said to uffd */
 	bool hello_again; /* so may its hello: nothing else has come since the restart */
 	/* Numbers in [missed_from, missed_to) were sent before a restart and lost with our
 	 * predecessor; they may come after higher ones that were under way already. Both
 	 * are UINT64_MAX until the first new number shows where they end. */
 	uint64_t missed_from, missed_to;
+	struct wire_message again; /* a request that is to be done again; type 0: none */
 	struct query *query; /* that waits for another node's answer; NULL: none */
 	bool cut;	     /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "daemon/coherent.h"
 #include "daemon/data.h"
 #include "daemon/guest.h"
 #include "daemon/manager-offer.h"
@@ -22,6 +23,7 @@ int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **re
 		.pipe = -1,
 		.cells = CELLS_NONE};
 	list_init(&i->route_link);
+	list_init(&i->coherent_link);
 	import->userdata = *ret_import = i;
 	return 0;
 }
@@ -30,7 +32,9 @@ int manager_import_save(Manager *m, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
 	struct record_import record = {
-		.serial = i->serial, .route = i->route ? 1 + i->route->index : 0};
+		.serial = i->serial,
+		.route = i->route ? 1 + i->route->index : 0,
+		.coherent = i->coherent_guest || i->coherent_home};
 
 	engine_import_save(import, &record.engine);
 	memcpy(record.key, i->key, sizeof(record.key));
@@ -186,8 +190,10 @@ void manager_import_changed(void *userdata, EngineImport *import)
 	manager_import_save(userdata, import);
 	manager_import_show(import);
 	manager_import_state_noted(import);
-	if (is_final(import))
+	if (is_final(import)) {
+		coherent_import_over(userdata, import);
 		route_import_over(import);
+	}
 }
 
 void manager_import_signal(void *userdata, EngineImport *import, uint32_t total, uint32_t once)
@@ -229,6 +235,7 @@ void manager_import_free(void *userdata, EngineImport *import)
 
 	if (!i)
 		return;
+	coherent_import_over(m, import);
 	if (import_is_guest(import))
 		data_revoke(m, import);
 	else if (!import_is_remote(import))

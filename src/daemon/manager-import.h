@@ -31,6 +31,11 @@ typedef struct ManagerImport {
 	/* guest */
 	uint8_t key[16];
 	bool keyed; /* the data thread knows the key */
+
+	/* remote: what is mapped of its segment; the others: what nodes map of it */
+	struct CoherentGuest *coherent_guest;
+	struct CoherentHome *coherent_home;
+	struct list coherent_link; /* their imports */
 } ManagerImport;
 
 #define IMPORT_OWN_CELL 1u

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/coherent.h"
 #include "daemon/log.h"
 #include "daemon/rdma.h"
 #include "daemon/record.h"
@@ -152,11 +153,12 @@ static void on_packet(void *userdata, PeerLink *link, const struct wire_message 
 	engine_peer_heard(p->engine, now);
 	if (message->type == WIRE_PEER_BYE)
 		p->bye = true;
-	if ((message->type & WIRE_REPLY_BIT) && message->type != WIRE_PEER_CONNECT_REPLY) {
+	if ((message->type & WIRE_REPLY_BIT) && message->type != WIRE_PEER_CONNECT_REPLY &&
+		message->type != WIRE_PEER_LEASE_REPLY) {
 		peer_requests_answer(p, message);
 		return;
 	}
-	if (query_serve(p, message))
+	if (query_serve(p, message) || coherent_serve(p, message))
 		return;
 	if (engine_peer_receive(p->engine, message, now) && p->link == link)
 		break_off(p, "it breaks the protocol");

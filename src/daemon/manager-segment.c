@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/closer.h"
+#include "daemon/coherent.h"
 #include "daemon/data.h"
 #include "memory/memfd.h"
 
@@ -155,6 +156,15 @@ bool manager_segment_may_move(const EngineSegment *segment)
 	return true;
 }
 
+bool manager_segment_has_siblings(const EngineSegment *segment)
+{
+	EngineSegment *sibling;
+	uint32_t i;
+
+	for_each_sibling(i, sibling, segment) return true;
+	return false;
+}
+
 void manager_segment_leave_importers(Manager *m, const EngineSegment *segment)
 {
 	EngineSegment *sibling;
@@ -272,6 +282,7 @@ void manager_segment_free(void *userdata, EngineSegment *segment)
 
 	if (!s)
 		return;
+	coherent_home_free(m, segment);
 	journal_remove(m->journal, s->slot);
 	keeper_link_drop(m->link, KEEP_MEMORY, segment->instance);
 	if (s->cells.map) {

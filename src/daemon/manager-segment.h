@@ -25,6 +25,7 @@ typedef struct ManagerSegment {
 	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
 	bool coherent; /* never registered for RDMA (any more); rdma_withdraw() */
 	struct data_memory *data; /* while guests have keys to it; data.c */
+	struct CoherentHome *home; /* while other nodes map it; coherent-home.c */
 } ManagerSegment;
 
 /* Attach what is there already, from now on owned. */
@@ -50,6 +51,7 @@ int manager_segment_unpublish(ManagerClient *client, EngineSegment *segment, uin
  * as well, and it moves when that one is unpublished.
  */
 bool manager_segment_may_move(const EngineSegment *segment);
+bool manager_segment_has_siblings(const EngineSegment *segment);
 /* This one's importers keep the memory of its published siblings. */
 void manager_segment_leave_importers(Manager *m, const EngineSegment *segment);
 

@@ -16,6 +16,7 @@
 #include "base/closer.h"
 #include "base/fd.h"
 #include "daemon/binding.h"
+#include "daemon/coherent.h"
 #include "daemon/data.h"
 #include "daemon/guest.h"
 #include "daemon/keeper.h"
@@ -170,6 +171,7 @@ static void store_everything(Manager *m)
 	guests_store(m);
 	bindings_store(m);
 	manager_peers_store(m);
+	coherent_store(m);
 	keeper_link_ready(m->link);
 }
 
@@ -437,6 +439,7 @@ int manager_run(const struct manager_options *options, int link)
 		poll(NULL, 0, 10);
 	}
 	manager_peers_leave(m);
+	coherent_free(m->coherent);
 	rdma_free(m->rdma);
 	data_free(m->data);
 	if (r < 0)

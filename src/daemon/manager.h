@@ -27,6 +27,7 @@ struct manager_options {
 typedef struct Manager Manager;
 typedef struct Guests Guests;
 typedef struct Data Data;
+typedef struct Coherent Coherent;
 typedef struct Rdma Rdma;
 
 struct Manager {
@@ -55,6 +56,7 @@ struct Manager {
 
 	Guests *guests;	    /* guest.c; NULL: there has been none */
 	Data *data;	    /* the same; data.c */
+	Coherent *coherent; /* coherent.c; NULL: there has been no map of other nodes' segments */
 	Rdma *rdma;	    /* rdma.c; NULL: nothing suggests that there is any */
 	struct list routes; /* Route */
 

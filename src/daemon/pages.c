@@ -197,15 +197,55 @@ void status_page_deinit(struct status_page *p)
 	*p = STATUS_PAGE_NONE;
 }
 
+/* The words of coherent maps, as many as there are others. */
+static int reserve_coherent(struct status_page *p, uint32_t n_imports, uint32_t n_exports)
+{
+	const struct {
+		struct array array;
+		uint32_t from, n;
+	} all[] = {
+		{{offsetof(struct wire_status_page, discards), sizeof(p->map->discards[0]),
+			 WIRE_CLIENT_IMPORTS},
+			p->n_imports, n_imports},
+		{{offsetof(struct wire_status_page, leases), sizeof(p->map->leases[0]),
+			 WIRE_CLIENT_IMPORTS},
+			p->n_imports, n_imports},
+		{{offsetof(struct wire_status_page, import_coherent),
+			 sizeof(p->map->import_coherent[0]), WIRE_CLIENT_IMPORTS},
+			p->n_imports, n_imports},
+		{{offsetof(struct wire_status_page, export_coherent),
+			 sizeof(p->map->export_coherent[0]), WIRE_CLIENT_EXPORTS},
+			p->n_exports, n_exports},
+	};
+
+	for (size_t i = 0; i < ELEMENTS(all); i++) {
+		uint32_t n = all[i].from;
+		int r = reserve_entries(p->fd, &all[i].array, all[i].n, &n);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int status_page_reserve(struct status_page *p, uint32_t n_imports, uint32_t n_exports)
 {
 	static const struct array imports = {offsetof(struct wire_status_page, imports),
 		sizeof(p->map->imports[0]), WIRE_CLIENT_IMPORTS};
 	static const struct array exports = {offsetof(struct wire_status_page, exports),
 		sizeof(p->map->exports[0]), WIRE_CLIENT_EXPORTS};
-	int r = reserve_entries(p->fd, &imports, n_imports, &p->n_imports);
+	uint32_t new_imports = p->n_imports, new_exports = p->n_exports;
+	int r = reserve_entries(p->fd, &imports, n_imports, &new_imports);
 
-	return r < 0 ? r : reserve_entries(p->fd, &exports, n_exports, &p->n_exports);
+	if (r == 0)
+		r = reserve_entries(p->fd, &exports, n_exports, &new_exports);
+	if (r == 0)
+		r = reserve_coherent(p, new_imports, new_exports);
+	if (r < 0)
+		return r;
+	p->n_imports = new_imports;
+	p->n_exports = new_exports;
+	return 0;
 }
 
 int status_page_reserve_routes(struct status_page *p, uint32_t n_routes)
@@ -246,6 +286,14 @@ bool client_page_forked(int fd)
 	uint32_t forked;
 
 	return pread(fd, &forked, sizeof(forked), at) == sizeof(forked) && forked;
+}
+
+uint32_t client_page_maps(int fd)
+{
+	off_t at = offsetof(struct wire_client_page, n_maps);
+	uint32_t n;
+
+	return pread(fd, &n, sizeof(n), at) == sizeof(n) ? MIN(n, WIRE_CLIENT_MAPS) : 0;
 }
 
 /* A page from before there were counts ends before them and cannot grow. */

@@ -48,6 +48,8 @@ int client_page_read(int fd, uint32_t slot, struct wire_map *ret_map);
 
 /* The client says that children of it may have its maps. */
 bool client_page_forked(int fd);
+/* Slots that may be in use. */
+uint32_t client_page_maps(int fd);
 
 /* What a client counted; whatever numbers it likes. */
 struct traffic {

@@ -22,6 +22,7 @@ enum record_kind {
 	RECORD_GUEST,
 	RECORD_ROUTE,
 	RECORD_PEER, /* struct engine_peer_record */
+	RECORD_COHERENT,
 };
 
 /* Groups that do not fit are in a record of their own, written first. */
@@ -67,6 +68,7 @@ struct record_import {
 	uint64_t serial;
 	uint8_t key[16]; /* of a guest's */
 	uint32_t route;	 /* of another node's segment: 1 + the route */
+	uint32_t coherent; /* it maps: another node's segment here, or ours there */
 };
 
 /* A process of another node; its imports are records of their own. */
@@ -89,12 +91,25 @@ struct record_route {
 	uint32_t used; /* it has been open: the home counts on */
 };
 
+/* A segment of this node that others map, or another node's that is mapped here; its descriptors
+ * are in the keeper under number. */
+struct record_coherent {
+	uint64_t number;
+	uint64_t instance;
+	uint32_t node; /* 0: this one */
+	/* another node's */
+	uint32_t map;
+	uint64_t session, size;
+	uint32_t discards;
+};
+
 static_assert(sizeof(struct record_client) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_groups) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_segment) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_import) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_guest) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct record_route) <= JOURNAL_BODY_SIZE, "fits a slot");
+static_assert(sizeof(struct record_coherent) <= JOURNAL_BODY_SIZE, "fits a slot");
 static_assert(sizeof(struct engine_counters) <= JOURNAL_BODY_SIZE, "fits a slot");
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "daemon/manager-offer.h"
 #include "daemon/rings.h"
+#include "daemon/coherent.h"
 #include "daemon/route.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
@@ -85,6 +86,7 @@ int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial
 		r = import_is_remote(import) ? route_attach(import) : equip_local(c, import);
 	if (r < 0)
 		return r;
+	coherent_import_begin(c->manager, import);
 	manager_import_show(import);
 	return manager_import_save(c->manager, import);
 }
@@ -229,7 +231,7 @@ int request_import_memory(ManagerClient *c, struct request *q, struct reply *a)
 	if (!import)
 		return STATUS_BAD_HANDLE;
 	if (import_is_remote(import))
-		return STATUS_NOT_SUPPORTED;
+		return request_remote_memory(c, import, q->message.serial, a);
 	if (!import->segment)
 		return STATUS_REVOKED;
 	a->message.import_memory_reply.flags = memory_flags(import);

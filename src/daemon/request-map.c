@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/closer.h"
+#include "daemon/coherent.h"
 #include "memory/uffd.h"
 #include "wire/status.h"
 
@@ -17,6 +18,7 @@ int request_watch(ManagerClient *c, struct request *q, struct reply *a)
 {
 	if (!uffd_check(q->fds[0]))
 		return STATUS_BAD_REQUEST;
+	coherent_client_watch(c->manager, c);
 	closer_close(c->uffd);
 	c->uffd = take_fd(&q->fds[0]);
 	keeper_link_store(c->manager->link, KEEP_UFFD, c->engine->id, c->uffd);
@@ -56,14 +58,17 @@ static int map_of_slot(ManagerClient *c, uint32_t slot, struct wire_map *ret_map
 
 /* Each step that succeeds moves the stage on; what was registered is released in any case. No step
  * is longer for a longer map: a client chooses that. */
-static int check_map(int uffd, uint64_t features, const struct wire_map *map, uint32_t *stage)
+static int check_map(
+	ManagerClient *c, uint64_t features, const struct wire_map *map, uint32_t *stage)
 {
 	uint64_t at = map->address, part = MIN(map->length, CHECK_BYTES);
-	int r, last;
+	int uffd = c->uffd, r, last;
 
 	*stage = WIRE_CHECK_API;
-	r = uffd_api(uffd, features);
-	/* -EINVAL: done before, by the client or for an earlier check */
+	/* as coherent maps need it, if that may be; once is enough */
+	r = coherent_uffd_begin(c);
+	if (r < 0)
+		r = uffd_api(c->uffd, features);
 	if (r < 0 && r != -EINVAL)
 		return r;
 	*stage = WIRE_CHECK_REGISTER;
@@ -97,6 +102,6 @@ int request_check_map(ManagerClient *c, struct request *q, struct reply *a)
 	r = map_of_slot(c, q->message.check_map.slot, &map);
 	if (r)
 		return r;
-	p->error = (uint32_t)-check_map(c->uffd, features, &map, &p->stage);
+	p->error = (uint32_t)-check_map(c, features, &map, &p->stage);
 	return 0;
 }

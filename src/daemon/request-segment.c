@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/client-memory.h"
+#include "daemon/coherent.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -94,6 +95,7 @@ static int segment_equip(ManagerClient *c, const struct wire_segment_create *q,
 	ManagerSegment *s;
 	int r;
 
+	coherent_export_begin(segment);
 	r = client_page_begin_export(c->maps, segment->index);
 	if (r == 0)
 		r = segment_memory(c, q, &memory);
@@ -219,12 +221,17 @@ int request_segment_republish(ManagerClient *c, struct request *q, struct reply 
 static int segment_unpublish(ManagerClient *c, EngineSegment *segment, uint64_t serial)
 {
 	bool may_move = manager_segment_may_move(segment), shared;
+	int r;
 
 	/* imports of the exporter's own are nobody else's, unless he has forked */
 	shared = engine_segment_shared(segment) ||
 		 (segment->n_imports && client_page_forked(c->maps));
 	if (segment->state != WIRE_SEGMENT_PUBLISHED)
 		return STATUS_NOT_PUBLISHED;
+	r = request_recall(c, segment);
+	if (r)
+		return r;
+	coherent_home_free(c->manager, segment);
 	if (shared && !may_move)
 		manager_segment_leave_importers(c->manager, segment);
 	/* Once imports are revoked it cannot be told any more. */
@@ -253,9 +260,13 @@ int request_segment_unpublish(ManagerClient *c, struct request *q, struct reply 
 int request_segment_destroy(ManagerClient *c, struct request *q, struct reply *a)
 {
 	EngineSegment *segment = engine_segment_get(c->engine, q->message.segment_destroy.segment);
+	int r;
 
 	if (!segment)
 		return STATUS_BAD_HANDLE;
+	r = request_recall(c, segment);
+	if (r)
+		return r;
 	manager_client_announce(c, WIRE_SEGMENT_DESTROY, segment->index, segment->instance);
 	engine_segment_destroy(segment);
 	return 0;

@@ -33,6 +33,9 @@ enum request_flags {
 
 /* Of a handler: the answer comes when another node has answered. */
 #define REQUEST_LATER 0x10000
+/* The request, which has no tail, is to be done once more when manager_client_go_on() is called;
+ * until then nothing else of this client is. */
+#define REQUEST_AGAIN 0x10001
 
 struct request_type {
 	int (*handle)(ManagerClient *client, struct request *request, struct reply *reply);
@@ -66,6 +69,8 @@ static inline void reply_add_fd(struct reply *reply, int fd)
 void manager_client_reply(ManagerClient *client, const struct reply *reply);
 /* Not freed here: the packet that is being dealt with is in its hands. */
 void manager_client_cut(ManagerClient *client, const char *reason);
+/* What returned REQUEST_AGAIN is done again. */
+void manager_client_go_on(ManagerClient *client);
 /* From now on its packets are dealt with. */
 int manager_client_listen(ManagerClient *client);
 
@@ -136,6 +141,16 @@ int request_stat(ManagerClient *c, struct request *q, struct reply *a);
 int request_binding_add(ManagerClient *c, struct request *q, struct reply *a);
 int request_binding_done(ManagerClient *c, struct request *q, struct reply *a);
 int request_binding_list(ManagerClient *c, struct request *q, struct reply *a);
+
+/* request-coherent.c */
+int request_remote_memory(ManagerClient *c, EngineImport *import, uint64_t serial, struct reply *a);
+int request_map_watch(ManagerClient *c, struct request *q, struct reply *a);
+int request_advise(ManagerClient *c, struct request *q, struct reply *a);
+int request_owners(ManagerClient *c, struct request *q, struct reply *a);
+int request_coherent_stat(ManagerClient *c, struct request *q, struct reply *a);
+int request_segment_hold(ManagerClient *c, struct request *q, struct reply *a);
+/* Before the segment's memory moves or goes. 0 or REQUEST_AGAIN. */
+int request_recall(ManagerClient *c, EngineSegment *segment);
 
 /* request-map.c */
 int request_watch(ManagerClient *c, struct request *q, struct reply *a);

@@ -133,7 +133,7 @@ static void what_is_not_there_cannot_be_asked_for(void **state)
 	assert_works(s);
 }
 
-static void a_local_import_has_no_result_and_a_remote_one_no_memory(void **state)
+static void a_local_import_has_no_result(void **state)
 {
 	struct scene *s = *state;
 	struct wire_message m = {.type = WIRE_IMPORT_RESULT};
@@ -143,8 +143,6 @@ static void a_local_import_has_no_result_and_a_remote_one_no_memory(void **state
 	m.import_result.import = import;
 	assert_int_equal(client_call(&s->a, &m), STATUS_BAD_HANDLE);
 	open_remote(s);
-	m = (struct wire_message){.type = WIRE_IMPORT_MEMORY, .import_memory = {s->r.import}};
-	assert_int_equal(client_call(&s->b, &m), STATUS_NOT_SUPPORTED);
 	assert_works(s);
 }
 
@@ -523,7 +521,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_not_there_cannot_be_asked_for),
-		TEST(a_local_import_has_no_result_and_a_remote_one_no_memory),
+		TEST(a_local_import_has_no_result),
 		TEST(a_node_that_does_not_run_is_unreachable),
 		TEST(renewing_for_ever_costs_little),
 		TEST(renewing_what_is_over_changes_nothing),

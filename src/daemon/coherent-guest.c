@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/coherent-private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/log.h"
+#include "daemon/request.h"
+#include "wire/status.h"
+
+/*
+ * Another node's segment that processes of this node have mapped. It begins with the home's answer
+ * to the first PEER_MAP, and belongs to a session. When its last import is disconnected everything
+ * is given back, and then the home is told; when its imports are lost or revoked it is over at
+ * once, and what is mapped still reads zeros.
+ */
+
+#define HOLD (50 * NSEC_PER_USEC)
+
+static uint64_t n_pages_of(uint64_t size)
+{
+	return (size + PAGE_BYTES - 1) / PAGE_BYTES;
+}
+
+static CoherentGuest *guest_find(Coherent *c, uint32_t node, uint64_t instance)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (!part->home && g->node == node && g->instance == instance)
+			return g;
+	}
+	return NULL;
+}
+
+static CoherentGuest *guest_find_map(Coherent *c, uint32_t node, uint32_t map)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (!part->home && g->node == node && g->map == map)
+			return g;
+	}
+	return NULL;
+}
+
+bool coherent_guests_need(const Coherent *c, uint32_t node)
+{
+	const CoherentPart *part;
+
+	list_for_each (part, &c->parts, link)
+		if (!part->home && container_of(part, const CoherentGuest, part)->node == node)
+			return true;
+	return false;
+}
+
+/* Words in status pages */
+
+static struct wire_status_page *status_of(const EngineImport *import)
+{
+	const ManagerClient *client = import->client->userdata;
+
+	return client->status.map;
+}
+
+static void add_discards(CoherentGuest *g, uint32_t times)
+{
+	uint32_t n = times - g->discards;
+	ManagerImport *i;
+
+	g->discards = times;
+	list_for_each (i, &g->imports, coherent_link)
+		atomic_fetch_add(&status_of(i->engine)->discards[i->engine->index], n);
+	g->unsaved = true;
+	coherent_note(g->part.coherent);
+}
+
+/* Beginning and end */
+
+static void attach(CoherentGuest *g, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	struct wire_status_page *page = status_of(import);
+
+	i->coherent_guest = g;
+	list_append(&g->imports, &i->coherent_link);
+	atomic_store(&page->import_coherent[import->index], 1);
+	atomic_store(&page->leases[import->index], engine_peer_lease_end(import->home));
+}
+
+static int pager_begin(CoherentGuest *g, uint64_t n_pages)
+{
+	const struct pager_options options = {
+		.n_pages = n_pages,
+		.hold = HOLD,
+		.table = g->part.store.map,
+		.map = g->map,
+	};
+
+	return pager_new(&options, &coherent_pager_ops, &g->part, &g->part.pager);
+}
+
+static CoherentGuest *guest_alloc(Coherent *c)
+{
+	CoherentGuest *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	coherent_part_init(c, &g->part, false);
+	list_init(&g->imports);
+	g->slot = JOURNAL_NO_SLOT;
+	return g;
+}
+
+/* The engine keeps a lease as long as there are guests of the node. */
+static void hold_lease(Manager *m, uint32_t node)
+{
+	EnginePeer *peer = engine_peer_find(m->engine, node);
+	CoherentPart *part;
+	uint32_t n = 0;
+
+	coherent_lock(m->coherent);
+	list_for_each (part, &m->coherent->parts, link)
+		n += !part->home && coherent_guest_of(part)->node == node;
+	coherent_unlock(m->coherent);
+	if (peer && peer->session)
+		engine_peer_hold_lease(peer, n, manager_peers_now());
+}
+
+/* Without the lock. */
+static void guest_free(Manager *m, CoherentGuest *g)
+{
+	coherent_lock(m->coherent);
+	coherent_part_deinit(&g->part);
+	coherent_unlock(m->coherent);
+	coherent_guest_forget(m, g);
+	hold_lease(m, g->node);
+	free(g);
+}
+
+/* From now on faults are answered; with the lock. */
+static void guest_begin(CoherentGuest *g, const EnginePeer *home)
+{
+	Coherent *c = g->part.coherent;
+
+	list_append(&c->parts, &g->part.link);
+	g->frozen = home->lease.n_maps == 0 || !home->lease.good;
+	if (g->frozen)
+		pager_freeze(g->part.pager, true, c->now);
+	if (coherent_link_find(c, g->node, true))
+		pager_link(g->part.pager, true, c->now);
+	coherent_touch(&g->part);
+}
+
+static int guest_new(Manager *m, const EngineImport *import,
+	const struct wire_peer_map_reply *reply, CoherentGuest **ret_guest)
+{
+	CoherentGuest *g = guest_alloc(m->coherent);
+	int r;
+
+	if (!g)
+		return -ENOMEM;
+	g->node = import->node;
+	g->instance = import->instance;
+	g->session = import->home->session;
+	g->map = reply->map;
+	g->discards = reply->discards;
+	r = page_store_new(import->size, &g->part.store);
+	if (r == 0)
+		r = pager_begin(g, n_pages_of(import->size));
+	if (r == 0)
+		r = coherent_guest_save(m, g);
+	if (r < 0) {
+		guest_free(m, g);
+		return r;
+	}
+	coherent_lock(m->coherent);
+	guest_begin(g, import->home);
+	coherent_unlock(m->coherent);
+	hold_lease(m, g->node);
+	*ret_guest = g;
+	return 0;
+}
+
+/* With the lock. What is mapped reads zeros from now on, and stores stay here. */
+static void lose(CoherentGuest *g)
+{
+	if (g->part.over)
+		return;
+	pager_lose(g->part.pager);
+	(void)page_store_punch(
+		&g->part.store, 0, n_pages_of(g->part.store.size) << PAGE_SIZE_SHIFT);
+	coherent_part_end(&g->part);
+	g->ended = true;
+	coherent_note(g->part.coherent);
+}
+
+static void say_unmap(Manager *m, uint32_t node, uint32_t map)
+{
+	EnginePeer *peer = engine_peer_find(m->engine, node);
+	const struct wire_message said = {
+		.type = WIRE_PEER_UNMAP, .flags = WIRE_ONEWAY, .peer_unmap = {.map = map}};
+
+	if (peer && peer->state == WIRE_PEER_UP)
+		manager_engine_ops.peer_send(m, peer, &said);
+}
+
+void coherent_import_over(Manager *m, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	CoherentGuest *g = i->coherent_guest;
+	Coherent *c = m->coherent;
+
+	if (i->coherent_home)
+		coherent_home_import_over(m, import);
+	if (!g)
+		return;
+	i->coherent_guest = NULL;
+	atomic_store(&status_of(import)->leases[import->index], 0);
+	coherent_lock(c);
+	list_unlink(&i->coherent_link);
+	if (!list_empty(&g->imports)) {
+		/* others go on */
+	} else if (import->state != WIRE_IMPORT_CONNECTED) {
+		lose(g);
+	} else {
+		g->releasing = true;
+		coherent_touch(&g->part);
+		pager_release(g->part.pager, c->now);
+	}
+	coherent_unlock(c);
+}
+
+/* Opening */
+
+/* A client that waits for the memory of an import. */
+struct coherent_open {
+	struct list link;
+	uint64_t client, serial;
+	uint32_t index, generation;
+	bool asked;
+};
+
+static EngineImport *import_of(Manager *m, const struct coherent_open *o)
+{
+	ManagerClient *client = manager_client_find(m, o->client);
+	EngineImport *import = client ? engine_import_get(client->engine, o->index) : NULL;
+
+	return import && import->generation == o->generation && manager_import(import) ? import
+										       : NULL;
+}
+
+static bool same_import(const struct coherent_open *a, const struct coherent_open *b)
+{
+	return a->client == b->client && a->index == b->index && a->generation == b->generation;
+}
+
+/* All that wait for the same. */
+static void answer(Manager *m, const struct coherent_open *of, int status)
+{
+	struct coherent_open key = *of, *o, *tmp;
+
+	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
+		if (!same_import(o, &key))
+			continue;
+		list_unlink(&o->link);
+		coherent_opened(m, o->client, o->serial, o->index, status);
+		free(o);
+	}
+}
+
+static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map_reply *reply)
+{
+	CoherentGuest *g = guest_find(m->coherent, import->node, import->instance);
+	int r = 0;
+
+	if (!reply->map || (g && g->map != reply->map))
+		return STATUS_BAD_REQUEST;
+	if (!g)
+		r = guest_new(m, import, reply, &g);
+	if (r < 0)
+		return r;
+	coherent_lock(m->coherent);
+	attach(g, import);
+	coherent_unlock(m->coherent);
+	manager_import_save(m, import);
+	coherent_dial_need(m, import->node, reply->link ? reply->grant : NULL);
+	return 0;
+}
+
+struct question {
+	Manager *manager;
+	struct coherent_open open; /* its link is not used */
+	uint32_t node;
+};
+
+static void on_answer(void *userdata, int status, const struct wire_message *reply)
+{
+	_cleanup_free_ struct question *q = userdata;
+	const struct wire_peer_map_reply *p = reply ? &reply->peer_map_reply : NULL;
+	EngineImport *import = import_of(q->manager, &q->open);
+	bool live = import && import->state == WIRE_IMPORT_CONNECTED;
+
+	if (!status && !p)
+		status = STATUS_NODE_UNREACHABLE;
+	if (!status && !live)
+		status = STATUS_REVOKED;
+	if (!status)
+		status = take_map(q->manager, import, p);
+	/* nobody has this map */
+	if (status && p && !guest_find_map(q->manager->coherent, q->node, p->map))
+		say_unmap(q->manager, q->node, p->map);
+	answer(q->manager, &q->open, status);
+}
+
+static int question_send(Manager *m, const EngineImport *import, const struct coherent_open *o)
+{
+	const struct wire_message request = {.type = WIRE_PEER_MAP,
+		.peer_map = {.client = import->client->id,
+			.index = import->index,
+			.generation = import->generation,
+			.page_bytes = (uint32_t)sysconf(_SC_PAGESIZE),
+			.link = coherent_dial_wanted(m, import->node)}};
+	struct question *q = malloc(sizeof(*q));
+	int r;
+
+	if (!q)
+		return -ENOMEM;
+	*q = (struct question){m, *o, import->node};
+	r = manager_peer_request(m, import->node, &request, on_answer, q);
+	if (r)
+		free(q);
+	return r;
+}
+
+static struct coherent_open *find_asked(Manager *m, const struct coherent_open *of)
+{
+	struct coherent_open *o;
+
+	list_for_each (o, &m->coherent->opens, link)
+		if (o->asked && same_import(o, of))
+			return o;
+	return NULL;
+}
+
+/* As long as the node gives back what it had before, a new map must wait. */
+static int ask(Manager *m, EngineImport *import, struct coherent_open *o)
+{
+	CoherentGuest *g = guest_find(m->coherent, import->node, import->instance);
+	int r;
+
+	if (g && (g->releasing || g->ended))
+		return 0;
+	if (find_asked(m, o))
+		return 0;
+	r = question_send(m, import, o);
+	o->asked = r == 0;
+	return r;
+}
+
+static void ask_waiting(Manager *m)
+{
+	struct coherent_open *o, *tmp;
+
+	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
+		EngineImport *import = o->asked ? NULL : import_of(m, o);
+		int r = import ? ask(m, import, o) : 0;
+
+		if (!o->asked && (!import || r)) {
+			answer(m, o, import ? r : STATUS_REVOKED);
+			/* it may have been several */
+			ask_waiting(m);
+			return;
+		}
+	}
+}
+
+static int why_not(const EngineImport *import)
+{
+	if (import->state == WIRE_IMPORT_PENDING)
+		return STATUS_WRONG_STATE;
+	if (import->state == WIRE_IMPORT_NODE_LOST)
+		return STATUS_NODE_LOST;
+	if (import->state != WIRE_IMPORT_CONNECTED)
+		return STATUS_REVOKED;
+	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) {
+		log_limited("segments of other nodes cannot be mapped: this kernel's pages are not "
+			    "of 4 KiB");
+		return STATUS_MAP_FAILED;
+	}
+	return 0;
+}
+
+int coherent_open(Manager *m, EngineImport *import, uint64_t serial)
+{
+	struct coherent_open *o;
+	int r = why_not(import);
+
+	if (r == 0)
+		r = coherent_need(m);
+	if (r || manager_import(import)->coherent_guest)
+		return r;
+	o = malloc(sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	*o = (struct coherent_open){.client = import->client->id,
+		.serial = serial,
+		.index = import->index,
+		.generation = import->generation};
+	r = ask(m, import, o);
+	if (r) {
+		free(o);
+		return r;
+	}
+	list_append(&m->coherent->opens, &o->link);
+	return REQUEST_LATER;
+}
+
+int coherent_lend(Manager *m, const EngineImport *import, int *ret_fd)
+{
+	const CoherentGuest *g = manager_import(import)->coherent_guest;
+
+	return page_store_lend(&g->part.store, !(import->rights & WIRE_WRITE), ret_fd);
+}
+
+void coherent_opens_forget(Manager *m, uint64_t client)
+{
+	struct coherent_open *o, *tmp;
+
+	list_for_each_safe (o, tmp, &m->coherent->opens, link)
+		if (o->client == client) {
+			list_unlink(&o->link);
+			free(o);
+		}
+}
+
+/* Advice */
+
+int coherent_advise(Manager *m, EngineImport *import, uint32_t advice, uint64_t offset,
+	uint64_t length, uint64_t value)
+{
+	CoherentGuest *g = manager_import(import)->coherent_guest;
+	Coherent *c = m->coherent;
+	uint64_t page = offset / PAGE_BYTES, n;
+	Pager *pager;
+
+	if (advice > WIRE_ADVICE_HOLD)
+		return STATUS_BAD_REQUEST;
+	if (!range_within(offset, length, import->size))
+		return STATUS_BAD_OFFSET;
+	if (!g)
+		return STATUS_WRONG_STATE;
+	n = length ? (offset + length - 1) / PAGE_BYTES - page + 1 : 0;
+	pager = g->part.pager;
+	coherent_lock(c);
+	coherent_touch(&g->part);
+	if (advice == WIRE_ADVICE_HOLD)
+		pager_set_hold(pager, MIN(value, NSEC_PER_SEC));
+	else if (advice == WIRE_ADVICE_WILL_NEED && n)
+		pager_will_need(pager, page, n, c->now);
+	else if (n)
+		pager_advise(pager, page, n, (enum pager_advice)advice);
+	coherent_unlock(c);
+	return 0;
+}
+
+/* The page link */
+
+void coherent_guest_send(CoherentGuest *g, const struct page_message *message, bool aside)
+{
+	CoherentLink *link = coherent_link_find(g->part.coherent, g->node, true);
+
+	coherent_link_send(link, message, &g->part.store, aside ? COHERENT_ASIDE : COHERENT_MEMORY);
+}
+
+void coherent_guests_link(Coherent *c, uint32_t node, bool up)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (part->home || g->node != node || part->over)
+			continue;
+		coherent_touch(part);
+		pager_link(part->pager, up, c->now);
+	}
+}
+
+/* What comes for a map that is over was said before the home knew. */
+int coherent_guest_receive(
+	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content)
+{
+	CoherentGuest *g = guest_find_map(c, link->node, message->map);
+	int r;
+
+	if (!g || g->part.over)
+		return 0;
+	if (message->type == PAGE_DISCARDED) {
+		if ((uint32_t)message->page != g->discards)
+			add_discards(g, (uint32_t)message->page);
+		return 0;
+	}
+	g->part.content = content;
+	g->part.content_page = message->page;
+	coherent_touch(&g->part);
+	r = pager_receive(g->part.pager, message, c->now);
+	g->part.content = NULL;
+	if (r > 0)
+		log_limited("node %u sends pages that make no sense; the maps of its segment are "
+			    "ended",
+			g->node);
+	if (r) {
+		g->part.failed = true;
+		coherent_note(c);
+	}
+	return MAX(r, 0);
+}
+
+/* (main) What other threads have noted. */
+
+static void end_imports(CoherentGuest *g)
+{
+	ManagerImport *i;
+
+	while ((i = list_first(&g->imports, ManagerImport, coherent_link)))
+		engine_import_lose(i->engine);
+}
+
+static CoherentGuest *find_noted(Coherent *c)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (!part->home && (g->ended || g->released || part->failed || g->unsaved))
+			return g;
+	}
+	return NULL;
+}
+
+static CoherentGuest *take_noted(Coherent *c)
+{
+	CoherentGuest *g;
+
+	coherent_lock(c);
+	g = find_noted(c);
+	if (g && !g->ended && g->part.failed && list_empty(&g->imports))
+		lose(g);
+	coherent_unlock(c);
+	return g;
+}
+
+/* Guests are made and freed by this thread alone. */
+static void look_at(Manager *m, CoherentGuest *g)
+{
+	if (g->ended || g->released) {
+		say_unmap(m, g->node, g->map);
+		guest_free(m, g);
+	} else if (g->part.failed) {
+		log_limited("the maps of a segment of node %u are ended: out of memory, or out of "
+			    "step with the home",
+			g->node);
+		end_imports(g);
+	} else {
+		g->unsaved = false;
+		coherent_guest_save(m, g);
+	}
+}
+
+void coherent_guests_look(Manager *m)
+{
+	CoherentGuest *g;
+
+	while ((g = take_noted(m->coherent)))
+		look_at(m, g);
+	ask_waiting(m);
+}
+
+static CoherentGuest *find_of_node(Coherent *c, uint32_t node, uint64_t other_than)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (!part->home && g->node == node && !g->ended && g->session != other_than)
+			return g;
+	}
+	return NULL;
+}
+
+static void lose_all(Manager *m, uint32_t node, uint64_t other_than)
+{
+	Coherent *c = m->coherent;
+	CoherentGuest *g;
+
+	while ((g = find_of_node(c, node, other_than))) {
+		end_imports(g);
+		coherent_lock(c);
+		lose(g);
+		coherent_unlock(c);
+	}
+}
+
+void coherent_guests_lose(Manager *m, uint32_t node)
+{
+	lose_all(m, node, 0);
+}
+
+/* What is shown ends before pages may be given away without our knowing: the end of the lease
+ * stands where those look who report errors. */
+static void show_lease(CoherentGuest *g, uint64_t until)
+{
+	ManagerImport *i;
+
+	list_for_each (i, &g->imports, coherent_link)
+		atomic_store(&status_of(i->engine)->leases[i->engine->index], until);
+}
+
+void coherent_lease(void *userdata, EnginePeer *peer, bool good, uint64_t until)
+{
+	Coherent *c = ((Manager *)userdata)->coherent;
+	CoherentPart *part;
+
+	if (!c)
+		return;
+	coherent_lock(c);
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+
+		if (part->home || part->over || g->node != peer->number)
+			continue;
+		show_lease(g, until);
+		if (g->frozen == !good)
+			continue;
+		g->frozen = !good;
+		coherent_touch(part);
+		pager_freeze(part->pager, !good, c->now);
+	}
+	coherent_unlock(c);
+}
+
+bool coherent_import_is_first(const EngineImport *import)
+{
+	const CoherentGuest *g = manager_import(import)->coherent_guest;
+
+	return g && list_first(&g->imports, ManagerImport, coherent_link)->engine == import;
+}
+
+void coherent_discarded(
+	Manager *m, const EnginePeer *peer, const struct wire_peer_discarded *discarded)
+{
+	EngineImport *import;
+
+	list_for_each (import, &peer->imports, home_link)
+		if (import->instance == discarded->instance && manager_import(import) &&
+			!manager_import(import)->coherent_guest)
+			atomic_fetch_add(&status_of(import)->discards[import->index], 1);
+}
+
+void coherent_session_changed(Manager *m, const EnginePeer *peer)
+{
+	if (!m->coherent)
+		return;
+	coherent_homes_session_changed(m, peer->number, peer->session);
+	lose_all(m, peer->number, peer->session ? peer->session : UINT64_MAX);
+	coherent_dials_session_changed(m, peer);
+}
+
+void coherent_import_counts(Manager *m, const EngineImport *import, struct coherent_counts *ret)
+{
+	const CoherentGuest *g = manager_import(import)->coherent_guest;
+
+	coherent_lock(m->coherent);
+	coherent_part_counts(&g->part, ret);
+	coherent_unlock(m->coherent);
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/coherent-private.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/closer.h"
+#include "daemon/log.h"
+#include "fabric/fabric.h"
+
+/*
+ * Page links: frames in and out. Nobody waits for a peer: what cannot be sent at once is kept, up
+ * to a bound. Above OUT_MANY nothing more is read from a link, so that nothing more is asked for;
+ * what others cause there is little, and above OUT_MAX the link is cut.
+ */
+
+#define IN_SIZE	      (PAGE_HEADER_SIZE + PAGE_RUN_MAX * PAGE_BYTES + 65536u)
+#define OUT_MIN	      65536u
+#define OUT_MANY      (4u << 20)
+#define OUT_MAX	      (64u << 20)
+#define READS	      4u /* of one link a turn */
+#define FRAME_TIMEOUT (2 * NSEC_PER_SEC)
+#define RECORDS_MAX   23726566u /* 2^24.5, RFC 8446 5.5 */
+
+/* Sending */
+
+static void want(CoherentLink *l, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = l};
+
+	if (events == l->events || l->broken)
+		return;
+	l->events = events;
+	(void)epoll_ctl(l->coherent->epoll, EPOLL_CTL_MOD, l->fd, &e);
+}
+
+static size_t unsent(const CoherentLink *l)
+{
+	return l->out_end - l->out_at;
+}
+
+static void choose_events(CoherentLink *l)
+{
+	want(l, (unsent(l) < OUT_MANY ? EPOLLIN : 0u) | (unsent(l) ? EPOLLOUT : 0u));
+}
+
+/* Something has begun that must not take too long. */
+static void look_soon(CoherentLink *l)
+{
+	Coherent *c = l->coherent;
+
+	c->look = MIN(c->look, c->now + MIN(FRAME_TIMEOUT, l->detection) / 2);
+}
+
+void coherent_link_flush(CoherentLink *l)
+{
+	uint64_t now = l->coherent->now;
+	ssize_t n;
+
+	if (l->broken)
+		return;
+	while (unsent(l)) {
+		n = send(l->fd, l->out + l->out_at, unsent(l), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0)
+			break;
+		l->out_at += (size_t)n;
+		l->stalled = now;
+	}
+	if (unsent(l) && errno != EAGAIN && errno != EINTR) {
+		coherent_link_break(l);
+		return;
+	}
+	if (!unsent(l)) {
+		l->out_at = l->out_end = l->stalled = 0;
+	} else if (!l->stalled) {
+		l->stalled = now;
+		look_soon(l);
+	}
+	choose_events(l);
+}
+
+/* Room for n bytes at the end. */
+static int make_room(CoherentLink *l, size_t n)
+{
+	size_t size = MAX(l->out_size, (size_t)OUT_MIN);
+	uint8_t *grown;
+
+	if (l->out_size - l->out_end >= n)
+		return 0;
+	memmove(l->out, l->out + l->out_at, unsent(l));
+	l->out_end = unsent(l);
+	l->out_at = 0;
+	if (l->out_end + n > OUT_MAX)
+		return -ENOBUFS;
+	while (size < l->out_end + n)
+		size *= 2;
+	if (size == l->out_size)
+		return 0;
+	grown = realloc(l->out, size);
+	if (!grown)
+		return -ENOMEM;
+	l->out = grown;
+	l->out_size = size;
+	return 0;
+}
+
+static int read_content(const struct page_store *store, enum coherent_content content,
+	uint64_t page, void *data, size_t n)
+{
+	uint64_t offset = page << PAGE_SIZE_SHIFT;
+
+	return content == COHERENT_ASIDE ? page_store_read_aside(store, offset, data, n)
+					 : page_store_read(store, offset, data, n);
+}
+
+void coherent_link_send(CoherentLink *l, const struct page_message *message,
+	const struct page_store *store, enum coherent_content content)
+{
+	size_t n = page_message_content(message);
+	int r;
+
+	if (!l || l->broken)
+		return;
+	r = make_room(l, PAGE_HEADER_SIZE + n);
+	if (r == 0 && n)
+		r = read_content(
+			store, content, message->page, l->out + l->out_end + PAGE_HEADER_SIZE, n);
+	if (r < 0) {
+		log_limited("the page link with node %u is cut off: %s", l->node, strerror(-r));
+		coherent_link_break(l);
+		return;
+	}
+	page_message_encode(message, l->out + l->out_end);
+	l->out_end += PAGE_HEADER_SIZE + n;
+	if (list_empty(&l->unsent))
+		list_append(&l->coherent->unsent, &l->unsent);
+}
+
+/* Receiving */
+
+static int dispatch(CoherentLink *l, const struct page_message *message, const void *content)
+{
+	if (page_message_is_to_home(message) == l->dialled)
+		return -EBADMSG;
+	return l->dialled ? coherent_guest_receive(l->coherent, l, message, content)
+			  : coherent_home_receive(l->coherent, l, message, content);
+}
+
+/* The frame at the beginning of what has come: its size, 0 if it is not all there, -EBADMSG. */
+static ssize_t frame(const uint8_t *at, size_t n, struct page_message *ret_message)
+{
+	size_t size;
+	int r;
+
+	if (n < PAGE_HEADER_SIZE)
+		return 0;
+	r = page_message_decode(at, ret_message);
+	if (r < 0)
+		return r;
+	size = PAGE_HEADER_SIZE + page_message_content(ret_message);
+	return size <= n ? (ssize_t)size : 0;
+}
+
+static int deliver(CoherentLink *l)
+{
+	struct page_message message;
+	ssize_t size = 0;
+	size_t at = 0;
+	int r = 0;
+
+	while (r == 0 && !l->broken && (size = frame(l->in + at, l->n_in - at, &message)) > 0) {
+		r = dispatch(l, &message, l->in + at + PAGE_HEADER_SIZE);
+		at += (size_t)size;
+	}
+	l->n_in -= at;
+	memmove(l->in, l->in + at, l->n_in);
+	if (!l->n_in) {
+		l->partial = 0;
+	} else if (!l->partial || at) {
+		l->partial = l->coherent->now;
+		look_soon(l);
+	}
+	return size < 0 ? (int)size : r;
+}
+
+/* Returns false when there is nothing more now. */
+static bool receive(CoherentLink *l)
+{
+	ssize_t n = recv(l->fd, l->in + l->n_in, IN_SIZE - l->n_in, MSG_DONTWAIT);
+	Coherent *c = l->coherent;
+	int r = 0;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	coherent_lock(c);
+	if (n > 0) {
+		l->n_in += (size_t)n;
+		r = deliver(l);
+	}
+	if (r)
+		log_limited(
+			"the page link with node %u is cut off: it breaks the protocol", l->node);
+	if (n <= 0 || r)
+		coherent_link_break(l);
+	r = l->broken || unsent(l) >= OUT_MANY;
+	coherent_unlock(c);
+	return !r;
+}
+
+void coherent_link_ready(CoherentLink *l, uint32_t events)
+{
+	Coherent *c = l->coherent;
+
+	if (events & EPOLLOUT) {
+		coherent_lock(c);
+		coherent_link_flush(l);
+		coherent_unlock(c);
+	}
+	if (events & ~EPOLLOUT)
+		for (unsigned int i = 0; i < READS && !l->broken && receive(l); i++)
+			;
+}
+
+/* Time */
+
+/* A link that has carried as much as its keys may is left for another one. */
+static bool is_worn(const CoherentLink *l)
+{
+	return fabric_tcp_is_encrypted(l->fd) && fabric_tcp_records(l->fd) >= RECORDS_MAX;
+}
+
+static const char *trouble_of(const CoherentLink *l)
+{
+	uint64_t now = l->coherent->now;
+
+	if (l->partial && now - l->partial > FRAME_TIMEOUT)
+		return "half a frame came";
+	if (l->stalled && now - l->stalled > 2 * l->detection)
+		return "what is sent to it is not read";
+	return NULL;
+}
+
+void coherent_links_look(Coherent *c)
+{
+	CoherentLink *l;
+
+	list_for_each (l, &c->links, link) {
+		const char *trouble = l->broken ? NULL : trouble_of(l);
+
+		if (trouble)
+			log_limited("the page link with node %u is cut off: %s", l->node, trouble);
+		if (trouble || is_worn(l))
+			coherent_link_break(l);
+		else if (l->partial || l->stalled || fabric_tcp_is_encrypted(l->fd))
+			look_soon(l);
+	}
+}
+
+/* Beginning and end */
+
+CoherentLink *coherent_link_find(Coherent *c, uint32_t node, bool dialled)
+{
+	CoherentLink *l;
+
+	list_for_each (l, &c->links, link)
+		if (l->node == node && l->dialled == dialled && !l->broken)
+			return l;
+	return NULL;
+}
+
+void coherent_link_break(CoherentLink *l)
+{
+	Coherent *c = l->coherent;
+
+	if (l->broken)
+		return;
+	l->broken = true;
+	list_unlink(&l->unsent);
+	list_append(&c->unsent, &l->unsent);
+	shutdown(l->fd, SHUT_RDWR);
+	coherent_wake(c);
+	coherent_note(c);
+}
+
+/* Not in the midst of what a pager or a directory does. */
+static void tell(CoherentLink *l, bool up)
+{
+	if (l->dialled)
+		coherent_guests_link(l->coherent, l->node, up);
+	else
+		coherent_homes_link(l->coherent, l->node, up);
+}
+
+bool coherent_links_settle(Coherent *c)
+{
+	CoherentLink *l = list_first(&c->unsent, CoherentLink, unsent);
+
+	if (!l)
+		return false;
+	list_unlink(&l->unsent);
+	if (!l->broken)
+		coherent_link_flush(l);
+	else if (!l->told)
+		tell(l, false);
+	l->told = l->broken;
+	return true;
+}
+
+void coherent_links_cut(Coherent *c, uint32_t node, uint64_t session)
+{
+	CoherentLink *l;
+
+	coherent_lock(c);
+	list_for_each (l, &c->links, link)
+		if (l->node == node && l->session != session)
+			coherent_link_break(l);
+	coherent_unlock(c);
+}
+
+static void link_free(CoherentLink *l)
+{
+	list_unlink(&l->link);
+	list_unlink(&l->unsent);
+	(void)epoll_ctl(l->coherent->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+	closer_hang_up(l->fd);
+	free(l->out);
+	free(l->in);
+	free(l);
+}
+
+void coherent_links_reap(Coherent *c)
+{
+	CoherentLink *l, *tmp;
+
+	list_for_each_safe (l, tmp, &c->links, link)
+		if (l->broken && l->told)
+			link_free(l);
+}
+
+static CoherentLink *link_alloc(Coherent *c)
+{
+	CoherentLink *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->in = malloc(IN_SIZE);
+	if (!l->in) {
+		free(l);
+		return NULL;
+	}
+	l->coherent = c;
+	list_init(&l->link);
+	list_init(&l->unsent);
+	return l;
+}
+
+int coherent_link_new(Coherent *c, int fd, uint32_t node, bool dialled, const EnginePeer *peer)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+	CoherentLink *l = link_alloc(c), *old;
+
+	if (!l)
+		return -ENOMEM;
+	l->fd = fd;
+	l->node = node;
+	l->dialled = dialled;
+	l->session = peer->session;
+	l->detection = peer->detection;
+	e.data.ptr = l;
+	coherent_lock(c);
+	old = coherent_link_find(c, node, dialled);
+	if (old) {
+		coherent_link_break(old);
+		old->told = true;
+		tell(old, false);
+	}
+	list_append(&c->links, &l->link);
+	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
+		int r = negative_errno();
+
+		list_unlink(&l->link);
+		coherent_unlock(c);
+		free(l->in);
+		free(l);
+		return r;
+	}
+	l->events = EPOLLIN;
+	tell(l, true);
+	look_soon(l);
+	coherent_unlock(c);
+	return 0;
+}

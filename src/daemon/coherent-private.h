@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_COHERENT_PRIVATE_H
+#define DAEMON_COHERENT_PRIVATE_H
+
+/*
+ * Between the files coherent*.c. What a node has of one coherent segment is its part: the pager,
+ * the memory, the mappers; at the home the directory besides.
+ *
+ *   coherent.c          the lock, the page thread, time, what the other threads tell the main one
+ *   coherent-link.c     page links: frames in and out
+ *   coherent-dial.c     how page links come about (main thread)
+ *   coherent-part.c     what a pager does to memory and mappers
+ *   coherent-watch.c    watchers: the events of one userfaultfd
+ *   coherent-guest.c    another node's segment, mapped here
+ *   coherent-home.c     a segment of this node that others map
+ *   coherent-arm.c      finds and watches this node's own maps of such a segment
+ *   coherent-restore.c  what a predecessor left
+ *
+ * Everything here is under the lock but where a field says otherwise. Fields marked (main) are the
+ * main thread's alone. Who holds the lock calls neither manager nor engine.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <systemd/sd-event.h>
+#include "core/directory.h"
+#include "core/pager.h"
+#include "core/peer.h"
+#include "daemon/coherent.h"
+#include "daemon/manager-peer.h"
+#include "memory/mapper.h"
+#include "memory/page-store.h"
+#include "memory/watch.h"
+
+typedef struct CoherentPart CoherentPart;
+typedef struct CoherentLink CoherentLink;
+typedef struct CoherentWatch CoherentWatch;
+
+struct Coherent {
+	Manager *manager; /* (main) */
+	pthread_mutex_t lock;
+	uint64_t now; /* CLOCK_MONOTONIC, when the lock was taken */
+
+	pthread_t thread;
+	int epoll, timer, wake; /* of the page thread; wake: eventfd */
+	uint64_t armed;		/* what timer is set to; UINT64_MAX: nothing */
+	_Atomic bool stopping;	/* needs no lock */
+	bool spins;
+
+	struct list parts;	    /* CoherentPart.link */
+	struct list touched;	    /* CoherentPart.touched: their next time may have changed */
+	struct list links;	    /* CoherentLink.link */
+	struct list unsent;	    /* CoherentLink.unsent: have something to send, or are broken */
+	struct list watches, ended; /* CoherentWatch.link */
+	uint32_t n_watches;
+	uint64_t look; /* when to look for processes that are gone and for peers that take too long;
+			* UINT64_MAX: not at all */
+
+	int notes; /* eventfd to the main thread */
+	sd_event_source *noted;
+
+	struct list dials;  /* struct page_dial (main) */
+	struct list grants; /* struct page_grant (main) */
+	struct list opens;  /* struct coherent_open: clients that wait (main) */
+	uint32_t last_map;  /* (main) */
+	uint64_t last_number;
+	struct coherent_rows *rows; /* coherent-restore.c */
+};
+
+/* --- coherent.c --- */
+
+int coherent_need(Manager *m);
+void coherent_lock(Coherent *c);
+/* Sends what is to be sent, and sets the timer. */
+void coherent_unlock(Coherent *c);
+/* Wakes the page thread. */
+void coherent_wake(Coherent *c);
+/* Has the main thread look at everything that is noted in guests, homes and links. */
+void coherent_note(Coherent *c);
+/* For keys of descriptors in the keeper; takes the lock. */
+uint64_t coherent_number(Coherent *c);
+/* A thread of ours, with raised priority; all signals are blocked in it. */
+int coherent_thread(void *(*run)(void *), void *userdata, pthread_t *ret_thread);
+
+/* --- coherent-part.c --- */
+
+struct CoherentPart {
+	Coherent *coherent;
+	struct list link, touched;
+	bool home;   /* a CoherentHome's, else a CoherentGuest's */
+	bool over;   /* faults are let go */
+	bool failed; /* out of memory: to be ended by the main thread */
+	struct page_store store;
+	Pager *pager;
+	struct list mappers; /* CoherentMapper.of_part */
+	uint32_t n_mappers[PAGER_GROUPS];
+	uint64_t emptied;	/* groups that the pager does not know to be empty yet */
+	const uint8_t *content; /* of the message that is being received */
+	uint64_t content_page;
+};
+
+typedef struct CoherentMapper {
+	CoherentPart *part;
+	CoherentWatch *watch;
+	struct list of_part, of_watch;
+	struct mapper m;
+	unsigned int group;
+	uint32_t row; /* in the table of mappers; see coherent-restore.c */
+} CoherentMapper;
+
+extern const struct pager_ops coherent_pager_ops; /* userdata: the part */
+
+void coherent_part_init(Coherent *c, CoherentPart *part, bool home);
+/* Its mappers are released and forgotten; no more faults. */
+void coherent_part_end(CoherentPart *part);
+/* Everything of it is freed but itself. */
+void coherent_part_deinit(CoherentPart *part);
+void coherent_touch(CoherentPart *part);
+void coherent_part_counts(const CoherentPart *part, struct coherent_counts *ret);
+
+/* Watches this mapping; the memory behind it is the part's. A status or a negative errno of
+ * mapper_arm(). */
+int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct mapper *mapper);
+/* One that is watched already: what a change has left, or made in a forked child, of another one,
+ * in whose group it is. */
+int coherent_mapper_add(
+	const CoherentMapper *of, const struct mapper *mapper, CoherentWatch *watch);
+/* Forgets it; its process is not asked. */
+void coherent_mapper_free(CoherentMapper *mapper);
+/* The part makes sure that a page which is here is in the memory, and asks the pager. */
+void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault);
+CoherentMapper *coherent_mapper_find(CoherentWatch *watch, uint64_t address, uint64_t *ret_offset);
+
+/* --- coherent-watch.c --- */
+
+struct CoherentWatch {
+	Coherent *coherent;
+	struct list link; /* coherent->watches, or ->ended */
+	Watch *watch;
+	int uffd;	 /* ours */
+	uint64_t client; /* 0: of a process that is no client, or not any more */
+	bool current;	 /* the client's latest userfaultfd is this one */
+	int process;	 /* the client's pidfd; -1: a child's */
+	pid_t pid;	 /* the client's; 0: a child's */
+	uint64_t number; /* of uffd in the keeper */
+	bool stored;	 /* it is there (main) */
+	struct list mappers;
+	bool has_thread;
+	pthread_t thread;
+};
+
+/* UFFDIO_API on the client's userfaultfd, once. */
+int coherent_uffd_begin(ManagerClient *client);
+/* The client's present one, made if it has none and gave a userfaultfd. STATUS_MAP_FAILED: it
+ * cannot be watched; in the log. */
+int coherent_watch_get(Manager *m, ManagerClient *client, CoherentWatch **ret_watch);
+/* uffd has been initialised, and is the watch's on success. Nobody reads it yet. */
+int coherent_watch_new(Coherent *c, int uffd, CoherentWatch **ret_watch);
+int coherent_watch_start(CoherentWatch *watch);
+/* What the process has changed of its mappings; may be called by operations of pagers. */
+void coherent_watch_apply(CoherentWatch *watch);
+/* It keeps changing them, so that they cannot be protected: it is ended. */
+void coherent_watch_kill(CoherentWatch *watch);
+/* Those of processes that are no clients, and are gone, end; sets c->look. */
+void coherent_watches_sweep(Coherent *c);
+/* (main) Stores what is new, frees what has ended. */
+void coherent_watches_look(Manager *m);
+
+/* --- coherent-link.c --- */
+
+struct CoherentLink {
+	Coherent *coherent;
+	struct list link, unsent;
+	uint32_t node;
+	bool dialled;	  /* by us: the other one is the home */
+	uint64_t session; /* that it belongs to */
+	uint64_t detection;
+	int fd;
+	bool broken;	 /* nothing is sent or read any more; freed by the page thread, once */
+	bool told;	 /* pagers and directories know that */
+	uint32_t events; /* epoll */
+
+	uint8_t *out; /* [out_at, out_end) is to be sent */
+	size_t out_size, out_at, out_end;
+	uint64_t stalled; /* nothing could be sent since; 0: all is sent */
+
+	uint8_t *in; /* the page thread's without the lock */
+	size_t n_in;
+	uint64_t partial; /* a frame has begun then; 0: none */
+};
+
+/* fd is the link's on success. */
+int coherent_link_new(Coherent *c, int fd, uint32_t node, bool dialled, const EnginePeer *peer);
+/* NULL: none that works. */
+CoherentLink *coherent_link_find(Coherent *c, uint32_t node, bool dialled);
+/* The page thread closes it. */
+void coherent_link_break(CoherentLink *link);
+enum coherent_content {
+	COHERENT_NONE,
+	COHERENT_MEMORY,
+	COHERENT_ASIDE,
+};
+/* link NULL: nobody to send to. */
+void coherent_link_send(CoherentLink *link, const struct page_message *message,
+	const struct page_store *store, enum coherent_content content);
+
+/* In the page thread. */
+void coherent_link_ready(CoherentLink *link, uint32_t events);
+void coherent_link_flush(CoherentLink *link);
+/* Sends what is to be sent on one link, or tells that it is broken; false: nothing of that. */
+bool coherent_links_settle(Coherent *c);
+/* Whoever takes too long is cut off; sets c->look. */
+void coherent_links_look(Coherent *c);
+void coherent_links_reap(Coherent *c);
+/* Both with this node, of other sessions than this. */
+void coherent_links_cut(Coherent *c, uint32_t node, uint64_t session);
+
+/* --- coherent-dial.c (main) --- */
+
+/* This node's maps there need a page link. grant: from PEER_MAP_REPLY, or NULL: to be asked for. */
+void coherent_dial_need(Manager *m, uint32_t node, const uint8_t *grant);
+/* Whether a grant is wanted with a map. */
+bool coherent_dial_wanted(Manager *m, uint32_t node);
+/* Broken links, and nodes that are not needed any more. */
+void coherent_dials_look(Manager *m);
+void coherent_dials_session_changed(Manager *m, const EnginePeer *peer);
+
+/* --- coherent-guest.c --- */
+
+struct CoherentGuest {
+	CoherentPart part;
+	uint32_t node;
+	uint64_t instance, session;
+	uint32_t map;
+	bool releasing; /* everything is being given back */
+	bool frozen;	/* the lease is doubtful */
+	/* for the main thread */
+	bool released, ended, unsaved;
+	uint32_t discards;   /* as the home last said */
+	struct list imports; /* ManagerImport.coherent_link */
+	uint64_t number;     /* of its descriptors in the keeper; (main) */
+	uint32_t slot;	     /* RECORD_COHERENT; (main) */
+};
+
+void coherent_guest_send(CoherentGuest *guest, const struct page_message *message, bool aside);
+
+static inline CoherentGuest *coherent_guest_of(CoherentPart *part)
+{
+	return container_of(part, CoherentGuest, part);
+}
+
+/* The page link to this home works, or does not any more. */
+void coherent_guests_link(Coherent *c, uint32_t node, bool up);
+/* A frame from the home. STATUS_BAD_REQUEST: cut it off. */
+int coherent_guest_receive(
+	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content);
+/* (main) The client does not wait any more. */
+void coherent_opens_forget(Manager *m, uint64_t client);
+/* (main) What other threads have noted. */
+void coherent_guests_look(Manager *m);
+bool coherent_guests_need(const Coherent *c, uint32_t node);
+/* (main) The home does not know of our maps. */
+void coherent_guests_lose(Manager *m, uint32_t node);
+
+/* --- coherent-home.c --- */
+
+struct coherent_slot {
+	uint64_t session;
+	uint32_t node; /* 0: free */
+	uint32_t map;
+	uint32_t write;
+	uint32_t reserved;
+};
+
+/* Behind the tables of directory and pager: what a successor must know. */
+struct coherent_home_head {
+	uint32_t discards;
+	uint32_t reserved[3];
+	struct coherent_slot slots[DIRECTORY_SLOTS];
+};
+
+struct CoherentHome {
+	CoherentPart part;
+	EngineSegment *segment; /* (main) */
+	uint64_t instance;
+	Directory *directory;
+	struct coherent_home_head *head; /* in the table's memory */
+	/* ManagerImport.coherent_link: that map it; of slot 0: this node's, to be told of discards
+	 */
+	struct list imports[DIRECTORY_SLOTS];
+	uint64_t leaving[DIRECTORY_SLOTS]; /* no import is left; given up then; 0: not leaving */
+	const char *given_up[DIRECTORY_SLOTS]; /* why; to be ended by the main thread */
+	bool recalling, recalled;
+	bool held;	     /* SEGMENT_HOLD: recalled, and to go on (main) */
+	bool untold;	     /* for the main thread: discards */
+	struct list recalls; /* struct recall (main) */
+	uint64_t number;     /* of its descriptors in the keeper; (main) */
+	uint32_t slot;	     /* RECORD_COHERENT (main) */
+};
+
+static inline CoherentHome *coherent_home_of(CoherentPart *part)
+{
+	return container_of(part, CoherentHome, part);
+}
+
+void coherent_home_receive_own(CoherentHome *home, const struct page_message *message);
+void coherent_homes_link(Coherent *c, uint32_t node, bool up);
+int coherent_home_receive(
+	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content);
+void coherent_homes_look(Manager *m);
+/* Maps of other sessions with this node are lost; session 0: all. */
+void coherent_homes_session_changed(Manager *m, uint32_t node, uint64_t session);
+/* Earliest time of interest; when that has come. */
+uint64_t coherent_home_next(const CoherentPart *part);
+void coherent_home_tick(CoherentHome *home);
+void coherent_home_import_over(Manager *m, EngineImport *import);
+void coherent_home_attach(CoherentHome *home, EngineImport *import, unsigned int slot);
+
+size_t coherent_home_table_size(uint64_t size);
+int coherent_home_alloc(Manager *m, EngineSegment *segment, CoherentHome **ret_home);
+int coherent_home_begin(CoherentHome *home, uint64_t patience, bool restored);
+
+/* --- coherent-restore.c --- */
+
+/* (main) Into the journal, the descriptors into the keeper; the first time may fail. */
+int coherent_rows_need(Manager *m);
+int coherent_guest_save(Manager *m, CoherentGuest *guest);
+void coherent_guest_forget(Manager *m, CoherentGuest *guest);
+int coherent_home_save(Manager *m, CoherentHome *home);
+void coherent_home_forget(Manager *m, CoherentHome *home);
+
+/* A mapper in the table that a successor reads. */
+int coherent_row_add(CoherentMapper *mapper);
+void coherent_row_change(const CoherentMapper *mapper);
+void coherent_row_remove(CoherentMapper *mapper);
+
+/* --- coherent-arm.c (main) --- */
+
+/* Watches all that this node has mapped of the segment. STATUS_MAP_FAILED: the reason is in the
+ * log. */
+int coherent_arm(Manager *m, CoherentHome *home);
+/* What clients must know of their segments and imports of this one. */
+void coherent_show(Manager *m, const EngineSegment *segment, bool coherent);
+/* Whoever has what this watch has and is not known. */
+void coherent_children_kill(const CoherentWatch *watch);
+
+#endif
