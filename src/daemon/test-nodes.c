@@ -18,6 +18,8 @@
 #include "base/clock.h"
 #include "daemon/test-nodes.h"
 
+#define CONFIG_MAX 1024u
+
 /* Free at the moment, and none that the kernel gives to a connection or to another test. */
 static uint16_t find_port(void)
 {
@@ -64,29 +66,55 @@ static void write_keys(const struct nodes *ns, unsigned int self)
 	node_write(&ns->node[self], "keys", text);
 }
 
-static void prepare(struct nodes *ns, unsigned int self, const char *config)
+static void describe(
+	const struct nodes *ns, unsigned int self, const char *config, char text[CONFIG_MAX])
 {
-	char text[1024];
-
 	sprintf(text, "[Node]\nNodeId=%u\n[Nodes]\n", self);
 	for (unsigned int i = 1; i <= ns->n; i++)
 		sprintf(text + strlen(text), "%u=127.0.0.1:%u\n", i, ns->port[i]);
 	sprintf(text + strlen(text), "%s", config);
-	node_prepare(&ns->node[self], text);
-	write_keys(ns, self);
 }
 
-void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
-	const char *config)
+static void begin(struct nodes *ns, unsigned int n)
 {
 	*ns = (struct nodes){.n = n};
 	make_keys(ns);
 	for (unsigned int i = 1; i <= n; i++)
 		ns->port[i] = find_port();
-	for (unsigned int i = 1; i <= n_started; i++) {
-		prepare(ns, i, config);
-		node_start_again(&ns->node[i], program, false);
-	}
+}
+
+static void start(struct nodes *ns, const char *program, unsigned int i, const char *config)
+{
+	char text[CONFIG_MAX];
+
+	describe(ns, i, config, text);
+	node_prepare(&ns->node[i], text);
+	write_keys(ns, i);
+	node_start_again(&ns->node[i], program, false);
+}
+
+void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
+	const char *config)
+{
+	begin(ns, n);
+	for (unsigned int i = 1; i <= n_started; i++)
+		start(ns, program, i, config);
+}
+
+void nodes_start_each(
+	struct nodes *ns, const char *program, unsigned int n, const char *const *configs)
+{
+	begin(ns, n);
+	for (unsigned int i = 1; i <= n; i++)
+		start(ns, program, i, configs[i - 1]);
+}
+
+void nodes_configure(struct nodes *ns, unsigned int i, const char *config)
+{
+	char text[CONFIG_MAX];
+
+	describe(ns, i, config, text);
+	node_write(&ns->node[i], "causeway.conf", text);
 }
 
 void nodes_stop(struct nodes *ns)
@@ -215,6 +243,7 @@ void remote_open(struct remote *r, struct client *c, uint32_t node, uint32_t id,
 	assert_int_equal(remote_route(c, r->route, &reply, &fd), STATUS_OK);
 	assert_int_equal(reply.node, node);
 	assert_int_equal(reply.done, 0);
+	options.records = reply.records;
 	assert_int_equal(fabric_tcp_path_new(fd, &options, &r->path), 0);
 	assert_int_equal(fabric_path_add_user(r->path, &r->user), 0);
 }

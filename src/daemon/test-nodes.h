@@ -23,6 +23,11 @@ struct nodes {
  * to them. */
 void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
 	const char *config);
+/* The same, but each has its own: of node i configs[i - 1]. */
+void nodes_start_each(
+	struct nodes *ns, const char *program, unsigned int n, const char *const *configs);
+/* Another one for node i, from its next start or restart on. */
+void nodes_configure(struct nodes *ns, unsigned int i, const char *config);
 void nodes_stop(struct nodes *ns);
 /* SIGKILL, and wait until it is gone: daemon alone, which comes back, or all of the node. */
 void nodes_kill_daemon(struct client *c);

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python in a machine, with pytest: what Machine(files=...) needs for it. The same interpreter and modules as here."""
+import importlib
+import pathlib
+import sysconfig
+
+PYTHON = pathlib.Path("/usr/bin/python3")
+# Of the standard library: what no test needs, and large.
+WITHOUT = {"__pycache__", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "distutils", "ensurepip", "tkinter", "turtledemo", "asyncio",
+           "xml", "xmlrpc", "sqlite3", "curses", "wsgiref", "dbm", "dist-packages", "site-packages", "venv", "config-3.11-x86_64-linux-gnu"}
+PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "pytest_timeout", "pygments")
+
+
+def below(root, without=frozenset()):
+    return [p for p in sorted(root.rglob("*")) if p.is_file() and not without & set(p.relative_to(root).parts)]
+
+
+def package(name):
+    """The files of a package or module, where Python finds it."""
+    file = pathlib.Path(importlib.import_module(name).__file__)
+    return below(file.parent, {"__pycache__"}) if file.name == "__init__.py" else [file]
+
+
+def files():
+    """Pairs for Machine(files=...): the interpreter as /bin/python3, its library, pytest."""
+    library = pathlib.Path(sysconfig.get_path("stdlib"))
+    found = below(library, WITHOUT)
+    for name in PACKAGES:
+        found += package(name)
+    return ((str(PYTHON), "/bin/python3"), *((str(p), str(p)) for p in found))
