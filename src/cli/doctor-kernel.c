@@ -170,6 +170,14 @@ static int read_sysctl(const char *path)
 	return v;
 }
 
+bool userfaultfd_is_full(const struct doctor *d)
+{
+	_cleanup_close_ int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int full = new_uffd(0);
+
+	return full >= 0 || device >= 0 || (d->connected && d->node.status.flags & WIRE_NODE_UFFD);
+}
+
 /* Full rights also cover what the kernel itself does to the pages of a program: read(2) into them.
  */
 void check_userfaultfd_rights(struct doctor *d, struct finding *f)
@@ -178,12 +186,11 @@ void check_userfaultfd_rights(struct doctor *d, struct finding *f)
 	_cleanup_close_ int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	const char *device_text = device >= 0 ? "may be opened" : strerror(errno);
 	_cleanup_close_ int full = new_uffd(0);
-	bool lent = d->connected && d->node.status.flags & WIRE_NODE_UFFD;
 	const char *way = full >= 0	? "the system call"
 			  : device >= 0 ? "the device"
 					: "the device, which the daemon lends";
 
-	if (full >= 0 || device >= 0 || lent)
+	if (userfaultfd_is_full(d))
 		finding_set(f, VERDICT_OK, NULL,
 			"full, by %s; /dev/userfaultfd: %s; vm.unprivileged_userfaultfd = %d", way,
 			device_text, sysctl);

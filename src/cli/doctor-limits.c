@@ -85,7 +85,8 @@ void check_locked_memory(struct doctor *d, struct finding *f)
 
 	getrlimit(RLIMIT_MEMLOCK, &l);
 	format_limit(l.rlim_cur, soft);
-	finding_set(f, VERDICT_OK, NULL, "at most %s bytes; Causeway locks what goes by RDMA, and nothing else", soft);
+	finding_set(f, VERDICT_OK, NULL,
+		"at most %s bytes; Causeway locks what goes by RDMA, and nothing else", soft);
 }
 
 void check_maps(struct doctor *d, struct finding *f)

@@ -321,3 +321,33 @@ void check_watching(struct doctor *d, struct finding *f)
 			"without",
 			stage_name(reply.stage), strerror((int)reply.error));
 }
+
+#define MAPS_PAGE 4096
+#define MAPS_REMEDY                                                                                \
+	"run causewayd as root, or with CAP_SYS_PTRACE and in the group that may open "            \
+	"/dev/userfaultfd (60-causeway-userfaultfd.rules), on Linux 5.19 or newer"
+
+/* Loads and stores on other nodes' memory. All else works without. */
+void check_coherent_maps(struct doctor *d, struct finding *f)
+{
+	const struct wire_node_status_reply *s = &d->node.status;
+
+	if (!needs_daemon(d, f))
+		return;
+	if (sysconf(_SC_PAGESIZE) != MAPS_PAGE)
+		finding_set(f, VERDICT_WARNING, "use a kernel with pages of 4 KiB",
+			"other nodes' memory cannot be mapped: pages here have %ld bytes",
+			sysconf(_SC_PAGESIZE));
+	else if (!(s->flags & WIRE_NODE_MAPS))
+		finding_set(f, VERDICT_WARNING, MAPS_REMEDY,
+			"other nodes' memory cannot be mapped here, nor this node's there: %s",
+			s->no_maps[0] ? s->no_maps : "the daemon is too old");
+	else if (!userfaultfd_is_full(d))
+		finding_set(f, VERDICT_WARNING,
+			"join the group that may open /dev/userfaultfd "
+			"(60-causeway-userfaultfd.rules)",
+			"this program cannot map other nodes' memory: it has no full userfaultfd");
+	else
+		finding_set(f, VERDICT_OK, NULL,
+			"other nodes' memory can be mapped here, and this node's there");
+}

@@ -22,6 +22,7 @@ const struct check doctor_checks[] = {
 	{"pidfd", check_pidfd},
 	{"userfaultfd", check_userfaultfd},
 	{"userfaultfd rights", check_userfaultfd_rights},
+	{"coherent maps", check_coherent_maps},
 	{"tracing", check_tracing},
 	{"sandbox", check_sandbox},
 	{"descriptors", check_descriptors},
@@ -109,7 +110,7 @@ static void check_peers(struct doctor *d, struct report *r)
 		return;
 	for (size_t i = 0; i < peers.n; i++) {
 		const struct wire_node_row *row = &peers.rows[i];
-		struct finding peer = {0}, transport = {0};
+		struct finding peer = {0}, transport = {0}, encryption = {0};
 
 		if (row->state == WIRE_PEER_SELF)
 			continue;
@@ -121,6 +122,9 @@ static void check_peers(struct doctor *d, struct report *r)
 		check_transport(d, row->node, &transport);
 		snprintf(name, sizeof(name), "data of node %u", row->node);
 		report(r, name, &transport);
+		check_encryption(d, row, &encryption);
+		snprintf(name, sizeof(name), "secrecy of node %u", row->node);
+		report(r, name, &encryption);
 	}
 }
 

@@ -46,6 +46,7 @@ void check_daemon(struct doctor *d, struct finding *f);
 void check_rights(struct doctor *d, struct finding *f);
 void check_sharing(struct doctor *d, struct finding *f);
 void check_watching(struct doctor *d, struct finding *f);
+void check_coherent_maps(struct doctor *d, struct finding *f);
 
 /* doctor-kernel.c */
 void check_kernel(struct doctor *d, struct finding *f);
@@ -55,6 +56,8 @@ void check_membarrier(struct doctor *d, struct finding *f);
 void check_pidfd(struct doctor *d, struct finding *f);
 void check_userfaultfd(struct doctor *d, struct finding *f);
 void check_userfaultfd_rights(struct doctor *d, struct finding *f);
+/* Also for what the kernel itself does to the pages of a program. */
+bool userfaultfd_is_full(const struct doctor *d);
 
 /* doctor-limits.c */
 void check_configuration(struct doctor *d, struct finding *f);
@@ -69,6 +72,10 @@ void check_sizes(struct doctor *d, struct finding *f);
 /* doctor-peer.c: once a node that this one knows */
 void check_peer(struct doctor *d, const struct wire_node_row *row, struct finding *f);
 void check_transport(struct doctor *d, uint32_t node, struct finding *f);
+
+/* doctor-encryption.c */
+void check_encryption(
+	const struct doctor *d, const struct wire_node_row *row, struct finding *f);
 
 /* doctor-rdma.c */
 void check_rdma(struct doctor *d, struct finding *f);

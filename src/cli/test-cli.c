@@ -33,8 +33,10 @@ static struct {
 	uint64_t puts;	/* of each segment, in all */
 	uint64_t puts_a_call;
 	bool has_peers;	     /* this one, 3, and 7, which may have segments, and 8, which is down */
+	bool is_old;	     /* says nothing of encryption */
 	uint32_t peer_rows;  /* of node 7 */
 	const char *trouble; /* with reload */
+	const char *no_maps; /* why it has no coherent maps */
 } fake;
 
 #define FAKE_SELF 3u
@@ -141,6 +143,7 @@ static int fake_nodes(const struct wire_nodes *q, struct cw_reply *a)
 			.address = "h7:1"},
 		{.node = FAKE_DOWN, .address = "h8", .trouble = "nobody \x1b answers"},
 	};
+	uint8_t *at, *end = a->packet + sizeof(a->packet);
 	uint32_t i = q->cursor;
 
 	if (!fake.has_peers)
@@ -148,9 +151,12 @@ static int fake_nodes(const struct wire_nodes *q, struct cw_reply *a)
 	a->message.nodes_reply.next = i + 1 < ELEMENTS(rows) ? i + 1 : 0;
 	a->message.nodes_reply.n = 1 + fake.claim;
 	a->message.tail = a->packet;
-	a->message.tail_size =
-		(size_t)(wire_put_node_row(a->packet, a->packet + sizeof(a->packet), &rows[i]) -
-			 a->packet);
+	at = wire_put_node_row(a->packet, end, &rows[i]);
+	if (!fake.is_old)
+		at = wire_put_node_data(at, end,
+			&(struct wire_node_data){
+				rows[i].node, rows[i].node == FAKE_PEER ? WIRE_DATA_ENCRYPTED : 0});
+	a->message.tail_size = (size_t)(at - a->packet);
 	return 0;
 }
 
@@ -221,8 +227,14 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 	case WIRE_NODE_STATUS:
 		if (q->node_status.asked && q->node_status.asked != FAKE_PEER)
 			return STATUS_NODE_UNREACHABLE;
-		a->message.node_status_reply = (struct wire_node_status_reply){
-			.node = 3, .daemon_pid = 41, .keeper_pid = 40, .version = "1.2"};
+		a->message.node_status_reply = (struct wire_node_status_reply){.node = 3,
+			.daemon_pid = 41,
+			.keeper_pid = 40,
+			.version = "1.2",
+			.flags = fake.no_maps ? 0 : WIRE_NODE_MAPS | WIRE_NODE_UFFD};
+		snprintf(a->message.node_status_reply.no_maps,
+			sizeof(a->message.node_status_reply.no_maps), "%s",
+			fake.no_maps ? fake.no_maps : "");
 		return 0;
 	case WIRE_PING:
 		return fake_ping(&q->ping, a);
@@ -684,16 +696,19 @@ static void nodes_shows_how_it_stands_with_each(void **state)
 
 	fake.has_peers = true;
 	assert_string_equal(cli("nodes -n")->out,
-		"   3 h3      self        0      0     - -\n"
-		"   7 h7:1    up          5      6  1.5s -\n"
-		"   8 h8      idle        0      0     - nobody ? answers\n");
+		"   3 h3      self        0      0     - -         -\n"
+		"   7 h7:1    up          5      6  1.5s encrypted -\n"
+		"   8 h8      idle        0      0     - -         nobody ? answers\n");
 	root = parse(cli("nodes --json --columns=+SESSION")->out);
 	list = member(root, "nodes");
 	assert_int_equal(json_object_array_length(list), 3);
 	row = json_object_array_get_idx(list, 1);
 	assert_int_equal(json_object_get_int64(member(row, "heard")), 1500000000);
 	assert_string_equal(json_object_get_string(member(row, "session")), "0000000000000abc");
+	assert_string_equal(json_object_get_string(member(row, "data")), "encrypted");
 	json_object_put(root);
+	fake.is_old = true;
+	assert_null(strstr(cli("nodes")->out, "encrypted"));
 }
 
 static void a_daemon_without_nodes_has_none(void **state)
@@ -852,6 +867,32 @@ static void doctor_names_the_step_that_failed(void **state)
 	assert_non_null(strstr(r->out, "failed to export it: the user's quota"));
 }
 
+static void doctor_says_whether_other_nodes_memory_can_be_mapped_and_why_not(void **state)
+{
+	struct json_object *root, *checks, *check = NULL;
+	const char *out;
+
+	assert_non_null(strstr(cli("doctor")->out, "other nodes' memory can be mapped here"));
+	fake.no_maps = "the moon is full";
+	out = cli("doctor")->out;
+	assert_non_null(
+		strstr(out, "cannot be mapped here, nor this node's there: the moon is full"));
+	assert_non_null(strstr(out, "60-causeway-userfaultfd.rules"));
+	root = parse(cli("doctor --json")->out);
+	checks = member(root, "checks");
+	for (size_t i = 0; i < json_object_array_length(checks); i++) {
+		struct json_object *o = json_object_array_get_idx(checks, i);
+
+		if (!strcmp(json_object_get_string(member(o, "check")), "coherent maps"))
+			check = o;
+	}
+	assert_non_null(check);
+	assert_string_equal(json_object_get_string(member(check, "result")), "warning");
+	assert_non_null(strstr(json_object_get_string(member(check, "found")), "the moon is full"));
+	assert_non_null(strstr(json_object_get_string(member(check, "remedy")), "CAP_SYS_PTRACE"));
+	json_object_put(root);
+}
+
 static void doctor_warns_of_a_directory_where_others_may_replace_the_socket(void **state)
 {
 	char dir[] = "/tmp/causeway-cli-XXXXXX";
@@ -949,6 +990,7 @@ int main(void)
 		TEST(without_a_daemon_every_command_says_what_was_tried),
 		TEST(doctor_goes_on_without_a_daemon_and_fails),
 		TEST(doctor_names_the_step_that_failed),
+		TEST(doctor_says_whether_other_nodes_memory_can_be_mapped_and_why_not),
 		TEST(doctor_warns_of_a_directory_where_others_may_replace_the_socket),
 		TEST(doctor_warns_of_limits_that_hold_for_memory_files),
 		TEST(doctor_asks_every_other_node),

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "daemon/data-tls.h"
+#include "memory/watch.h"
 #include "wire/shared.h"
 #include "wire/status.h"
 
@@ -135,6 +136,7 @@ void view_status(const Manager *m, struct wire_node_status_reply *ret_status)
 		.incarnation = journal_incarnation(m->journal),
 		.started = journal_started(m->journal),
 	};
+	const char *no_maps;
 
 	if (m->options.embedded)
 		p.flags |= WIRE_NODE_EMBEDDED;
@@ -146,6 +148,11 @@ void view_status(const Manager *m, struct wire_node_status_reply *ret_status)
 		p.flags |= WIRE_NODE_TLS;
 	if (m->options.config->data_encryption)
 		p.flags |= WIRE_NODE_ENCRYPT;
+	no_maps = watch_impossible(m->uffd_device);
+	if (no_maps)
+		snprintf(p.no_maps, sizeof(p.no_maps), "%s", no_maps);
+	else
+		p.flags |= WIRE_NODE_MAPS;
 	snprintf(p.version, sizeof(p.version), "%s", CAUSEWAY_VERSION);
 	*ret_status = p;
 }

@@ -160,6 +160,7 @@ enum wire_check {
 #define WIRE_NODE_UFFD		   0x4u	 /* lends /dev/userfaultfd */
 #define WIRE_NODE_TLS		   0x8u	 /* its kernel can encrypt data connections */
 #define WIRE_NODE_ENCRYPT	   0x10u /* and it insists on that */
+#define WIRE_NODE_MAPS		   0x20u /* it can watch maps of other nodes' memory */
 
 #define WIRE_NODE_DATA_SIZE 8u /* of a record node_data */
 
