@@ -158,6 +158,7 @@ void group_requests(struct bench *bench);
 void group_adoption(struct bench *bench);
 void group_many(struct bench *bench);
 void group_idle(struct bench *bench);
+void group_pages(struct bench *bench);
 
 /* The groups of `bench remote`. */
 void group_fabric(struct bench *bench);

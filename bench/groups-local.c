@@ -14,6 +14,7 @@ const struct bench_group bench_groups[] = {
 	{"requests", group_requests, "connect and create beside bare round trips"},
 	{"adoption", group_adoption, "adopting 1 GiB"},
 	{"many", group_many, "10,000 segments"},
+	{"pages", group_pages, "pages that a daemon of this node gives and takes"},
 	{"idle", group_idle, "the daemon at rest"},
 	{0},
 };
