@@ -13,6 +13,7 @@ enum {
 	NODES_IMPORTS,
 	NODES_GUESTS,
 	NODES_HEARD,
+	NODES_DATA,
 	NODES_TROUBLE,
 	NODES_SESSION,
 	NODES_INCARNATION,
@@ -30,6 +31,10 @@ static const struct column columns[NODES_COLUMNS] = {
 	[NODES_GUESTS] = {"GUESTS", "imports that it has here", COLUMN_RIGHT},
 	[NODES_HEARD] = {"HEARD", "time since it last said something; nanoseconds in JSON",
 		COLUMN_RIGHT},
+	[NODES_DATA] = {"DATA",
+		"how data goes there: plain, encrypted, or impossible (one of the two nodes "
+		"requires encryption and one cannot); nothing before they have spoken",
+		0},
 	[NODES_TROUBLE] = {"TROUBLE", "why it could not be reached last time", 0},
 	[NODES_SESSION] = {"SESSION", "number of the session with it", COLUMN_EXTRA},
 	[NODES_INCARNATION] = {"INCARNATION", "number of the node's life", COLUMN_EXTRA},
@@ -46,7 +51,7 @@ static void set_heard(Table *t, uint64_t ns)
 			t, NODES_HEARD, ns, "%uh", (unsigned int)(ns / NSEC_PER_SEC / 3600));
 }
 
-static void add_row(Table *t, const struct wire_node_row *row)
+static void add_row(Table *t, const struct wire_node_row *row, enum wire_encryption data)
 {
 	table_row(t);
 	table_number(t, NODES_NODE, row->node);
@@ -56,6 +61,8 @@ static void add_row(Table *t, const struct wire_node_row *row)
 	table_number(t, NODES_GUESTS, row->n_guests);
 	if (row->heard)
 		set_heard(t, row->heard);
+	if (peer_data_name(data))
+		table_text(t, NODES_DATA, "%s", peer_data_name(data));
 	if (row->trouble[0])
 		table_text(t, NODES_TROUBLE, "%s", row->trouble);
 	if (row->session)
@@ -103,7 +110,7 @@ int nodes_run(const struct invocation *in)
 	if (r)
 		return r;
 	for (size_t i = 0; i < peers.n; i++)
-		add_row(t, &peers.rows[i]);
+		add_row(t, &peers.rows[i], peers.data[i]);
 	print(in, &node, t);
 	return EXIT_OK;
 }

@@ -10,7 +10,36 @@
 void peers_deinit(struct peers *p)
 {
 	free(p->rows);
+	free(p->data);
 	*p = (struct peers){0};
+}
+
+/* What follows the rows. A daemon before minor version 3 has nothing there, and encrypts nothing.
+ */
+static void take_data(const uint8_t *at, const uint8_t *end, struct peers *p, size_t first)
+{
+	struct wire_node_data data;
+
+	for (size_t i = first; i < p->n; i++) {
+		at = at ? wire_get_node_data(at, end, &data) : NULL;
+		p->data[i] =
+			at && data.node == p->rows[i].node ? data.encryption : WIRE_DATA_UNKNOWN;
+	}
+}
+
+static int grow(struct peers *p, uint32_t n)
+{
+	struct wire_node_row *rows = reallocarray(p->rows, p->n + n + 1, sizeof(*rows));
+	enum wire_encryption *data;
+
+	if (!rows)
+		return cli_fail("out of memory");
+	p->rows = rows;
+	data = reallocarray(p->data, p->n + n + 1, sizeof(*data));
+	if (!data)
+		return cli_fail("out of memory");
+	p->data = data;
+	return 0;
 }
 
 /* Appends the rows of one answer. */
@@ -18,21 +47,20 @@ static int take_rows(const struct cw_reply *reply, struct peers *p)
 {
 	const uint8_t *at = reply->message.tail, *end = at + reply->message.tail_size;
 	uint32_t n = reply->message.nodes_reply.n;
-	struct wire_node_row *rows;
+	size_t first = p->n;
 
 	if (n > WIRE_PACKET_MAX)
 		return cli_fail("the daemon's node list is malformed: %u rows in one packet", n);
-	rows = reallocarray(p->rows, p->n + n + 1, sizeof(*rows));
-	if (!rows)
-		return cli_fail("out of memory");
-	p->rows = rows;
+	if (grow(p, n))
+		return EXIT_FAILED;
 	for (uint32_t i = 0; i < n; i++) {
-		at = wire_get_node_row(at, end, &rows[p->n]);
+		at = wire_get_node_row(at, end, &p->rows[p->n]);
 		if (!at)
 			return cli_fail(
 				"the daemon's node list is malformed: row %u is cut short", i);
 		p->n++;
 	}
+	take_data(at, end, p, first);
 	return 0;
 }
 
@@ -74,6 +102,21 @@ const char *peer_state_name(uint32_t state)
 		return "away";
 	case WIRE_PEER_SELF:
 		return "self";
+	}
+	return "?";
+}
+
+const char *peer_data_name(enum wire_encryption data)
+{
+	switch (data) {
+	case WIRE_DATA_UNKNOWN:
+		return NULL;
+	case WIRE_DATA_PLAIN:
+		return "plain";
+	case WIRE_DATA_ENCRYPTED:
+		return "encrypted";
+	case WIRE_DATA_IMPOSSIBLE:
+		return "impossible";
 	}
 	return "?";
 }

@@ -9,6 +9,7 @@
 
 struct peers {
 	struct wire_node_row *rows; /* by number; this node among them */
+	enum wire_encryption *data; /* of each: of the data that goes there */
 	size_t n;
 };
 
@@ -18,6 +19,8 @@ void peers_deinit(struct peers *p);
 
 /* "up" */
 const char *peer_state_name(uint32_t state);
+/* "encrypted"; NULL: not known */
+const char *peer_data_name(enum wire_encryption data);
 
 #define PEER_TROUBLE_MAX 192
 

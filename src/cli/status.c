@@ -24,6 +24,7 @@ enum {
 	FIELD_MAX_SEGMENTS,
 	FIELD_MAX_IMPORTS,
 	FIELD_USERFAULTFD,
+	FIELD_ENCRYPTION,
 	FIELD_PEERS,
 };
 
@@ -47,6 +48,9 @@ static const struct column columns[] = {
 	[FIELD_MAX_SEGMENTS] = {"Max segments", "your segments", 0},
 	[FIELD_MAX_IMPORTS] = {"Max imports", "your imports", 0},
 	[FIELD_USERFAULTFD] = {"Userfaultfd", "lent to programs or not", 0},
+	[FIELD_ENCRYPTION] = {"Encryption",
+		"of data that goes to other nodes: required or off, and whether the kernel has TLS",
+		0},
 	[FIELD_PEERS] = {"Peers", "other nodes that it knows, and how it stands with them", 0},
 };
 
@@ -76,6 +80,8 @@ static void fill(Table *t, const struct node *n, bool bytes)
 	table_number(t, FIELD_MAX_SEGMENTS, h->max_segments);
 	table_number(t, FIELD_MAX_IMPORTS, h->max_imports);
 	table_text(t, FIELD_USERFAULTFD, "%s", s->flags & WIRE_NODE_UFFD ? "lent" : "not lent");
+	table_text(t, FIELD_ENCRYPTION, "%s, %s", s->flags & WIRE_NODE_ENCRYPT ? "required" : "off",
+		s->flags & WIRE_NODE_TLS ? "possible" : "this kernel has no TLS");
 }
 
 /* "3: 2 up, 4 away, 7 idle" */

@@ -721,7 +721,7 @@ static void a_daemon_without_nodes_has_none(void **state)
 
 static void a_node_list_that_lies_about_its_length_is_refused(void **state)
 {
-	fake.has_peers = true;
+	fake.has_peers = fake.is_old = true;
 	fake.claim = 1;
 	assert_non_null(strstr(cli("nodes")->err, "malformed"));
 	fake.claim = 1u << 30;
