@@ -214,11 +214,21 @@ static int find_server(uint32_t node, uint32_t own, uint32_t *ret_id)
 		"nobody serves on node %u: run 'causeway bench --serve' there meanwhile", node);
 }
 
+/* As a program would that takes the first controller there is. */
+static uint32_t best_controller(uint32_t node, uint32_t own)
+{
+	struct cw_node here;
+
+	if (node == own)
+		return WIRE_CONTROLLER_LOOPBACK;
+	return cw_connect(&here) == 0 && here.hello.flags & WIRE_HELLO_RDMA ? WIRE_CONTROLLER_OFI
+									    : WIRE_CONTROLLER_TCP;
+}
+
 static int connect_server(struct bench *b, uint32_t node, uint32_t own, uint32_t id)
 {
-	uint32_t controller = node == own ? WIRE_CONTROLLER_LOOPBACK : WIRE_CONTROLLER_TCP;
-	int r = cw_import_connect(
-		WIRE_SPACE_RSM, controller, node, id, WIRE_READ | WIRE_WRITE, &b->import);
+	int r = cw_import_connect(WIRE_SPACE_RSM, best_controller(node, own), node, id,
+		WIRE_READ | WIRE_WRITE, &b->import);
 
 	return r ? cli_fail("cannot connect to segment 0x%x of node %u: %s", id, node,
 			   node_result_text(r))

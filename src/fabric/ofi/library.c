@@ -214,9 +214,8 @@ static int fill_hints(const struct provider *provider, struct fi_info *hints)
 	hints->domain_attr->mr_mode =
 		FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
 	hints->domain_attr->threading = FI_THREAD_SAFE;
-	/* rxm keeps buffers for as many messages as may be under way; we send none */
+	hints->tx_attr->size = 64; /* of operations; rxm keeps buffers for as many */
 	if (provider->kind == OFI_TEST_RDM) {
-		hints->tx_attr->size = 64;
 		hints->rx_attr->size = 64;
 		hints->addr_format = FI_SOCKADDR_IN;
 	}

@@ -13,6 +13,7 @@ struct both {
 	FabricTarget base;
 	struct home *home;
 	enum ofi_kind kind;
+	const char *address;
 	FabricTarget *tcp;
 	OfiTarget *ofi;
 	pthread_t thread;
@@ -173,7 +174,7 @@ static void start_targets(struct both *b)
 	const struct fabric_target_options tcp = {
 		.spin = 20 * NSEC_PER_USEC, .frame_timeout = NSEC_PER_SEC};
 	const struct ofi_target_options ofi = {
-		.kind = b->kind, .address = "127.0.0.1", .say = say, .offered = offered};
+		.kind = b->kind, .address = b->address, .say = say, .offered = offered};
 
 	assert_int_equal(fabric_target_new(&tcp, &home_ops, b->home, &b->tcp), 0);
 	assert_int_equal(pthread_create(&b->thread, NULL, run, b->tcp), 0);
@@ -213,13 +214,15 @@ static FabricPath *path_new(struct both *b, int fd)
 	return path;
 }
 
-static void begin(struct home *home, const struct fabric_path_options *options, enum ofi_kind kind)
+static void begin(struct home *home, const struct fabric_path_options *options, enum ofi_kind kind,
+	const char *address)
 {
 	struct both *b = calloc(1, sizeof(*b));
 
 	b->base.backend = &backend;
 	b->home = home;
 	b->kind = kind;
+	b->address = address;
 	b->options = *options;
 	b->options.repair = repair;
 	home->insides = b;
@@ -230,12 +233,21 @@ static void begin(struct home *home, const struct fabric_path_options *options, 
 
 static void begin_rdm(struct home *home, const struct fabric_path_options *options)
 {
-	begin(home, options, OFI_TEST_RDM);
+	begin(home, options, OFI_TEST_RDM, "127.0.0.1");
 }
 
 static void begin_msg(struct home *home, const struct fabric_path_options *options)
 {
-	begin(home, options, OFI_TEST_MSG);
+	begin(home, options, OFI_TEST_MSG, "127.0.0.1");
+}
+
+static void begin_adapter(struct home *home, const struct fabric_path_options *options)
+{
+	enum ofi_kind kind;
+	bool automatic;
+
+	assert_int_equal(ofi_kind_parse(getenv("OFI_PROVIDER"), &kind, &automatic), 0);
+	begin(home, options, kind, getenv("OFI_ADDRESS"));
 }
 
 static void end(struct home *home)
@@ -272,6 +284,12 @@ const struct fixture_ops ofi_rdm_fixture = {.name = "ofi-rdm",
 const struct fixture_ops ofi_msg_fixture = {.name = "ofi-msg",
 	.one_sided = true,
 	.begin = begin_msg,
+	.end = end,
+	.connect = connect_path,
+	.cut = cut};
+const struct fixture_ops ofi_adapter_fixture = {.name = "ofi-adapter",
+	.one_sided = true,
+	.begin = begin_adapter,
 	.end = end,
 	.connect = connect_path,
 	.cut = cut};

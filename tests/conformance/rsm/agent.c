@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
+#include "agent-afar.h"
+
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -222,7 +224,13 @@ static void go_to(const char *environment)
 	free(name);
 }
 
-static agent_t start(const agent_identity_t *identity, const char *environment)
+void agent_serve_afar(const char *port)
+{
+	agent_afar_serve(port, serve);
+}
+
+/* afar: not NULL: where, on another machine. */
+static agent_t start(const agent_identity_t *identity, const char *environment, const char *afar)
 {
 	int channels[2];
 	agent_t agent;
@@ -231,6 +239,8 @@ static agent_t start(const agent_identity_t *identity, const char *environment)
 	agent.pid = fork();
 	if (agent.pid == 0) {
 		close(channels[0]);
+		if (afar)
+			agent_afar_relay(channels[1], afar);
 		if (identity)
 			become(identity);
 		if (environment)
@@ -245,23 +255,23 @@ static agent_t start(const agent_identity_t *identity, const char *environment)
 
 agent_t agent_start(void)
 {
-	return start(NULL, NULL);
+	return start(NULL, NULL, NULL);
 }
 
 agent_t agent_start_there(void)
 {
-	const char *environment = getenv("RSM_NODE2_ENV");
+	const char *environment = getenv("RSM_NODE2_ENV"), *afar = getenv("RSM_NODE2_AGENTS");
 
-	if (!environment)
+	if (!environment && !afar)
 		rig_skip("needs two nodes");
-	return start(NULL, environment);
+	return start(NULL, environment, afar);
 }
 
 agent_t agent_start_as(agent_identity_t identity)
 {
 	if (geteuid() != 0)
 		rig_skip("other users need root");
-	return start(&identity, NULL);
+	return start(&identity, NULL, NULL);
 }
 
 static void ask(const agent_t *agent, agent_verb_t verb, uint64_t a, uint64_t b, uint64_t c)

@@ -63,8 +63,11 @@ agent_t agent_start(void);
 /* Skips the test when not root. */
 agent_t agent_start_as(agent_identity_t identity);
 /* On the second node of two; skips the test when there is none. How a process gets there is in the
- * environment: RSM_NODE2_ENV is NAME=VALUE, to be set before its first RSM call. */
+ * environment: RSM_NODE2_ENV is NAME=VALUE, to be set before its first RSM call; or
+ * RSM_NODE2_AGENTS is "ADDRESS PORT", where a test program serves agents (--agents PORT). */
 agent_t agent_start_there(void);
+
+_Noreturn void agent_serve_afar(const char *port);
 
 int agent_do(const agent_t *agent, agent_verb_t verb, uint64_t a, uint64_t b, uint64_t c);
 /* The value that the call gave; the code must be 0, else the test notes a failure. */

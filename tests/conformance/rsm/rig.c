@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rig.h"
 
+#include "agent.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -154,6 +156,8 @@ int rig_main(const rig_test_t *tests, size_t n_tests, int argc, char **argv)
 {
 	int n_failed = 0;
 
+	if (argc == 3 && !strcmp(argv[1], "--agents"))
+		agent_serve_afar(argv[2]);
 	printf("1..%zu\n", n_tests);
 	for (size_t i = 0; i < n_tests; i++) {
 		int result = wanted(tests[i].name, argc, argv) ? run_one(&tests[i]) : EXIT_SKIPPED;
