@@ -19,6 +19,7 @@
  */
 
 #define PAUSE	   (100 * NSEC_PER_MSEC) /* between two attempts */
+#define RETRY	   (20 * NSEC_PER_MSEC)	 /* after a link that broke */
 #define GRANT_LIFE (10 * NSEC_PER_SEC)
 #define GRANTS_MAX 4u /* of one node at a time */
 
@@ -192,13 +193,18 @@ static int on_pause(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 /* Without memory for a timer: when something else is noted. */
+static void pause_for(struct page_dial *d, uint64_t ns)
+{
+	rest(d);
+	if (sd_event_add_time_relative(d->manager->event, &d->timer, CLOCK_MONOTONIC,
+		    ns / NSEC_PER_USEC, 1, on_pause, d) < 0)
+		dial_free(d);
+}
+
 static void failed(struct page_dial *d, const char *why)
 {
 	log_limited("no page link to node %u yet: %s", d->node, why);
-	rest(d);
-	if (sd_event_add_time_relative(d->manager->event, &d->timer, CLOCK_MONOTONIC,
-		    PAUSE / NSEC_PER_USEC, 1, on_pause, d) < 0)
-		dial_free(d);
+	pause_for(d, PAUSE);
 }
 
 static void opened(struct page_dial *d)
@@ -378,7 +384,7 @@ void coherent_dial_need(Manager *m, uint32_t node, const uint8_t *grant)
 	if (grant)
 		dial_with(d, grant);
 	else
-		ask(d);
+		pause_for(d, RETRY);
 }
 
 /* The next node above whose segments are mapped here; 0: none. */

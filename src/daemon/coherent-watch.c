@@ -55,7 +55,8 @@ static void on_fork(CoherentWatch *parent, int uffd)
 		return;
 	}
 	list_for_each (mapper, &parent->mappers, of_watch)
-		r = MIN(r, coherent_mapper_add(mapper, &mapper->m, child));
+		if (coherent_mapper_add(mapper, &mapper->m, child) < 0)
+			r = -ENOMEM;
 	if (r < 0)
 		coherent_watch_kill(parent);
 	coherent_watch_start(child);

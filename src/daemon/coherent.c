@@ -61,18 +61,16 @@ static void tell_emptied(CoherentPart *part)
 			pager_group_set(part->pager, i, false, part->coherent->now);
 }
 
-static uint64_t parts_settle(Coherent *c)
+static void parts_settle(Coherent *c, uint64_t *next)
 {
-	uint64_t next = UINT64_MAX;
 	CoherentPart *part;
 
 	while ((part = list_first(&c->touched, CoherentPart, touched))) {
 		list_unlink(&part->touched);
 		if (part->emptied)
 			tell_emptied(part);
-		next = MIN(next, part_next(part));
+		*next = MIN(*next, part_next(part));
 	}
-	return next;
 }
 
 static void settle(Coherent *c)
@@ -80,7 +78,7 @@ static void settle(Coherent *c)
 	uint64_t next = UINT64_MAX;
 
 	do
-		next = MIN(next, parts_settle(c));
+		parts_settle(c, &next);
 	while (coherent_links_settle(c));
 	next = MIN(next, c->look);
 	if (next < c->armed)
@@ -168,7 +166,9 @@ static void handle(Coherent *c, const struct epoll_event *e)
 {
 	if (e->data.ptr == &c->wake)
 		hear(c->wake);
-	else if (e->data.ptr != &c->timer)
+	else if (e->data.ptr == &c->timer)
+		hear(c->timer);
+	else
 		coherent_link_ready(e->data.ptr, e->events);
 }
 

@@ -65,6 +65,8 @@ static bool flags_valid(const struct page_message *m)
 		return m->flags == PAGE_CONTENT;
 	case PAGE_HOLDS:
 		return holds_valid(m);
+	case PAGE_DISCARDED:
+		return m->flags == 0 && m->n == 1;
 	default:
 		return false;
 	}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "daemon/test-map.h"
+
+/*
+ * Node 1 has a segment, its exporter has it mapped; others map it, too. argv[1]: causewayd.
+ */
+
+#define PAGE 4096u
+#define SIZE (64 * PAGE)
+
+static const char *program;
+
+/* a exports on node 1; b and c import on nodes 2 and 3. */
+struct scene {
+	struct nodes nodes;
+	struct client a, b, c;
+	uint32_t segment, id;
+	struct test_map home, at_b, at_c;
+	struct remote rb, rc;
+	unsigned int n;
+};
+
+static const char config[] =
+	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=2s\n";
+
+static struct scene *begin_nodes(unsigned int n)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	int fd;
+
+	assert_non_null(s);
+	s->n = n;
+	nodes_start(&s->nodes, program, n, n, config);
+	client_new(&s->a, &s->nodes.node[1]);
+	map_watch_begin(&s->a);
+	assert_int_equal(client_create(&s->a, SIZE, &s->segment, &fd), STATUS_OK);
+	map_export(&s->home, &s->a, s->segment, fd, SIZE);
+	assert_int_equal(client_publish(&s->a, s->segment, 0, &s->id), STATUS_OK);
+	client_new(&s->b, &s->nodes.node[2]);
+	map_watch_begin(&s->b);
+	if (n < 3)
+		return s;
+	client_new(&s->c, &s->nodes.node[3]);
+	map_watch_begin(&s->c);
+	return s;
+}
+
+static int begin(void **state)
+{
+	*state = begin_nodes(2);
+	return 0;
+}
+
+static int begin_three(void **state)
+{
+	*state = begin_nodes(3);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct scene *s = *state;
+
+	map_close(&s->at_b);
+	map_close(&s->at_c);
+	map_close(&s->home);
+	if (s->a.socket >= 0)
+		client_close(&s->a);
+	client_close(&s->b);
+	if (s->n > 2)
+		client_close(&s->c);
+	nodes_stop(&s->nodes);
+	free(s);
+	return 0;
+}
+
+static void map_b(struct scene *s)
+{
+	assert_int_equal(
+		remote_connect(&s->rb, &s->b, 1, s->id, WIRE_READ | WIRE_WRITE), STATUS_OK);
+	map_remote(&s->at_b, &s->b, s->rb.import, SIZE, true);
+}
+
+static void map_c(struct scene *s)
+{
+	assert_int_equal(
+		remote_connect(&s->rc, &s->c, 1, s->id, WIRE_READ | WIRE_WRITE), STATUS_OK);
+	map_remote(&s->at_c, &s->c, s->rc.import, SIZE, true);
+}
+
+static _Atomic uint64_t *word(const struct test_map *m, unsigned int page)
+{
+	return (_Atomic uint64_t *)(m->at + page * PAGE);
+}
+
+static void what_was_there_is_read_on_another_node(void **state)
+{
+	struct scene *s = *state;
+
+	memset(s->home.at, 0x5a, SIZE);
+	map_b(s);
+	for (unsigned int i = 0; i < SIZE; i += 512)
+		assert_int_equal(s->at_b.at[i], 0x5a);
+}
+
+static void a_store_is_seen_on_the_other_node(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	for (uint64_t i = 0; i < 100; i++) {
+		atomic_store(word(&s->at_b, 3), 2 * i + 1);
+		assert_int_equal(atomic_load(word(&s->home, 3)), 2 * i + 1);
+		atomic_store(word(&s->home, 3), 2 * i + 2);
+		assert_int_equal(atomic_load(word(&s->at_b, 3)), 2 * i + 2);
+	}
+}
+
+static void pages_that_nobody_has_touched_are_zero_everywhere(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	assert_int_equal(atomic_load(word(&s->at_b, 9)), 0);
+	assert_int_equal(atomic_load(word(&s->home, 9)), 0);
+	assert_int_equal(atomic_load(word(&s->home, 10)), 0);
+	atomic_store(word(&s->at_b, 10), 7);
+	assert_int_equal(atomic_load(word(&s->home, 10)), 7);
+}
+
+static void three_nodes_count_together(void **state)
+{
+	struct scene *s = *state;
+	_Atomic uint64_t *words[3];
+
+	map_b(s);
+	map_c(s);
+	words[0] = word(&s->home, 1);
+	words[1] = word(&s->at_b, 1);
+	words[2] = word(&s->at_c, 1);
+	for (unsigned int i = 0; i < 300; i++)
+		assert_int_equal(atomic_fetch_add(words[i % 3], 1), i);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, begin, end)
+#define THREE(name) cmocka_unit_test_setup_teardown(name, begin_three, end)
+	const struct CMUnitTest tests[] = {
+		TEST(what_was_there_is_read_on_another_node),
+		TEST(a_store_is_seen_on_the_other_node),
+		TEST(pages_that_nobody_has_touched_are_zero_everywhere),
+		THREE(three_nodes_count_together),
+	};
+
+	program = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
