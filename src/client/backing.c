@@ -227,6 +227,16 @@ int backing_map(struct cw_backing *b, int fd, bool reserve)
 	return 0;
 }
 
+int backing_unmap(struct cw_backing *b)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+
+	if (mmap(b->address, b->size, PROT_NONE, flags, -1, 0) == MAP_FAILED)
+		return STATUS_NO_MEMORY;
+	b->inode = 0;
+	return 0;
+}
+
 int backing_adopt_try(const struct cw_backing *b, struct cw_link *link)
 {
 	MemoryAdopter *adopter;

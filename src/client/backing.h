@@ -68,6 +68,8 @@ void backing_put(struct cw_backing *backing);
 int backing_adopt(struct cw_backing *backing, struct cw_link *link, int fd, bool reserve);
 /* The same for a range that was made for this and that nobody has touched. */
 int backing_map(struct cw_backing *backing, int fd, bool reserve);
+/* Takes that back; the range stays, without access. */
+int backing_unmap(struct cw_backing *backing);
 /* Whether that could hold the program's threads now; nothing changes. */
 int backing_adopt_try(const struct cw_backing *backing, struct cw_link *link);
 /*

@@ -31,6 +31,17 @@ static int memory_fd(struct cw_export *export, int *ret_fd, bool *ret_own)
 	return r;
 }
 
+/* What was made holds nothing yet, or nothing any more that anybody wants. */
+static int give_up(struct cw_backing *from, struct cw_link *link)
+{
+	return from->made ? backing_unmap(from) : backing_move(from, link, -1, true);
+}
+
+static int take_back(struct cw_backing *from, struct cw_link *link, int fd)
+{
+	return from->made ? backing_map(from, fd, false) : backing_adopt(from, link, fd, false);
+}
+
 /*
  * The segment keeps its memory, which importers have mapped and go on using: the old range goes
  * back to being private with what it holds, then the new one's content is written into the memory
@@ -56,12 +67,12 @@ static int exchange(struct cw_export *export, struct cw_backing *to)
 	/* where threads cannot be held there is no way back either */
 	r = backing_adopt_try(to, export->link);
 	if (!r)
-		r = backing_move(from, export->link, -1, true);
+		r = give_up(from, export->link);
 	if (r)
 		return r;
 	from->fd = budget_close(from->fd);
-	r = backing_adopt(to, export->link, again, false);
-	if (r && backing_adopt(from, export->link, again, false))
+	r = backing_adopt(to, export->link, again, from->made);
+	if (r && take_back(from, export->link, again))
 		return r;
 	(r ? from : to)->handed_out = handed_out;
 	take_fd(&again);

@@ -55,15 +55,16 @@ bool dispatch_is_self(void)
  */
 static struct dispatch *next_place(struct dispatch *before)
 {
+	struct dispatch *d = NULL, *gone = NULL;
 	struct list *at;
-	struct dispatch *d = NULL;
 
 	pthread_mutex_lock(&dispatcher.lock);
 	at = before ? before->all.next : dispatcher.places.next;
 	if (before && before->removed) {
 		list_unlink(&before->all);
-		object_put(before->object);
-		free(before);
+		if (before->object->dispatch == before)
+			before->object->dispatch = NULL;
+		gone = before;
 	}
 	for (; at != &dispatcher.places; at = at->next) {
 		d = list_entry(at, struct dispatch, all);
@@ -74,6 +75,9 @@ static struct dispatch *next_place(struct dispatch *before)
 	dispatcher.running = d;
 	pthread_cond_broadcast(&dispatcher.idle);
 	pthread_mutex_unlock(&dispatcher.lock);
+	if (gone)
+		object_put(gone->object);
+	free(gone);
 	return d;
 }
 
@@ -229,12 +233,15 @@ int dispatch_add(struct object *o, const struct dispatch_ops *ops)
 /* The thread frees a place that it is at; any other is freed here. */
 void dispatch_remove(struct object *o)
 {
-	struct dispatch *d = o->dispatch;
+	struct dispatch *d;
 	bool mine;
 
-	if (!d)
-		return;
 	pthread_mutex_lock(&dispatcher.lock);
+	d = o->dispatch;
+	if (!d) {
+		pthread_mutex_unlock(&dispatcher.lock);
+		return;
+	}
 	o->dispatch = NULL;
 	d->removed = true;
 	mine = dispatcher.running != d;
