@@ -29,6 +29,22 @@ typedef enum {
 /* Only RSM_EXT_CONNECTED ever changes. */
 int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_ext_state_t *state);
 
+/* How a part of a segment will be used through its map. */
+#define RSM_EXT_ADVICE_NORMAL	  0u /* pages come one by one, more at a time when read in order */
+#define RSM_EXT_ADVICE_SEQUENTIAL 1u /* in order: many pages at a time from the first on */
+#define RSM_EXT_ADVICE_RANDOM	  2u /* always one by one */
+#define RSM_EXT_ADVICE_WILL_NEED  3u /* to be read soon: the pages are asked for now */
+#define RSM_EXT_ADVICE_HOLD	  4u /* of the whole segment: see value */
+
+/*
+ * Advises on a range of another node's segment that is mapped; what is loaded and stored there is
+ * the same with any advice. For all maps that this node has of the segment; of a segment of this
+ * node it does nothing. value: of RSM_EXT_ADVICE_HOLD, how many microseconds a page that has come
+ * here stays at least, 1 to 1000000; otherwise it does not matter.
+ */
+int rsm_memseg_import_advise(rsm_memseg_import_handle_t im_memseg, off_t offset, size_t length,
+	uint_t advice, uint_t value);
+
 typedef struct {
 	rsm_node_id_t node;
 	rsm_memseg_id_t id;

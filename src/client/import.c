@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "client/budget.h"
@@ -122,6 +123,7 @@ static void *place_memory(
 static int map_memory(struct cw_import *import, int fd, void *address, int flags, int prot,
 	uint64_t offset, uint64_t size, void **ret_address, uint32_t *ret_slot)
 {
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t slot;
 	void *p;
 	int r;
@@ -135,7 +137,9 @@ static int map_memory(struct cw_import *import, int fd, void *address, int flags
 		cw_link_map_clear(import->link, slot);
 		return r;
 	}
-	cw_link_map_set(import->link, slot, p, size, offset, WIRE_SIDE_IMPORT, import->index);
+	/* what is mapped is whole pages */
+	cw_link_map_set(import->link, slot, p, (size + page - 1) & ~(page - 1), offset,
+		WIRE_SIDE_IMPORT, import->index);
 	if (import->rights)
 		r = coherent_watch(
 			import->link, slot, WIRE_SIDE_IMPORT, import->index, import->remote);

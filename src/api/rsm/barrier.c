@@ -62,7 +62,7 @@ RSM_API int rsm_memseg_import_open_barrier(rsmapi_barrier_t *barrier)
 }
 
 /* What was stored before is seen by everybody before what is stored from now on. last: a failure
- * of another node's import is told for the last time. */
+ * of another node's import, or the loss of a node that had pages, is told for the last time. */
 static int fence_and_look(struct cw_import *import, bool last)
 {
 	int r;
@@ -72,6 +72,8 @@ static int fence_and_look(struct cw_import *import, bool last)
 		r = cw_import_ready(import);
 	else
 		r = last ? cw_remote_collect(import) : cw_remote_order(import);
+	if (likely(!r))
+		r = cw_import_believe(import, last);
 	return rsm_code(r, ABOUT_IMPORT);
 }
 

@@ -50,6 +50,49 @@ RSM_API int rsm_ext_import_get_state(rsm_memseg_import_handle_t im_memseg, rsm_e
 	return RSM_SUCCESS;
 }
 
+/* advice */
+
+#define HOLD_MAX 1000000u /* microseconds */
+
+static int check_advice(
+	struct cw_import *import, off_t offset, size_t length, uint_t advice, uint_t value)
+{
+	int r;
+
+	if (!cw_import_is_mapped(import->handle))
+		return RSMERR_SEG_NOT_MAPPED;
+	if (advice > RSM_EXT_ADVICE_HOLD)
+		return RSMERR_BAD_ARGS_ERRORS;
+	if (advice == RSM_EXT_ADVICE_HOLD && (!value || value > HOLD_MAX))
+		return RSMERR_BAD_ARGS_ERRORS;
+	if (!length)
+		return RSMERR_BAD_LENGTH;
+	r = cw_import_range(import, (uint64_t)offset, length);
+	return r ? rsm_code(r, ABOUT_IMPORT) : RSM_SUCCESS;
+}
+
+RSM_API int rsm_memseg_import_advise(rsm_memseg_import_handle_t im_memseg, off_t offset,
+	size_t length, uint_t advice, uint_t value)
+{
+	static const uint32_t numbers[] = {[RSM_EXT_ADVICE_NORMAL] = WIRE_ADVICE_NORMAL,
+		[RSM_EXT_ADVICE_SEQUENTIAL] = WIRE_ADVICE_SEQUENTIAL,
+		[RSM_EXT_ADVICE_RANDOM] = WIRE_ADVICE_RANDOM,
+		[RSM_EXT_ADVICE_WILL_NEED] = WIRE_ADVICE_WILL_NEED,
+		[RSM_EXT_ADVICE_HOLD] = WIRE_ADVICE_HOLD};
+	_cleanup_(cw_import_put_p) struct cw_import *import = cw_import_ref((cw_handle)im_memseg);
+	int r;
+
+	if (!import)
+		return RSMERR_BAD_SEG_HNDL;
+	r = check_advice(import, offset, length, advice, value);
+	if (r)
+		return r;
+	r = cw_import_advise((cw_handle)im_memseg, numbers[advice], (uint64_t)offset, length,
+		value * NSEC_PER_USEC);
+	/* unmapped by another thread meanwhile */
+	return r == STATUS_WRONG_STATE ? RSMERR_SEG_NOT_MAPPED : rsm_code(r, ABOUT_IMPORT);
+}
+
 /* transfers with completion */
 
 static void complete(rsm_ext_request_t *request, int code)

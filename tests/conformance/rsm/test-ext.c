@@ -282,7 +282,26 @@ static void an_export_can_be_placed_on_nodes(void)
 	CHECK_EQUAL(memory[size - 1], 'a');
 }
 
+/* Of another node's segment: test-remote-map.c */
+static void advice_is_taken_for_what_is_mapped(void)
+{
+	void *map = NULL;
+
+	begin(RSM_PERM_RDWR);
+	EXPECT(rsm_memseg_import_advise(import, 0, size, RSM_EXT_ADVICE_NORMAL, 0),
+		RSMERR_SEG_NOT_MAPPED);
+	NEED(rsm_memseg_import_map(import, &map, RSM_MAP_NONE, RSM_PERM_RDWR, 0, size));
+	for (unsigned int advice = RSM_EXT_ADVICE_NORMAL; advice <= RSM_EXT_ADVICE_HOLD; advice++)
+		EXPECT(rsm_memseg_import_advise(import, 0, size, advice, 1), RSM_SUCCESS);
+	EXPECT(rsm_memseg_import_advise(import, 0, size + 1, 0, 0), RSMERR_BAD_LENGTH);
+	EXPECT(rsm_memseg_import_advise(import, 1, size, 0, 0), RSMERR_BAD_OFFSET);
+	NEED(rsm_memseg_import_unmap(import));
+	NEED(rsm_memseg_import_disconnect(import));
+	EXPECT(rsm_memseg_import_advise(import, 0, size, 0, 0), RSMERR_BAD_SEG_HNDL);
+}
+
 static const rig_test_t tests[] = {
+	TEST(advice_is_taken_for_what_is_mapped),
 	TEST(an_export_can_be_placed_on_nodes),
 	TEST(shared_memory_moves_with_the_last_unpublish),
 	TEST(sized_accesses_swap_bytes_for_an_exporter_of_the_other_order),
