@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include "base/cleanup.h"
 #include "memory/memfd.h"
+#include "memory/page-guard.h"
 
 #define PAGE  4096ull
 #define CHUNK (64u << 10) /* bytes moved at once, on the stack */
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 static bool within(const struct page_store *store, uint64_t offset, uint64_t n)
 {
@@ -77,11 +79,6 @@ static int allocate(int fd, int mode, uint64_t offset, uint64_t n)
 		r = fallocate(fd, mode, (off_t)offset, (off_t)n);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? negative_errno() : 0;
-}
-
-static int punch(int fd, uint64_t offset, uint64_t n)
-{
-	return allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, n);
 }
 
 /* --- the store --- */
@@ -230,7 +227,7 @@ void page_store_close(struct page_store *store)
 	store_empty(store);
 }
 
-/* --- the memory --- */
+/* --- the memory, which others may write to and so may keep us waiting for --- */
 
 int page_store_read(const struct page_store *store, uint64_t offset, void *data, size_t n)
 {
@@ -241,23 +238,36 @@ int page_store_read(const struct page_store *store, uint64_t offset, void *data,
 
 int page_store_write(const struct page_store *store, uint64_t offset, const void *data, size_t n)
 {
+	int place, r;
+
 	if (!within(store, offset, n))
 		return -EINVAL;
-	return write_all(store->memory, store->offset + offset, data, n);
+	place = page_guard_enter(store->memory);
+	r = write_all(store->memory, store->offset + offset, data, n);
+	page_guard_leave(place);
+	return r;
+}
+
+static int allocate_guarded(const struct page_store *store, int mode, uint64_t offset, uint64_t n)
+{
+	int place, r;
+
+	if (!n || !within(store, offset, n))
+		return -EINVAL;
+	place = page_guard_enter(store->memory);
+	r = allocate(store->memory, mode, store->offset + offset, n);
+	page_guard_leave(place);
+	return r;
 }
 
 int page_store_reserve(const struct page_store *store, uint64_t offset, uint64_t n)
 {
-	if (!n || !within(store, offset, n))
-		return -EINVAL;
-	return allocate(store->memory, 0, store->offset + offset, n);
+	return allocate_guarded(store, 0, offset, n);
 }
 
 int page_store_punch(const struct page_store *store, uint64_t offset, uint64_t n)
 {
-	if (!n || !within(store, offset, n))
-		return -EINVAL;
-	return punch(store->memory, store->offset + offset, n);
+	return allocate_guarded(store, PUNCH, offset, n);
 }
 
 int page_store_present(const struct page_store *store,
@@ -310,9 +320,14 @@ int page_store_save(const struct page_store *store, uint64_t offset, uint64_t n)
 
 int page_store_recover(const struct page_store *store, uint64_t offset, uint64_t n)
 {
+	int place, r;
+
 	if (!within(store, offset, n))
 		return -EINVAL;
-	return copy_all(store->aside, offset, store->memory, store->offset + offset, n);
+	place = page_guard_enter(store->memory);
+	r = copy_all(store->aside, offset, store->memory, store->offset + offset, n);
+	page_guard_leave(place);
+	return r;
 }
 
 int page_store_read_aside(const struct page_store *store, uint64_t offset, void *data, size_t n)
@@ -334,7 +349,7 @@ int page_store_forget_aside(const struct page_store *store, uint64_t offset, uin
 {
 	if (!n || !within(store, offset, n))
 		return -EINVAL;
-	return punch(store->aside, offset, n);
+	return allocate(store->aside, PUNCH, offset, n);
 }
 
 int page_store_lend(const struct page_store *store, bool read_only, int *ret_fd)

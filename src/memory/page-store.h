@@ -14,8 +14,9 @@
  *   aside   elsewhere: copies of pages given back and not confirmed
  *
  * Sizes are bytes; offsets and lengths whole pages. Nothing here is ever a SIGBUS: content is moved
- * with pread, pwrite and copy_file_range-like calls, never through a mapping. Errors: negative
- * errno (-ENOSPC, -ENOMEM: no memory). Not thread safe.
+ * with pread and pwrite, never through a mapping. Whoever keeps such a call waiting for ever is
+ * ended (memory/page-guard.h). Errors: negative errno (-ENOSPC, -ENOMEM: no memory). Not thread
+ * safe.
  */
 
 #include <stdbool.h>

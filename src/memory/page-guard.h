@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MEMORY_PAGE_GUARD_H
+#define MEMORY_PAGE_GUARD_H
+
+/*
+ * Who keeps us from writing to a memory file, or from punching it?
+ *
+ * The kernel has one lock a file for both, and who has a writable descriptor can hold it for ever:
+ * write() from memory whose fault nobody answers (a userfaultfd of its own, a file system in user
+ * space) waits with the lock. Our own call then waits uninterruptibly, and with it whoever needs a
+ * lock of ours. Reading never waits.
+ *
+ * So calls that take that lock are announced. While there are any, a thread looks at them from time
+ * to time; it is made on demand and ends when there has been nothing for a while. What takes longer
+ * than PAGE_GUARD_SOON has somebody in its way: processes with a thread that waits in a writing
+ * system call on this file, or on a descriptor that it has closed meanwhile, are ended by SIGKILL;
+ * after PAGE_GUARD_LATE all that hold it open to be written. Ours and our parent (the keeper) never
+ * are. Needs CAP_SYS_PTRACE to look and CAP_KILL to end, for processes of other users.
+ *
+ * Thread safe.
+ */
+
+#include <sys/types.h>
+#include "base/clock.h"
+
+#define PAGE_GUARD_SOON (250 * NSEC_PER_MSEC)
+#define PAGE_GUARD_LATE (2 * NSEC_PER_SEC)
+
+/* A call on memory begins; the result is for page_guard_leave(). */
+int page_guard_enter(int memory);
+void page_guard_leave(int place);
+
+/* Is called, by the guard's thread, with each process that was ended, and with 0 where a call waits
+ * and nobody was found (an io_uring, for one). */
+void page_guard_tell(void (*tell)(pid_t pid));
+
+#endif
