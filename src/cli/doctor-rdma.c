@@ -110,9 +110,9 @@ void check_rdma(struct doctor *d, struct finding *f)
 	else if (!strncmp(status.provider, "test-", 5))
 		finding_set(f, VERDICT_WARNING, "Rdma=auto, and restart causewayd",
 			"ofi0: provider %s of libfabric %s, which does not hold the bounds of "
-			"memory: "
-			"for tests alone",
-			status.provider, status.library);
+			"memory: for tests alone; %llu bytes are registered for %u imports",
+			status.provider, status.library, (unsigned long long)status.bytes,
+			status.n_keys);
 	else
 		find_limits(&status, f);
 }

@@ -39,7 +39,7 @@ class NodeAgent(Agent):
         self.node = node
         super().__init__(nodes.socket(node), env={"CAUSEWAY_CLUSTER_NODE": f"{nodes.cluster.dir}/{node}"}, controller=False,
                          umask=0, **kwargs)  # its segments are for everybody: root is nobody on another node
-        self.good("controller", 0, "tcp0")
+        self.good("controller", 0, nodes.way)
 
     def time(self, verb, *args):
         """Begins a call that a thread of the agent does; ended() has its end's time last."""
@@ -57,11 +57,16 @@ class NodeAgent(Agent):
 
 
 class Nodes:
-    """N nodes that know each other. lag: how late a thread of ours was at most, which the daemons may have been, too."""
+    """N nodes that know each other, with these lines in [Network]; agents use the controller `way`. lag: how late a thread of
+    ours was at most, which the daemons may have been, too."""
 
-    def __init__(self, directory, n=2, detection=1.0, netns=False):
-        self.cluster, self.detection, self.n, self.netns = Cluster(directory), detection, n, netns
+    def __init__(self, directory, n=2, detection=1.0, netns=False, network="", way="tcp0"):
+        self.cluster, self.detection, self.n, self.netns, self.way = Cluster(directory), detection, n, netns, way
         self.agents, self.before = [], children()
+        for node in range(1, n + 1) if network else ():
+            folder = pathlib.Path(directory) / str(node) / "causeway.conf.d"
+            folder.mkdir(parents=True)
+            (folder / "network.conf").write_text(f"[Network]\n{network}\n")
         self.cluster("start", "-n", n, "--detection", f"{detection * 1000:.0f}ms", *(["--netns"] if netns else []))
         self.lag, self._end, self._name = 0.0, threading.Event(), self._find_name() if netns else ""
         threading.Thread(target=self._watch_the_clock, daemon=True).start()
