@@ -282,7 +282,9 @@ void rig_tell_parent(unsigned int value)
 
 unsigned int rig_hear_parent(void)
 {
-	return hear(from[0]);
+	unsigned int value;
+
+	return read(from[0], &value, sizeof(value)) == sizeof(value) ? value : 0;
 }
 
 void rig_end(rig_peer_t peer)

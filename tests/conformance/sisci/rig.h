@@ -117,7 +117,7 @@ rig_peer_t rig_there(int node, void (*part)(void *data), void *data);
 void rig_tell(rig_peer_t peer, unsigned int value);
 unsigned int rig_hear(rig_peer_t peer);
 void rig_tell_parent(unsigned int value);
-unsigned int rig_hear_parent(void);
+unsigned int rig_hear_parent(void); /* 0: it has ended */
 /* Waits for its end; its failures count. */
 void rig_end(rig_peer_t peer);
 void rig_kill(rig_peer_t peer);
