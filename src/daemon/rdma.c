@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/rdma.h"
 
+#include <linux/capability.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -209,17 +211,25 @@ bool rdma_may_reach(const Manager *m, const ManagerPeer *p)
 	return kind && (p->rdma == kind || !p->incarnation);
 }
 
+/* All ones: as much as it likes. */
+static uint64_t may_lock(void)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY ||
+		(geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_IPC_LOCK, 0, 0, 0) == 1))
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}
+
 void rdma_fill_status(Manager *m, uint32_t node, struct wire_rdma_status_reply *ret)
 {
 	const ManagerPeer *p = node && m->peers ? manager_peer_find(m, node) : NULL;
-	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 	const Rdma *rdma = m->rdma;
 
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	*ret = (struct wire_rdma_status_reply){.kind = rdma_kind(m),
-		.there = p ? p->rdma : 0,
-		.memlock = !geteuid() || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX
-									 : limit.rlim_cur};
+	*ret = (struct wire_rdma_status_reply){
+		.kind = rdma_kind(m), .there = p ? p->rdma : 0, .memlock = may_lock()};
 	snprintf(ret->setting, sizeof(ret->setting), "%s", m->options.config->rdma);
 	snprintf(ret->library, sizeof(ret->library), "%s", ofi_version());
 	if (!rdma)
