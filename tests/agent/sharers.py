@@ -6,6 +6,8 @@ import select
 import subprocess
 import time
 
+import pytest
+
 from world import AGENT, SLOW, popen
 
 SHARER = AGENT.parents[1] / "sharer" / "sharer"
@@ -34,7 +36,9 @@ class Sharers:
         end = time.monotonic() + seconds * SLOW
         while b"\n" not in self.said[k]:
             ready, _, _ = select.select([self.programs[k].stdout], [], [], max(0, end - time.monotonic()))
-            assert ready, f"{self.work}: worker {k} on node {self.where[k]} said nothing for {seconds} s: {self.states()}"
+            if not ready:
+                ended = [(j, p.stdout.read()) for j, p in enumerate(self.programs) if p.poll() not in (None, 0)]
+                pytest.fail(f"{self.work}: worker {k} on node {self.where[k]} said nothing for {seconds} s: {self.states()} {ended}")
             data = os.read(self.programs[k].stdout.fileno(), 65536)
             assert data, f"{self.work}: worker {k} on node {self.where[k]} ended"
             self.said[k] += data
