@@ -24,7 +24,7 @@ static void mark_sent(Pager *p, uint64_t page, unsigned int n, bool is)
 {
 	for (unsigned int i = 0; i < n; i++)
 		if (is)
-			p->marks[page + i] |= PAGER_SENT;
+			p->marks[page + i] = PAGER_SENT;
 		else
 			p->marks[page + i] &= (uint8_t)~PAGER_SENT;
 }
@@ -149,23 +149,47 @@ static bool overlap(const struct page_message *a, const struct page_message *b)
 	return a->page < b->page + b->n && b->page < a->page + a->n;
 }
 
-int pager_receive_give(Pager *p, const struct page_message *m, uint64_t now)
+static bool is_deferred(const Pager *p, const struct page_message *m)
+{
+	for (size_t i = 0; i < p->n_deferred; i++)
+		if (overlap(&p->deferred[i].message, m))
+			return true;
+	return false;
+}
+
+static void give_or_defer(Pager *p, const struct page_message *m, uint64_t now)
 {
 	uint64_t until = pager_held_until(p, m->page, m->n, now);
 
-	if (!give_valid(p, m))
-		return STATUS_BAD_REQUEST;
+	if (!pager_claimed(p, m->page, m->n) && !(until && pager_has_room(p))) {
+		give(p, m, now);
+		return;
+	}
+	assert(p->n_deferred < p->deferred_size);
+	p->deferred[p->n_deferred++] = (struct deferred){.message = *m, .due = until};
+	p->counts.holds++;
+}
+
+int pager_receive_give(Pager *p, const struct page_message *m, uint64_t now)
+{
 	/* The home asks once, and again only on a new link. */
-	for (size_t i = 0; i < p->n_deferred; i++)
-		if (overlap(&p->deferred[i].message, m))
-			return STATUS_BAD_REQUEST;
-	if (pager_claimed(p, m->page, m->n) || (until && pager_has_room(p))) {
-		assert(p->n_deferred < p->deferred_size);
-		p->deferred[p->n_deferred++] = (struct deferred){.message = *m, .due = until};
-		p->counts.holds++;
+	if (!give_valid(p, m) || is_deferred(p, m))
+		return STATUS_BAD_REQUEST;
+	if (m->type == PAGE_INV) {
+		give_or_defer(p, m, now);
 		return 0;
 	}
-	give(p, m, now);
+	/* What has been answered by a PUT is not kept: it must not meet the page when that is back.
+	 */
+	for (unsigned int i = 0, n; i < m->n; i += n) {
+		struct page_message part = *m;
+
+		part.page = m->page + i;
+		n = alike(p, part.page, m->n - i);
+		part.n = (uint16_t)n;
+		if (!sent(p, part.page))
+			give_or_defer(p, &part, now);
+	}
 	return 0;
 }
 
@@ -208,6 +232,11 @@ void pager_give_owed(Pager *p, uint64_t now)
 	for (m.page = 0; m.page < p->options.n_pages; m.page++) {
 		uint8_t *mark = &p->marks[m.page], owed = *mark & (PAGER_OWED_S | PAGER_OWED_M);
 
+		if (owed && pager_claimed(p, m.page, 1)) {
+			p->owes = true;
+			pager_retry(p, now);
+			continue;
+		}
 		m.type = owed & PAGER_OWED_M ? PAGE_FETCH_M : PAGE_FETCH_S;
 		*mark &= (uint8_t) ~(PAGER_OWED_S | PAGER_OWED_M);
 		if (owed && give_valid(p, &m))
@@ -275,11 +304,19 @@ static unsigned int run_to_give(const Pager *p, uint64_t page)
 	return n;
 }
 
-/* One run; what has a request without answer, or waits for KEPT, has its turn then. */
+/* One run; what has a request without answer, waits for KEPT, or is about to go because the home
+ * has asked for it, has its turn then. */
 static void give_run(Pager *p, uint64_t page, unsigned int n, uint64_t now)
 {
+	const struct page_message run = {.page = page, .n = (uint16_t)n};
+
 	if (p->marks[page] & PAGER_BUSY)
 		return;
+	if (is_deferred(p, &run)) {
+		for (unsigned int i = 0; n > 1 && i < n; i++)
+			give_run(p, page + i, 1, now);
+		return;
+	}
 	if (state_of(p, page) == PAGER_S) {
 		p->ops->drop(p->userdata, page, n);
 		pager_set(p, page, n, PAGER_I);

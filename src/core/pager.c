@@ -59,8 +59,10 @@ void pager_set(Pager *p, uint64_t page, unsigned int n, enum pager_state state)
 	enum pager_state old = state_of(p, page);
 
 	/* A run has one state before, too. */
-	p->n_held += (state != PAGER_I ? n : 0) - (old != PAGER_I ? n : 0);
-	p->n_aside += (state == PAGER_L ? n : 0) - (old == PAGER_L ? n : 0);
+	p->n_held += state != PAGER_I ? n : 0;
+	p->n_held -= old != PAGER_I ? n : 0;
+	p->n_aside += state == PAGER_L ? n : 0;
+	p->n_aside -= old == PAGER_L ? n : 0;
 	memset(p->options.table + page, state, n);
 }
 
