@@ -43,6 +43,7 @@ const struct option_spec option_specs[OPTIONS] = {
 	[OPTION_NODE_SET] = {"nodes", 'n', "LIST", "NUMA nodes such as 0-2,5.", NULL},
 	[OPTION_COMMIT] = {"commit", 'c', NULL, "Allocate all pages now, or fail.", NULL},
 	[OPTION_SHOW_PAGES] = {"show", 's', NULL, "Draw where the pages are.", NULL},
+	[OPTION_PAGES] = {"pages", 'p', NULL, "Draw which node has which page now.", NULL},
 };
 
 #define BIT(name) (1u << OPTION_##name)
@@ -57,10 +58,17 @@ const struct command commands[] = {
 		"another node, what it lets this node's users know. A node that does not answer is "
 		"named on standard error, and the others are shown all the same.",
 		list_run},
-	{"show", "ID", 1, 1, false, BIT(JSON) | BIT(BYTES) | BIT(SPACE) | BIT(HOME),
+	{"show", "ID", 1, 1, false, BIT(JSON) | BIT(BYTES) | BIT(SPACE) | BIT(HOME) | BIT(PAGES),
 		"Show one segment with its rights and importers.",
 		"ID is the segment's number, in decimal or, after 0x, in hexadecimal. If several "
-		"nodes or spaces have a segment of this number, all of them are shown.",
+		"nodes or spaces have a segment of this number, all of them are shown.\n"
+		"While other nodes have a segment mapped its pages are where they are used. "
+		"--pages "
+		"draws a map of them: a letter for each node that owns pages, which it may write "
+		"and "
+		"nobody else may read; '+' what several nodes may read; '.' what is at home alone. "
+		"Where a character stands for several pages a letter in lower case means most of "
+		"them. Only the node where the segment is at home knows it.",
 		show_run},
 	{"stat", "[SECONDS [COUNT]]", 0, 2, false,
 		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(BYTES) | BIT(SPACE),
@@ -75,9 +83,12 @@ const struct command commands[] = {
 		"own; calls of several threads of a process to one import at the same instant may "
 		"count as one. Loads and stores through maps are not calls and are not counted, "
 		"nor is "
-		"what the exporter does in its own memory. With --json each time is a document of "
-		"its "
-		"own.",
+		"what the exporter does in its own memory; what they cost where several nodes have "
+		"the segment mapped is: FAULTS and MOVES, and more columns with --columns. They "
+		"are "
+		"this node's part, so a segment of another node that is mapped here has a line, "
+		"too. "
+		"With --json each time is a document of its own.",
 		stat_run},
 	{"ping", "[NODE]", 0, 1, false, BIT(JSON) | BIT(COUNT),
 		"Measure the time to the daemon and back, or between it and another node's.",

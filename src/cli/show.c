@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/node.h"
 #include "cli/segment.h"
+#include "cli/segment-pages.h"
 
 enum { ACCESS_NODE, ACCESS_MODE };
 
@@ -26,6 +27,7 @@ static const struct column import_columns[] = {
 /* One segment, ready to be printed. */
 struct view {
 	Table *segment, *access, *imports;
+	struct segment_pages pages;
 	bool advisory;
 	uint32_t n_more; /* imports that did not fit into the answer */
 };
@@ -35,6 +37,7 @@ static void view_deinit(struct view *v)
 	table_free(v->segment);
 	table_free(v->access);
 	table_free(v->imports);
+	segment_pages_deinit(&v->pages);
 }
 
 static const char *state_name(uint32_t state)
@@ -153,10 +156,28 @@ static struct wire_message show_request(const struct wire_list_row *row, uint32_
 	return m;
 }
 
-/* list: NULL, or where JSON goes */
-static int show_one(
-	const struct wire_list_row *row, uint32_t own, bool bytes, struct json_object *list)
+/* Where its pages are is known at home alone. */
+static void print_pages(const struct view *v, const struct wire_list_row *row, uint32_t own)
 {
+	if (row->node == own)
+		segment_pages_print(&v->pages, own);
+	else
+		printf("\nPages: node %u knows, where they are at home; ask there: causeway show "
+		       "0x%x --pages\n",
+			row->node, row->id);
+}
+
+static void add_pages_json(struct json_object *o, const struct view *v, bool known)
+{
+	json_object_object_add(o, "pages", known ? segment_pages_json(&v->pages) : NULL);
+}
+
+/* list: NULL, or where JSON goes */
+static int show_one(const struct wire_list_row *row, uint32_t own, const struct invocation *in,
+	struct json_object *list)
+{
+	bool bytes = in->option[OPTION_BYTES], pages = in->option[OPTION_PAGES];
+	struct json_object *o;
 	struct wire_message request = show_request(row, own);
 	_cleanup_(view_deinit) struct view v = {
 		.segment = table_new(segment_columns, SEGMENT_COLUMNS),
@@ -173,10 +194,20 @@ static int show_one(
 		return r;
 	if (!read_reply(&reply, bytes, &v))
 		return cli_fail("cannot show the segment: the daemon's answer is malformed");
-	if (list)
-		json_object_array_add(list, view_json(&v));
-	else
-		print_view(&v);
+	if (pages && row->node == own)
+		r = segment_pages_get(row->instance, &v.pages);
+	if (r)
+		return r;
+	if (list) {
+		o = view_json(&v);
+		if (pages)
+			add_pages_json(o, &v, row->node == own);
+		json_object_array_add(list, o);
+		return 0;
+	}
+	print_view(&v);
+	if (pages)
+		print_pages(&v, row, own);
 	return 0;
 }
 
@@ -194,7 +225,7 @@ static int show_all(
 			continue;
 		if (n++ && !list)
 			putchar('\n');
-		r = show_one(row, own, in->option[OPTION_BYTES], list);
+		r = show_one(row, own, in, list);
 	}
 	if (r == 0 && n == 0)
 		r = cli_fail(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* causeway stat: what goes through the segments a second */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "base/clock.h"
@@ -8,7 +9,9 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/node.h"
+#include "cli/sample.h"
 #include "cli/segment.h"
+#include "wire/page.h"
 
 #define INTERVAL_MIN NSEC_PER_MSEC
 #define INTERVAL_MAX (86400 * NSEC_PER_SEC)
@@ -25,8 +28,19 @@ enum {
 	STAT_GETS,
 	STAT_GET_BYTES,
 	STAT_SIGNALS,
+	STAT_FAULTS,
+	STAT_MOVES,
+	STAT_MOVED_BYTES,
 	STAT_TO_EXPORTER,
 	STAT_TO_IMPORTERS,
+	STAT_NODES,
+	STAT_READ_FAULTS,
+	STAT_WRITE_FAULTS,
+	STAT_LOCAL_FAULTS,
+	STAT_PAGES_IN,
+	STAT_PAGES_OUT,
+	STAT_INVALIDATED,
+	STAT_HOLDS,
 	STAT_OWNER,
 	STAT_INSTANCE,
 	STAT_COLUMNS,
@@ -45,148 +59,42 @@ static const struct column columns[STAT_COLUMNS] = {
 	[STAT_GET_BYTES] = {"GET_BYTES", "bytes that they got a second", COLUMN_RIGHT},
 	[STAT_SIGNALS] = {"SIGNALS", "signals posted a second, by exporter and importers",
 		COLUMN_RIGHT},
+	[STAT_FAULTS] = {"FAULTS",
+		"loads and stores of this node a second that had to wait for another node's page",
+		COLUMN_RIGHT},
+	[STAT_MOVES] = {"MOVES", "pages that came or went a second, with their content",
+		COLUMN_RIGHT},
+	[STAT_MOVED_BYTES] = {"MOVED_BYTES", "bytes that these are", COLUMN_RIGHT},
 	[STAT_TO_EXPORTER] = {"TO_EXPORTER", "signals that importers posted a second",
 		COLUMN_RIGHT | COLUMN_EXTRA},
 	[STAT_TO_IMPORTERS] = {"TO_IMPORTERS",
 		"signals that the exporter posted a second, each to all importers",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_NODES] = {"NODES", "number of other nodes that have it mapped",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_READ_FAULTS] = {"READ_FAULTS", "of the faults, loads", COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_WRITE_FAULTS] = {"WRITE_FAULTS", "of the faults, stores",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_LOCAL_FAULTS] = {"LOCAL_FAULTS",
+		"loads and stores a second that this node's daemon answered by itself",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_PAGES_IN] = {"PAGES_IN", "of the moves, those to this node",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_PAGES_OUT] = {"PAGES_OUT", "of the moves, those from this node",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_INVALIDATED] = {"INVALIDATED",
+		"pages a second that this node could read and may not any more",
+		COLUMN_RIGHT | COLUMN_EXTRA},
+	[STAT_HOLDS] = {"HOLDS", "how often a second others waited for the hold time of a page",
 		COLUMN_RIGHT | COLUMN_EXTRA},
 	[STAT_OWNER] = {"OWNER", "user who exports it", COLUMN_EXTRA},
 	[STAT_INSTANCE] = {"INSTANCE", "number that no other segment of this node ever has",
 		COLUMN_RIGHT | COLUMN_EXTRA},
 };
 
-/* All counts of one moment; rows by rising instance. */
-struct sample {
-	uint64_t time; /* CLOCK_MONOTONIC */
-	struct wire_stat_row *rows;
-	size_t n;
-};
-
-static void sample_deinit(struct sample *s)
-{
-	free(s->rows);
-	*s = (struct sample){0};
-}
-
-/* fetching */
-
-static void add_counts(struct wire_stat_row *to, const struct wire_stat_row *more)
-{
-	to->puts += more->puts;
-	to->gets += more->gets;
-	to->put_bytes += more->put_bytes;
-	to->get_bytes += more->get_bytes;
-	to->import_posts += more->import_posts;
-	to->export_posts += more->export_posts;
-}
-
-/* A segment with many imports comes in parts. */
-static void take_row(struct sample *s, const struct wire_stat_row *row)
-{
-	if (s->n && s->rows[s->n - 1].instance == row->instance)
-		add_counts(&s->rows[s->n - 1], row);
-	else
-		s->rows[s->n++] = *row;
-}
-
-static int take_rows(const struct cw_reply *reply, struct sample *s)
-{
-	const uint8_t *at = reply->message.tail, *end = at + reply->message.tail_size;
-	uint32_t n = reply->message.stat_reply.n;
-	struct wire_stat_row *rows, row;
-
-	if (n > WIRE_PACKET_MAX)
-		return cli_fail("the daemon's counts are malformed: %u rows in one packet", n);
-	rows = reallocarray(s->rows, s->n + n + 1, sizeof(*rows));
-	if (!rows)
-		return cli_fail("out of memory");
-	s->rows = rows;
-	for (uint32_t i = 0; i < n; i++) {
-		at = wire_get_stat_row(at, end, &row);
-		if (!at)
-			return cli_fail(
-				"the daemon's counts are malformed: row %u is cut short", i);
-		take_row(s, &row);
-	}
-	return 0;
-}
-
-static int sample_take(uint32_t space, struct sample *ret_sample)
-{
-	_cleanup_(sample_deinit) struct sample s = {.time = clock_now()};
-	struct wire_message request;
-	struct cw_reply reply;
-	uint32_t cell = 0;
-	uint64_t cursor = 0;
-	int r;
-
-	do {
-		request = (struct wire_message){.type = WIRE_STAT,
-			.stat = {.space = space, .cell = cell, .cursor = cursor}};
-		r = node_call(&request, "read the counts of the segments", &reply);
-		if (!r)
-			r = take_rows(&reply, &s);
-		if (r)
-			return r;
-		cursor = reply.message.stat_reply.next;
-		cell = reply.message.stat_reply.next_cell;
-	} while (cursor);
-	*ret_sample = s;
-	s = (struct sample){0};
-	return 0;
-}
-
-/* rates */
-
-/* A second, rounded up, so that only nothing is 0. A count that went back began anew. */
-static uint64_t rate(uint64_t before, uint64_t now, uint64_t ns)
-{
-	double v = now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
-	uint64_t whole;
-
-	if (v >= 1e19)
-		return UINT64_MAX;
-	whole = (uint64_t)v;
-	return whole + ((double)whole < v);
-}
-
-static void make_rates(struct wire_stat_row *row, const struct wire_stat_row *before, uint64_t ns)
-{
-	row->puts = rate(before->puts, row->puts, ns);
-	row->gets = rate(before->gets, row->gets, ns);
-	row->put_bytes = rate(before->put_bytes, row->put_bytes, ns);
-	row->get_bytes = rate(before->get_bytes, row->get_bytes, ns);
-	row->import_posts = rate(before->import_posts, row->import_posts, ns);
-	row->export_posts = rate(before->export_posts, row->export_posts, ns);
-}
-
-/* The rates of now's segments; all that a new one counted was in between. */
-static void sample_rates(const struct sample *before, const struct sample *now,
-	struct sample *rates, struct wire_stat_row *ret_total)
-{
-	static const struct wire_stat_row nothing;
-	struct wire_stat_row total = {0};
-	uint64_t ns = MAX(now->time - before->time, 1u);
-
-	for (size_t i = 0, old = 0; i < now->n; i++) {
-		struct wire_stat_row *row = &rates->rows[i];
-		bool known;
-
-		*row = now->rows[i];
-		while (old < before->n && before->rows[old].instance < row->instance)
-			old++;
-		known = old < before->n && before->rows[old].instance == row->instance;
-		make_rates(row, known ? &before->rows[old] : &nothing, ns);
-		add_counts(&total, row);
-		total.n_imports += row->n_imports;
-	}
-	rates->n = now->n;
-	*ret_total = total;
-}
-
 /* printing */
 
-static void fill_rates(Table *t, const struct wire_stat_row *row, bool bytes)
+static void fill_calls(Table *t, const struct wire_stat_row *row, bool bytes)
 {
 	table_number(t, STAT_IMPORTS, row->n_imports);
 	table_number(t, STAT_PUTS, row->puts);
@@ -198,8 +106,25 @@ static void fill_rates(Table *t, const struct wire_stat_row *row, bool bytes)
 	table_number(t, STAT_TO_IMPORTERS, row->export_posts);
 }
 
-static void fill_row(Table *t, const struct wire_stat_row *row, bool bytes)
+static void fill_maps(Table *t, const struct sample_row *row, bool bytes)
 {
+	const struct wire_coherent_row *m = &row->maps;
+
+	table_number(t, STAT_FAULTS, m->read_faults + m->write_faults);
+	table_number(t, STAT_MOVES, sample_moves(row));
+	table_size(t, STAT_MOVED_BYTES, sample_moves(row) * PAGE_BYTES, bytes);
+	table_number(t, STAT_READ_FAULTS, m->read_faults);
+	table_number(t, STAT_WRITE_FAULTS, m->write_faults);
+	table_number(t, STAT_LOCAL_FAULTS, m->local_faults);
+	table_number(t, STAT_PAGES_IN, m->pages_in);
+	table_number(t, STAT_PAGES_OUT, m->pages_out);
+	table_number(t, STAT_INVALIDATED, m->invalidated);
+	table_number(t, STAT_HOLDS, m->holds);
+}
+
+static void fill_row(Table *t, const struct sample_row *r, bool bytes)
+{
+	const struct wire_stat_row *row = &r->row;
 	char user[64];
 
 	table_row(t);
@@ -207,25 +132,37 @@ static void fill_row(Table *t, const struct wire_stat_row *row, bool bytes)
 	if (row->state == WIRE_SEGMENT_PUBLISHED)
 		table_number_as(t, STAT_ID, row->id, "0x%x", row->id);
 	table_text(t, STAT_SPACE, "%s", space_name(row->space));
+	table_number(t, STAT_INSTANCE, row->instance);
+	fill_maps(t, r, bytes);
+	if (r->foreign)
+		return;
 	table_number(t, STAT_PID, row->pid);
 	table_text(t, STAT_COMMAND, "%s", row->command);
 	table_text(t, STAT_OWNER, "%s", user_name(row->uid, user));
-	table_number(t, STAT_INSTANCE, row->instance);
-	fill_rates(t, row, bytes);
+	table_number(t, STAT_NODES, r->maps.n_nodes);
+	fill_calls(t, row, bytes);
 }
 
-static struct json_object *total_json(const struct wire_stat_row *total)
+static void fill_total(Table *t, const struct sample_row *total, bool bytes)
+{
+	table_row(t);
+	fill_calls(t, &total->row, bytes);
+	fill_maps(t, total, bytes);
+}
+
+static struct json_object *total_json(const struct sample_row *total)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, STAT_COLUMNS);
 
-	table_select(t, "IMPORTS,PUTS,PUT_BYTES,GETS,GET_BYTES,SIGNALS,TO_EXPORTER,TO_IMPORTERS");
-	table_row(t);
-	fill_rates(t, total, true);
+	table_select(t, "IMPORTS,PUTS,PUT_BYTES,GETS,GET_BYTES,SIGNALS,TO_EXPORTER,TO_IMPORTERS,"
+			"FAULTS,MOVES,MOVED_BYTES,READ_FAULTS,WRITE_FAULTS,LOCAL_FAULTS,PAGES_IN,"
+			"PAGES_OUT,INVALIDATED,HOLDS");
+	fill_total(t, total, true);
 	return table_json_row(t);
 }
 
 static void print_json(
-	const struct node *node, const Table *t, const struct wire_stat_row *total, uint64_t ns)
+	const struct node *node, const Table *t, const struct sample_row *total, uint64_t ns)
 {
 	struct json_object *root = json_object_new_object();
 
@@ -237,7 +174,7 @@ static void print_json(
 }
 
 static int print(const struct invocation *in, const struct node *node, const struct sample *rates,
-	const struct wire_stat_row *total, uint64_t ns)
+	const struct sample_row *total, uint64_t ns)
 {
 	_cleanup_(table_free_p) Table *t = table_new(columns, STAT_COLUMNS);
 	bool bytes = in->option[OPTION_BYTES], headings = !in->option[OPTION_NOHEADINGS];
@@ -252,9 +189,8 @@ static int print(const struct invocation *in, const struct node *node, const str
 		print_json(node, t, total, ns);
 	} else {
 		if (headings) {
-			table_row(t);
+			fill_total(t, total, bytes);
 			table_text(t, STAT_ID, "all");
-			fill_rates(t, total, bytes);
 		}
 		table_print(t, headings, stdout);
 	}
@@ -277,12 +213,12 @@ static int run_once(const struct invocation *in, const struct node *node, uint32
 	uint64_t until, struct sample *before)
 {
 	_cleanup_(sample_deinit) struct sample now = {0}, rates = {0};
-	struct wire_stat_row total;
+	struct sample_row total;
 	uint64_t ns;
 	int r;
 
 	sleep_until(until);
-	r = sample_take(space, &now);
+	r = sample_take(space, node->status.node, &now);
 	if (r)
 		return r;
 	rates.rows = calloc(now.n + 1, sizeof(*rates.rows));
@@ -339,7 +275,7 @@ int stat_run(const struct invocation *in)
 	if (!r)
 		r = node_find(false, &node);
 	if (!r)
-		r = sample_take(space, &before);
+		r = sample_take(space, node.status.node, &before);
 	if (!r && !in->option[OPTION_JSON] && !in->option[OPTION_NOHEADINGS])
 		node_print(&node, stdout);
 	until = before.time;

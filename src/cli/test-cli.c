@@ -37,6 +37,9 @@ static struct {
 	uint32_t peer_rows;  /* of node 7 */
 	const char *trouble; /* with reload */
 	const char *no_maps; /* why it has no coherent maps */
+	bool has_maps; /* of the first segment and one of node 7; time goes by for them, too */
+	struct wire_owner_run runs[4]; /* answered one at a time */
+	uint32_t n_runs;
 } fake;
 
 #define FAKE_SELF 3u
@@ -127,6 +130,50 @@ static void fake_stat(const struct wire_stat *q, struct cw_reply *a)
 	a->message.tail_size =
 		(size_t)(wire_put_stat_row(a->packet, a->packet + sizeof(a->packet), &row) -
 			 a->packet);
+}
+
+/* The first segment and, in a second packet, one of another node. */
+static int fake_maps(const struct wire_coherent_stat *q, struct cw_reply *a)
+{
+	struct wire_coherent_row row = {.instance = 1,
+		.space = WIRE_SPACE_RSM,
+		.node = q->cursor ? FAKE_PEER : FAKE_SELF,
+		.id = q->cursor ? 0x77 : 0x10,
+		.n_nodes = q->cursor ? 0 : 2,
+		.read_faults = fake.puts,
+		.write_faults = fake.puts * 2,
+		.pages_in = fake.puts,
+		.pages_out = q->cursor ? fake.puts : 0,
+		.holds = fake.puts};
+
+	if (!fake.has_maps)
+		return STATUS_NOT_SUPPORTED;
+	a->message.coherent_stat_reply.n = 1;
+	a->message.coherent_stat_reply.next = !q->cursor;
+	a->message.tail = a->packet;
+	a->message.tail_size =
+		(size_t)(wire_put_coherent_row(a->packet, a->packet + sizeof(a->packet), &row) -
+			 a->packet);
+	return 0;
+}
+
+static int fake_owners(const struct wire_owners *q, struct cw_reply *a)
+{
+	struct wire_owners_reply *o = &a->message.owners_reply;
+	uint32_t i = 0;
+
+	o->n_pages = 6144;
+	while (i < fake.n_runs && fake.runs[i].page < q->page)
+		i++;
+	if (i == fake.n_runs)
+		return 0;
+	o->n = 1 + fake.claim;
+	o->next = i + 1 < fake.n_runs ? fake.runs[i + 1].page : 0;
+	a->message.tail = a->packet;
+	a->message.tail_size = (size_t)(wire_put_owner_run(a->packet, a->packet + sizeof(a->packet),
+						&fake.runs[i]) -
+					a->packet);
+	return 0;
 }
 
 /* One node a packet. */
@@ -250,6 +297,10 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 	case WIRE_STAT:
 		fake_stat(&q->stat, a);
 		return 0;
+	case WIRE_COHERENT_STAT:
+		return fake_maps(&q->coherent_stat, a);
+	case WIRE_OWNERS:
+		return fake_owners(&q->owners, a);
 	case WIRE_SHOW:
 		if (!q->show.instance)
 			return fake_show_of(&q->show, a);
@@ -803,6 +854,73 @@ static void stat_repeats_as_often_as_told_with_a_sum_each_time(void **state)
 		"0x10    0\n0x11    0\n0x12    0\n0x10    0\n0x11    0\n0x12    0\n");
 }
 
+static void stat_shows_what_maps_cost(void **state)
+{
+	struct json_object *root, *rows, *row;
+
+	fake.n_rows = 2;
+	fake.puts_a_call = 10;
+	fake.has_maps = true;
+	root = parse(cli("stat 10ms --json -o +NODES,READ_FAULTS,HOLDS,PAGES_IN")->out);
+	rows = member(root, "segments");
+	assert_int_equal(json_object_array_length(rows), 3);
+	row = json_object_array_get_idx(rows, 0);
+	assert_int_equal(json_object_get_int(member(row, "nodes")), 2);
+	assert_in_range(json_object_get_int(member(row, "faults")), 300, 3000);
+	assert_in_range(json_object_get_int(member(row, "read_faults")), 100, 1000);
+	assert_int_equal(json_object_get_int(member(row, "moved_bytes")),
+		json_object_get_int(member(row, "moves")) * 4096);
+	row = json_object_array_get_idx(rows, 1);
+	assert_int_equal(json_object_get_int(member(row, "faults")), 0);
+	assert_int_equal(json_object_get_int(member(row, "imports")), 2);
+	/* another node's that is mapped here */
+	row = json_object_array_get_idx(rows, 2);
+	assert_int_equal(json_object_get_int(member(row, "node")), FAKE_PEER);
+	assert_int_equal(json_object_get_int(member(row, "id")), 0x77);
+	assert_true(member(row, "imports") == NULL);
+	assert_in_range(json_object_get_int(member(row, "moves")), 200, 2000);
+	assert_in_range(json_object_get_int(member(member(root, "total"), "moves")), 300, 3000);
+	json_object_put(root);
+	assert_string_equal(cli("stat 1ms -n -o ID,PID,FAULTS -s sisci")->err, "");
+}
+
+static void pages_are_drawn_by_owner(void **state)
+{
+	static const struct wire_owner_run runs[] = {{.page = 0, .n = 4, .owner = FAKE_PEER},
+		{.page = 4, .n = 3, .n_sharers = 2}, {.page = 7, .n = 1, .owner = FAKE_SELF},
+		{.page = 8, .n = 6136, .n_sharers = 1}};
+	struct json_object *list, *pages, *run;
+	struct result *r;
+
+	fake.has_peers = true;
+	fake.rows[0].node = FAKE_SELF;
+	r = cli("show 0x10 -s rsm --pages");
+	assert_int_equal(r->status, EXIT_OK);
+	assert_non_null(strstr(r->out, "no other node has the segment mapped"));
+	memcpy(fake.runs, runs, sizeof(runs));
+	fake.n_runs = ELEMENTS(runs);
+	r = cli("show 0x10 -s rsm --pages");
+	/* four pages a character: node 7's, and mostly shared */
+	assert_non_null(strstr(r->out, "4 a character\n         0  A+...."));
+	assert_non_null(strstr(r->out, "A  4 pages owned by node 7"));
+	assert_non_null(strstr(r->out, "B  1 pages owned by node 3, where they are at home"));
+	assert_non_null(strstr(r->out, ".  6136 pages at home"));
+	list = parse(cli("show 0x10 -s rsm --pages --json")->out);
+	pages = member(json_object_array_get_idx(list, 0), "pages");
+	assert_int_equal(json_object_get_int(member(pages, "count")), 6144);
+	run = json_object_array_get_idx(member(pages, "runs"), 0);
+	assert_int_equal(json_object_get_int(member(run, "owner")), FAKE_PEER);
+	json_object_put(list);
+	fake.claim = 3;
+	assert_non_null(strstr(cli("show 0x10 -s rsm --pages")->err, "malformed"));
+	fake.claim = 0;
+	fake.runs[3].n++;
+	assert_non_null(strstr(cli("show 0x10 -s rsm --pages")->err, "malformed"));
+	/* another node's */
+	fake.peer_rows = 1;
+	assert_non_null(strstr(cli("show 0x20 --pages")->out, "ask there: causeway show 0x20"));
+}
+
 static void counts_that_go_back_are_nothing(void **state)
 {
 	fake.puts = 1000;
@@ -984,6 +1102,8 @@ int main(void)
 		TEST(reload_repeats_what_the_daemon_does_not_like),
 		TEST(stat_shows_what_was_added_a_second),
 		TEST(stat_repeats_as_often_as_told_with_a_sum_each_time),
+		TEST(stat_shows_what_maps_cost),
+		TEST(pages_are_drawn_by_owner),
 		TEST(counts_that_go_back_are_nothing),
 		TEST(stat_refuses_answers_that_lie_about_their_length),
 		TEST(ping_counts),
