@@ -11,9 +11,7 @@ bool work_peterson(struct sharer *s)
 	volatile uint32_t *counter = (volatile uint32_t *)word_of(s, 3);
 	unsigned int me = s->worker, other = !me;
 
-	if (me > 1)
-		return true;
-	for (uint32_t i = 0; i < s->rounds; i++) {
+	for (uint32_t i = 0; me < 2 && i < s->rounds; i++) {
 		uint32_t before;
 
 		atomic_store(wants[me], 1);
