@@ -149,6 +149,13 @@ const struct command commands[] = {
 		"with ok, warning (something is slower or missing, the rest works) or failed, and "
 		"with what can be done. The exit status is 1 if a check failed.",
 		doctor_run},
+	{"install-sisci", "DIR", 1, 1, false, 0,
+		"Lay out SISCI's headers and library as its programs expect them.",
+		"Makes DIR, mostly /opt/DIS, with include, include/dis, lib64 and lib, and links "
+		"there to "
+		"what is installed. What is there and was not made by this command stays, and is "
+		"an error.",
+		install_sisci_run},
 	{"keygen", "[NODE...]", 0, INT32_MAX, false, BIT(DIR) | BIT(REPLACE) | BIT(JSON),
 		"Make the keys with which nodes know each other.",
 		"There is a key for each pair of nodes, so that no node can pretend to be another "

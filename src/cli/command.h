@@ -116,6 +116,7 @@ int nodes_run(const struct invocation *in);
 int node_add_run(const struct invocation *in);
 int node_remove_run(const struct invocation *in);
 int reload_run(const struct invocation *in);
+int install_sisci_run(const struct invocation *in);
 int keygen_run(const struct invocation *in);
 int cluster_start_run(const struct invocation *in);
 int cluster_run_run(const struct invocation *in);
