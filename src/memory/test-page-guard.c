@@ -29,25 +29,23 @@ static char *trap_new(void)
 	return trap;
 }
 
-static void *close_soon(void *userdata)
-{
-	usleep(20000);
-	close(*(int *)userdata);
-	return NULL;
-}
-
 enum way { WRITES, WRITES_AND_CLOSES, WRITES_BY_ANOTHER_NUMBER, HOLDS_ONLY };
 
-static void *replace_soon(void *userdata)
+/* By another process with the same descriptors. */
+static void close_soon(int fd, bool replace)
 {
+	if (syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0) != 0)
+		return;
 	usleep(20000);
-	dup2(STDIN_FILENO, *(int *)userdata);
-	return NULL;
+	if (replace)
+		dup2(STDERR_FILENO, fd);
+	else
+		close(fd);
+	_exit(0);
 }
 
 static void behave(const struct page_store *store, enum way way)
 {
-	pthread_t thread;
 	char *trap;
 	int fd;
 
@@ -57,13 +55,9 @@ static void behave(const struct page_store *store, enum way way)
 	close(store->memory);
 	trap = trap_new();
 	if (way == WRITES_AND_CLOSES)
-		child_require(pthread_create(&thread, NULL, close_soon, &fd) == 0);
-	if (way == WRITES_BY_ANOTHER_NUMBER) {
-		int kept = dup(fd);
-
-		child_require(kept >= 0);
-		child_require(pthread_create(&thread, NULL, replace_soon, &fd) == 0);
-	}
+		close_soon(fd, false);
+	if (way == WRITES_BY_ANOTHER_NUMBER && dup(fd) >= 0)
+		close_soon(fd, true);
 	if (way == HOLDS_ONLY)
 		pause();
 	(void)!pwrite(fd, trap, PAGE, 0);

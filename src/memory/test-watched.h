@@ -54,7 +54,7 @@ struct daemon {
 	struct page_store store;
 	struct watched *watched[WATCHED_MAX];
 	unsigned int n_watched;
-	bool silent; /* faults are counted, not answered */
+	_Atomic bool silent; /* faults are counted, not answered */
 	int device;
 	_Atomic unsigned int faults, forks, moves, unmaps, removes, forgotten, refused;
 };
@@ -215,9 +215,7 @@ static inline void *daemon_read(void *userdata)
 {
 	struct watched *w = userdata;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	while (watch_wait(w->watch) == 0) {
-		watch_lock(w->watch, &w->daemon->lock);
+	while (watch_wait(w->watch) == 0 && watch_lock(w->watch, &w->daemon->lock) == 0) {
 		daemon_changes(w);
 		daemon_faults(w);
 		pthread_mutex_unlock(&w->daemon->lock);
@@ -237,8 +235,7 @@ static inline void watched_stop(struct watched *w)
 {
 	if (!w->reads)
 		return;
-	pthread_cancel(w->reader);
-	pthread_join(w->reader, NULL);
+	watch_stop(w->watch, w->reader);
 	w->reads = false;
 }
 

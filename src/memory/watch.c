@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include "base/cleanup.h"
@@ -25,12 +26,15 @@
 #define WATCH_SPINS   20u
 #define WATCH_LOOK    (200 * NSEC_PER_USEC) /* a reader that waits for the lock reads so often */
 #define PAGE_MASK     4095ull
+#define WATCH_SIGNAL  SIGURG /* harmless where it has no handler */
 
 struct Watch {
 	int uffd;
 	/* True from before a message is read until it is stored: the holder looks at it after an
 	 * operation of the kernel that would have been refused before the message was read. */
 	atomic_bool reading;
+	atomic_bool stopping;
+	bool began;		/* of the reader: its signal is let through */
 	unsigned int n_cleared; /* of the reader: O_NONBLOCK was */
 
 	pthread_mutex_t lock; /* for what follows; never held over a system call that may wait */
@@ -183,31 +187,13 @@ static bool has_room(Watch *watch)
 	return room;
 }
 
-static int poll_cancellable(int uffd, int timeout, short *ret_events)
+static int poll_once(int uffd, int timeout, short *ret_events)
 {
 	struct pollfd p = {uffd, POLLIN, 0};
-	int r, error, state;
+	int r = poll(&p, 1, timeout);
 
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
-	r = poll(&p, 1, timeout);
-	error = errno;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	pthread_setcancelstate(state, NULL);
 	*ret_events = p.revents;
-	return r < 0 && error != EINTR ? -error : 0;
-}
-
-static ssize_t read_cancellable(int uffd, struct uffd_msg *ret_messages, unsigned int n)
-{
-	ssize_t r;
-	int error, state;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
-	r = read(uffd, ret_messages, n * sizeof(*ret_messages));
-	error = errno;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	pthread_setcancelstate(state, NULL);
-	return r < 0 ? -error : r;
+	return r < 0 && errno != EINTR ? negative_errno() : 0;
 }
 
 /* How many messages were read; -EAGAIN: none. */
@@ -218,7 +204,9 @@ static int read_some(Watch *watch)
 	ssize_t r;
 
 	atomic_store(&watch->reading, true);
-	r = read_cancellable(watch->uffd, messages, WATCH_BATCH);
+	r = read(watch->uffd, messages, sizeof(messages));
+	if (r < 0)
+		r = negative_errno();
 	if (r > 0) {
 		pthread_mutex_lock(&watch->lock);
 		for (size_t i = 0; i < (size_t)r / sizeof(*messages); i++)
@@ -240,15 +228,29 @@ static int make_nonblocking(Watch *watch)
 	return fcntl(watch->uffd, F_SETFL, flags | O_NONBLOCK) < 0 ? negative_errno() : 0;
 }
 
+static void let_signal_through(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, WATCH_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int watch_wait(Watch *watch)
 {
 	short events;
 	int r;
 
-	for (;;) {
-		while (!has_room(watch))
-			(void)poll_cancellable(-1, 1, &events);
-		r = poll_cancellable(watch->uffd, -1, &events);
+	if (!watch->began)
+		let_signal_through();
+	watch->began = true;
+	while (!atomic_load(&watch->stopping)) {
+		if (!has_room(watch)) {
+			(void)poll_once(-1, 1, &events);
+			continue;
+		}
+		r = poll_once(watch->uffd, -1, &events);
 		if (r < 0)
 			return r;
 		if (events & POLLERR) {
@@ -262,25 +264,57 @@ int watch_wait(Watch *watch)
 		if (r > 0)
 			return 0;
 		if (error_is_shortage(r) && r != -EAGAIN) /* a child's userfaultfd */
-			(void)poll_cancellable(-1, 1, &events);
+			(void)poll_once(-1, 1, &events);
 		else if (r < 0 && r != -EAGAIN && r != -EINTR)
 			return r;
 	}
+	return -ECANCELED;
 }
 
-void watch_lock(Watch *watch, pthread_mutex_t *lock)
+/* False: not in time. */
+static bool lock_soon(pthread_mutex_t *lock)
 {
 	struct timespec end;
+
+#ifdef __SANITIZE_THREAD__ /* which does not know clocklock */
+	clock_gettime(CLOCK_REALTIME, &end);
+	end = clock_timespec(
+		(uint64_t)end.tv_sec * NSEC_PER_SEC + (uint64_t)end.tv_nsec + WATCH_LOOK);
+	return pthread_mutex_timedlock(lock, &end) == 0;
+#else
+	end = clock_timespec(clock_now() + WATCH_LOOK);
+	return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end) == 0;
+#endif
+}
+
+int watch_lock(Watch *watch, pthread_mutex_t *lock)
+{
 	short events;
 
-	for (;;) {
-		end = clock_timespec(clock_now() + WATCH_LOOK);
-		if (pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &end) == 0)
-			return;
-		if (has_room(watch) && poll_cancellable(watch->uffd, 0, &events) == 0 &&
-			events & POLLIN)
+	while (!lock_soon(lock)) {
+		if (atomic_load(&watch->stopping))
+			return -ECANCELED;
+		if (has_room(watch) && poll_once(watch->uffd, 0, &events) == 0 && events & POLLIN)
 			(void)read_some(watch);
 	}
+	return 0;
+}
+
+static void interrupt(int signal)
+{
+}
+
+void watch_stop(Watch *watch, pthread_t reader)
+{
+	struct sigaction action = {.sa_handler = interrupt};
+	struct timespec pause = clock_timespec(NSEC_PER_MSEC);
+
+	/* It may look at stopping just before it goes to sleep: again, then. */
+	atomic_store(&watch->stopping, true);
+	(void)sigaction(WATCH_SIGNAL, &action, NULL);
+	do
+		(void)pthread_kill(reader, WATCH_SIGNAL);
+	while (pthread_tryjoin_np(reader, NULL) != 0 && nanosleep(&pause, NULL) <= 0);
 }
 
 /* --- the holder --- */

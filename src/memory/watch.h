@@ -86,20 +86,22 @@ struct watch_event {
 	int uffd;	       /* fork: the caller's from now on; until it is taken, the watch's */
 };
 
-/*
- * Reader: waits until the process has something to say and stores that. 0: there is something;
- * negative errno: never again. The thread may be cancelled here (pthread_cancel), whatever its
- * state is otherwise: that is how it is ended, for nothing else wakes a read that a client made
- * block.
- */
+/* Reader: waits until the process has something to say and stores that. 0: there is something;
+ * -ECANCELED: watch_stop(); another negative errno: the process does what it must not, and is not
+ * watched any more. */
 int watch_wait(Watch *watch);
 
 /*
  * Reader: takes the caller's lock, and goes on storing events while it waits for it. With
  * pthread_mutex_lock() instead it could wait for a holder who waits, in mapper_protect(), for what
- * only the reader can read. May be cancelled here, too, without the lock.
+ * only the reader can read. -ECANCELED: watch_stop(), and the lock is not taken.
  */
-void watch_lock(Watch *watch, pthread_mutex_t *lock);
+int watch_lock(Watch *watch, pthread_mutex_t *lock);
+
+/* Ends the reader and waits for that, whatever its client does; its two functions above give
+ * -ECANCELED. By a signal (SIGURG, which gets a handler), for nothing else wakes a read that a
+ * client made block. The caller may hold the lock. */
+void watch_stop(Watch *watch, pthread_t reader);
 
 /* Holder: the next change or fault. False: there is none now. */
 bool watch_change(Watch *watch, struct watch_event *ret_event);
