@@ -13,8 +13,16 @@ REMOTE = ("access", "events", "break")
 FILES = ("src/fabric/test-fabric-ofi", *(f"{CONFORMANCE}/test-rsm-remote-{p}" for p in REMOTE))
 
 
-def check(guest, name):
-    return next(row for row in json.loads(guest.run(f"{NODE} causeway doctor --json").output)["checks"] if row["check"] == name)
+def check(guest, name, user="root"):
+    rows = json.loads(guest.run(f"su {user} -c '{NODE} causeway doctor --json'").output)["checks"]
+    return next(row for row in rows if row["check"] == name)
+
+
+def serve(guest):
+    """Something to measure against: 1 MiB that all may write to; its process id."""
+    server, log = guest.start(f"exec env {NODE} causeway bench --serve")
+    guest.output(f"for i in $(seq 50); do {NODE} causeway list | grep -q causeway-bench && exit; sleep 0.1; done; cat {log}; exit 1")
+    return server
 
 
 def test_the_suite_and_hostile_initiators_by_verbs(vm, kernel):
@@ -38,11 +46,26 @@ def test_doctor_names_the_provider(vm, kernel):
 
 def test_bulk_goes_by_rdma_and_not_through_the_daemon(vm, kernel):
     here, there = rdma.nodes(vm, kernel, *FILES)
-    server, log = there.start(f"exec env {NODE} causeway bench --serve")
-    there.output(f"for i in $(seq 50); do {NODE} causeway list | grep -q causeway && exit; sleep 0.1; done; cat {log}; exit 1")
+    server = serve(there)
     client, _ = here.start(f"{NODE} causeway bench 2")
     there.output(f"for i in $(seq 100); do {NODE} causeway doctor | grep -q 'registered for 1 imports' && exit; sleep 0.1; done; exit 1",
                  seconds=60)
     assert check(there, "rdma")["found"].endswith("1048576 bytes are registered for 1 imports")
     here.output(f"kill {client}; exit 0")
     there.output(f"kill {server}")
+
+
+def test_memory_that_may_not_be_locked_goes_over_tcp_and_the_log_says_why(vm, kernel):
+    """The home's daemon is a user's, who may lock 64 KiB."""
+    machine = rdma.machine(kernel, *FILES)
+    here, there = vm(machine, machine, fresh=True)
+    here.output("rdma-node 1", seconds=60)
+    there.output("rdma-node && mkdir /run/node && chown user /run/node && su user -c 'ulimit -l 64 && rdma-node 2'", seconds=60)
+    there.start(f"su user -c '{NODE} exec causeway bench --serve'")
+    rows = json.loads(here.output(f"for i in $(seq 100); do {NODE} causeway bench 2 --json && exit; sleep 0.2; done; exit 1",
+                                  seconds=60))["rows"]
+    assert {row["work"] for row in rows} >= {"put", "get"}
+    log = there.output("cat /run/node/log")
+    assert "1048576 bytes cannot be registered for RDMA" in log and "LimitMEMLOCK=infinity" in log
+    row = check(there, "rdma", "user")
+    assert row["result"] == "warning" and "may lock only 65536 bytes" in row["found"] and "ulimit -l unlimited" in row["remedy"]

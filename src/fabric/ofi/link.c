@@ -13,14 +13,16 @@
 #include "base/clock.h"
 #include "fabric/ofi/library.h"
 
-#define SLOTS	    32u	       /* under way at a time */
-#define BUFFER_SIZE 32768u     /* of a slot, where local memory must be registered */
-#define PIECE_MAX   (1u << 20) /* elsewhere: others come in between */
-#define SPIN	    (20 * NSEC_PER_USEC)
-#define SLICE	    (100 * NSEC_PER_MSEC)
-#define CONNECTING  (3 * NSEC_PER_SEC)
-#define COMPLETIONS 16
-#define LOOKS	    16u /* at the queue, before others may have the mutex */
+#define SLOTS	     32u		  /* under way at a time */
+#define BUFFER_SIZE  32768u		  /* of a slot, where local memory must be registered */
+#define PIECE_MAX    (1u << 20)		  /* elsewhere: others come in between */
+#define SPIN	     (20 * NSEC_PER_USEC) /* and as long as these bytes should take: */
+#define BYTES_A_NSEC 4u
+#define SPIN_MAX     NSEC_PER_MSEC
+#define SLICE	     (100 * NSEC_PER_MSEC)
+#define CONNECTING   (3 * NSEC_PER_SEC)
+#define COMPLETIONS  16
+#define LOOKS	     16u /* at the queue, before others may have the mutex */
 
 struct operation;
 
@@ -36,6 +38,7 @@ struct slot {
 
 struct operation {
 	unsigned int under_way; /* under the link's mutex */
+	uint64_t spin_until;	/* its waiter sleeps from then on */
 };
 
 struct OfiLink {
@@ -343,13 +346,13 @@ static bool pause_reading(OfiLink *l, struct patience *patience, uint64_t spin_u
 }
 
 /* With the reader's role and the mutex: until it is done, or the link is down. */
-static void read_until(OfiLink *l, bool (*done)(OfiLink *l, void *what), void *what)
+static void read_until(
+	OfiLink *l, bool (*done)(OfiLink *l, struct operation *op), struct operation *op)
 {
 	struct patience patience = {.progress = l->progress, .checked = clock_now()};
-	uint64_t spin_until = patience.checked + (l->options.spin ? SPIN : 0);
 	unsigned int looks = 0;
 
-	while (!done(l, what) && !ofi_link_is_down(l)) {
+	while (!done(l, op) && !ofi_link_is_down(l)) {
 		bool go_on;
 
 		if (look_locked(l)) {
@@ -359,7 +362,7 @@ static void read_until(OfiLink *l, bool (*done)(OfiLink *l, void *what), void *w
 		if (++looks % LOOKS)
 			continue;
 		pthread_mutex_unlock(&l->mutex);
-		go_on = pause_reading(l, &patience, spin_until);
+		go_on = pause_reading(l, &patience, op->spin_until);
 		pthread_mutex_lock(&l->mutex);
 		if (!go_on)
 			mark_down(l);
@@ -367,29 +370,30 @@ static void read_until(OfiLink *l, bool (*done)(OfiLink *l, void *what), void *w
 }
 
 /* With the mutex. -EIO: the link is down. */
-static int wait_until(OfiLink *l, bool (*done)(OfiLink *l, void *what), void *what)
+static int wait_until(
+	OfiLink *l, bool (*done)(OfiLink *l, struct operation *op), struct operation *op)
 {
-	while (!done(l, what) && !ofi_link_is_down(l)) {
+	while (!done(l, op) && !ofi_link_is_down(l)) {
 		if (l->reading) {
 			pthread_cond_wait(&l->changed, &l->mutex);
 			continue;
 		}
 		l->reading = true;
-		read_until(l, done, what);
+		read_until(l, done, op);
 		l->reading = false;
 		pthread_cond_broadcast(&l->changed);
 	}
 	return ofi_link_is_down(l) ? -EIO : 0;
 }
 
-static bool has_slot(OfiLink *l, void *what)
+static bool has_slot(OfiLink *l, struct operation *op)
 {
 	return l->free;
 }
 
-static bool is_over(OfiLink *l, void *operation)
+static bool is_over(OfiLink *l, struct operation *op)
 {
-	return !((struct operation *)operation)->under_way;
+	return !op->under_way;
 }
 
 /* --- operations --- */
@@ -451,7 +455,7 @@ static int begin_piece(OfiLink *l, const struct ofi_offer *offer, bool put,
 	struct slot *s;
 	ssize_t r;
 
-	if (wait_until(l, has_slot, NULL))
+	if (wait_until(l, has_slot, operation))
 		return -EIO;
 	s = l->free;
 	l->free = s->next;
@@ -491,10 +495,21 @@ static void bury_locked(OfiLink *l)
 	CLOSE(l->ep);
 }
 
+static uint64_t spin_end(const OfiLink *l, const struct fabric_piece *pieces, size_t n_pieces)
+{
+	uint64_t n = 0;
+
+	if (!l->options.spin)
+		return 0;
+	for (size_t i = 0; i < n_pieces; i++)
+		n += pieces[i].n;
+	return clock_now() + SPIN + MIN(n / BYTES_A_NSEC, SPIN_MAX);
+}
+
 int ofi_link_run(OfiLink *l, const struct ofi_offer *offer, bool put,
 	const struct fabric_piece *pieces, size_t n_pieces)
 {
-	struct operation operation = {0};
+	struct operation operation = {.spin_until = spin_end(l, pieces, n_pieces)};
 	int r = -EIO;
 
 	pthread_mutex_lock(&l->mutex);

@@ -12,8 +12,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define SPIN	 (20 * NSEC_PER_USEC)
-#define SLICE_MS 100 /* for a provider that needs us: should a wake-up be lost */
+#define SPIN	 NSEC_PER_MSEC /* sleeping and waking are all that shows what guests do */
+#define SLICE_MS 100	       /* for a provider that needs us: should a wake-up be lost */
 
 /* --- saying --- */
 
@@ -381,13 +381,15 @@ static bool prepare_sleep(OfiTarget *t, struct looks *l)
 	return l->n == 1 || fi_trywait(t->fabric, l->fids + 1, (int)l->n - 1) == FI_SUCCESS;
 }
 
-static void sleep_for_any(OfiTarget *t, struct looks *l)
+/* Returns whether somebody wants something: what a guest reads and writes shows nowhere else. */
+static bool sleep_for_any(OfiTarget *t, struct looks *l)
 {
 	eventfd_t value;
+	int n = poll(l->polls, l->n, t->provider->progresses ? -1 : SLICE_MS);
 
-	poll(l->polls, l->n, t->provider->progresses ? -1 : SLICE_MS);
 	if (l->polls[0].revents)
 		(void)eventfd_read(t->wake, &value);
+	return n > 0;
 }
 
 static void *run(void *userdata)
@@ -395,19 +397,19 @@ static void *run(void *userdata)
 	OfiTarget *t = userdata;
 	struct looks looks = {0};
 	uint64_t spin_until = 0;
+	bool busy = true;
 
 	pthread_mutex_lock(&t->mutex);
 	while (!t->stop) {
-		bool sleep, busy = serve(t);
-		uint64_t now = clock_now();
+		bool sleep;
 
+		busy |= serve(t);
 		if (busy)
-			spin_until = now + SPIN;
-		sleep = !busy && now >= spin_until && list_empty(&t->wishes) &&
+			spin_until = clock_now() + SPIN;
+		sleep = !busy && clock_now() >= spin_until && list_empty(&t->wishes) &&
 			prepare_sleep(t, &looks);
 		pthread_mutex_unlock(&t->mutex);
-		if (sleep)
-			sleep_for_any(t, &looks);
+		busy = sleep && sleep_for_any(t, &looks);
 		pthread_mutex_lock(&t->mutex);
 	}
 	pthread_mutex_unlock(&t->mutex);
