@@ -83,7 +83,7 @@ static void add_discards(CoherentGuest *g, uint32_t times)
 
 /* Beginning and end */
 
-static void attach(CoherentGuest *g, EngineImport *import)
+void coherent_guest_attach(CoherentGuest *g, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
 	struct wire_status_page *page = status_of(import);
@@ -106,7 +106,7 @@ static int pager_begin(CoherentGuest *g, uint64_t n_pages)
 	return pager_new(&options, &coherent_pager_ops, &g->part, &g->part.pager);
 }
 
-static CoherentGuest *guest_alloc(Coherent *c)
+CoherentGuest *coherent_guest_alloc(Coherent *c)
 {
 	CoherentGuest *g = calloc(1, sizeof(*g));
 
@@ -131,6 +131,15 @@ static void hold_lease(Manager *m, uint32_t node)
 	coherent_unlock(m->coherent);
 	if (peer && peer->session)
 		engine_peer_hold_lease(peer, n, manager_peers_now());
+}
+
+static void hold_leases(Manager *m)
+{
+	EnginePeer *peer = NULL;
+
+	while ((peer = engine_peer_next(m->engine, peer ? peer->number : 0)))
+		if (coherent_guests_need(m->coherent, peer->number))
+			hold_lease(m, peer->number);
 }
 
 /* Without the lock. */
@@ -161,7 +170,7 @@ static void guest_begin(CoherentGuest *g, const EnginePeer *home)
 static int guest_new(Manager *m, const EngineImport *import,
 	const struct wire_peer_map_reply *reply, CoherentGuest **ret_guest)
 {
-	CoherentGuest *g = guest_alloc(m->coherent);
+	CoherentGuest *g = coherent_guest_alloc(m->coherent);
 	int r;
 
 	if (!g)
@@ -287,7 +296,7 @@ static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map
 	if (r < 0)
 		return r;
 	coherent_lock(m->coherent);
-	attach(g, import);
+	coherent_guest_attach(g, import);
 	coherent_unlock(m->coherent);
 	manager_import_save(m, import);
 	coherent_dial_need(m, import->node, reply->link ? reply->grant : NULL);
@@ -646,6 +655,86 @@ void coherent_lease(void *userdata, EnginePeer *peer, bool good, uint64_t until)
 		pager_freeze(part->pager, !good, c->now);
 	}
 	coherent_unlock(c);
+}
+
+/* After a restart */
+
+struct presence {
+	uint8_t *table;
+	uint64_t page; /* those before have been looked at */
+};
+
+static void is_absent(uint8_t *table, uint64_t from, uint64_t to)
+{
+	for (; from < to; from++)
+		if (table[from] != PAGER_L)
+			table[from] = PAGER_I;
+}
+
+static void on_present(void *userdata, uint64_t offset, uint64_t n)
+{
+	struct presence *p = userdata;
+
+	is_absent(p->table, p->page, offset / PAGE_BYTES);
+	p->page = (offset + n) / PAGE_BYTES;
+}
+
+/* A copy aside is of a page that is L; whatever else is there was about to be given back. */
+static void forget_aside(CoherentGuest *g)
+{
+	uint64_t n_pages = n_pages_of(g->part.store.size), begin = 0, end;
+
+	while (begin < n_pages) {
+		for (end = begin; end < n_pages && g->part.store.map[end] != PAGER_L; end++)
+			;
+		if (end > begin)
+			(void)page_store_forget_aside(
+				&g->part.store, begin * PAGE_BYTES, (end - begin) * PAGE_BYTES);
+		begin = end + 1;
+	}
+}
+
+int coherent_guest_resume(Manager *m, CoherentGuest *g)
+{
+	uint64_t n_pages = n_pages_of(g->part.store.size);
+	struct presence p = {.table = g->part.store.map};
+	int r = page_store_present(&g->part.store, on_present, &p);
+
+	if (r < 0)
+		return r;
+	is_absent(p.table, p.page, n_pages);
+	forget_aside(g);
+	r = pager_begin(g, n_pages);
+	if (r < 0)
+		return r;
+	g->frozen = true;
+	pager_freeze(g->part.pager, true, g->part.coherent->now);
+	return 0;
+}
+
+/* Those of sessions that are over are lost, and whose imports are gone give everything back. */
+void coherent_guests_restored(Manager *m)
+{
+	Coherent *c = m->coherent;
+	CoherentPart *part;
+
+	coherent_lock(c);
+	list_for_each (part, &c->parts, link) {
+		CoherentGuest *g = coherent_guest_of(part);
+		const EnginePeer *peer = part->home ? NULL : engine_peer_find(m->engine, g->node);
+
+		if (part->home)
+			continue;
+		if (!peer || peer->session != g->session) {
+			lose(g);
+		} else if (list_empty(&g->imports)) {
+			g->releasing = true;
+			coherent_touch(part);
+			pager_release(g->part.pager, c->now);
+		}
+	}
+	coherent_unlock(c);
+	hold_leases(m);
 }
 
 bool coherent_import_is_first(const EngineImport *import)

@@ -280,7 +280,7 @@ static void fill_table(CoherentHome *home)
 	memset(pager_table(home), PAGER_S, n_pages);
 }
 
-static uint64_t patience(const Manager *m)
+uint64_t coherent_patience(const Manager *m)
 {
 	return 2 * m->options.config->detection_time;
 }
@@ -385,7 +385,7 @@ static int home_new(Manager *m, EngineSegment *segment, CoherentHome **ret_home)
 	r = page_store_new_home(s->memory, s->offset, segment->size,
 		coherent_home_table_size(segment->size), &home->part.store);
 	if (r == 0)
-		r = coherent_home_begin(home, patience(m), false);
+		r = coherent_home_begin(home, coherent_patience(m), false);
 	if (r == 0)
 		r = coherent_home_save(m, home);
 	if (r == 0) {
@@ -750,6 +750,71 @@ void coherent_homes_session_changed(Manager *m, uint32_t node, uint64_t session)
 	}
 }
 
+/* After a restart */
+
+void coherent_home_restore_import(CoherentHome *home, EngineImport *import, bool mapped)
+{
+	unsigned int slot = DIRECTORY_HOME;
+
+	if (import_is_guest(import))
+		slot = mapped ? slot_of(home, import->client->peer->number) : 0;
+	if (slot || !import_is_guest(import))
+		coherent_home_attach(home, import, slot);
+}
+
+int coherent_home_resume(Manager *m, CoherentHome *home)
+{
+	int r = 0;
+
+	for_each_slot (home, slot) {
+		const struct coherent_slot *s = &home->head->slots[slot];
+
+		if (r == 0)
+			r = directory_add(home->directory, slot, s->write);
+		if (list_empty(&home->imports[slot]))
+			home->leaving[slot] = home->part.coherent->now + coherent_patience(m);
+	}
+	return r;
+}
+
+static bool has_session(Manager *m, const struct coherent_slot *s)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, s->node);
+
+	return peer && peer->session == s->session;
+}
+
+static void home_restored(Manager *m, CoherentHome *home)
+{
+	Coherent *c = m->coherent;
+
+	coherent_lock(c);
+	for_each_slot (home, slot)
+		if (!has_session(m, &home->head->slots[slot]))
+			slot_free(home, slot);
+	home->held = home->head->held;
+	if (home->held) {
+		home->recalling = true;
+		coherent_part_end(&home->part);
+		directory_recall(home->directory, c->now);
+	}
+	coherent_unlock(c);
+	if (home->held)
+		return;
+	coherent_show(m, home->segment, true);
+	data_set_coherent(m, home->segment, home);
+	check_empty(m, home);
+}
+
+void coherent_homes_restored(Manager *m)
+{
+	EngineSegment *segment = NULL;
+
+	while ((segment = engine_segment_next(m->engine, segment ? segment->instance : 0)))
+		if (manager_segment(segment) && manager_segment(segment)->home)
+			home_restored(m, manager_segment(segment)->home);
+}
+
 /* Recall */
 
 int coherent_home_recall(Manager *m, EngineSegment *segment,
@@ -787,6 +852,7 @@ void coherent_home_hold(Manager *m, EngineSegment *segment)
 	if (!home)
 		return;
 	home->held = true;
+	home->head->held = true;
 	coherent_show(m, segment, false);
 	data_set_coherent(m, segment, NULL);
 	coherent_lock(m->coherent);
@@ -807,7 +873,7 @@ static int begin_again(Manager *m, CoherentHome *home)
 	home->part.pager = NULL;
 	home->directory = NULL;
 	home->recalling = home->recalled = home->part.over = false;
-	r = coherent_home_begin(home, patience(m), false);
+	r = coherent_home_begin(home, coherent_patience(m), false);
 	for_each_slot (home, slot) {
 		const struct coherent_slot *s = &home->head->slots[slot];
 
@@ -837,6 +903,7 @@ int coherent_home_go_on(Manager *m, EngineSegment *segment)
 	if (!home || !home->held)
 		return 0;
 	home->held = false;
+	home->head->held = false;
 	coherent_lock(m->coherent);
 	r = begin_again(m, home);
 	coherent_unlock(m->coherent);

@@ -7,6 +7,8 @@
 
 /* What a pager does to memory and mappers. */
 
+#define PROTECT_PIECE (1ull << 30) /* bytes of all mappers that are protected at once */
+
 /* Mappers */
 
 static unsigned int choose_group(const CoherentPart *part)
@@ -91,6 +93,17 @@ int coherent_mapper_add(const CoherentMapper *of, const struct mapper *m, Cohere
 	if (r < 0)
 		coherent_mapper_free(mapper);
 	return r;
+}
+
+int coherent_mapper_restore(CoherentPart *part, CoherentWatch *watch, const struct mapper *m,
+	CoherentMapper **ret_mapper)
+{
+	CoherentMapper *mapper = attach(part, watch, m, choose_group(part));
+
+	if (!mapper)
+		return -ENOMEM;
+	*ret_mapper = mapper;
+	return 0;
 }
 
 CoherentMapper *coherent_mapper_find(CoherentWatch *watch, uint64_t address, uint64_t *ret_offset)
@@ -299,6 +312,50 @@ void coherent_part_counts(const CoherentPart *part, struct coherent_counts *ret)
 		.invalidated = n.invalidated,
 		.holds = n.holds,
 	};
+}
+
+/* After a restart */
+
+void coherent_part_protect(CoherentPart *part)
+{
+	for (uint64_t offset = 0; offset < part->store.size; offset += PROTECT_PIECE)
+		while (!protect_once(
+			part, offset, MIN(PROTECT_PIECE, part->store.size - offset), UINT64_MAX))
+			;
+}
+
+/* What the table does not know to be here. A run at a time. */
+static void drop_strays(CoherentPart *part)
+{
+	uint64_t n_pages = part->store.size / PAGE_BYTES, begin = 0, end;
+
+	while (begin < n_pages) {
+		enum pager_state state = pager_state(part->pager, begin);
+		bool stray = state == PAGER_I || state == PAGER_L;
+
+		for (end = begin + 1; end < n_pages; end++) {
+			state = pager_state(part->pager, end);
+			if ((state == PAGER_I || state == PAGER_L) != stray)
+				break;
+		}
+		if (stray)
+			(void)result(part, page_store_punch(&part->store, offset_of(begin),
+						   offset_of(end - begin)));
+		begin = end;
+	}
+}
+
+void coherent_part_resume(CoherentPart *part)
+{
+	CoherentMapper *mapper;
+
+	drop_strays(part);
+	coherent_part_protect(part);
+	for (unsigned int i = 0; i < PAGER_GROUPS; i++)
+		if (part->n_mappers[i])
+			pager_group_set(part->pager, i, true, part->coherent->now);
+	list_for_each (mapper, &part->mappers, of_part)
+		mapper_wake(&mapper->m, mapper->m.offset, mapper->m.length);
 }
 
 /* Beginning and end */

@@ -70,6 +70,8 @@ struct Coherent {
 /* --- coherent.c --- */
 
 int coherent_need(Manager *m);
+/* Without a table of mappers; nothing of m->coherent is there yet. */
+int coherent_new(Manager *m);
 void coherent_lock(Coherent *c);
 /* Sends what is to be sent, and sets the timer. */
 void coherent_unlock(Coherent *c);
@@ -127,6 +129,12 @@ int coherent_mapper_add(
 	const CoherentMapper *of, const struct mapper *mapper, CoherentWatch *watch);
 /* Forgets it; its process is not asked. */
 void coherent_mapper_free(CoherentMapper *mapper);
+/* A predecessor's, whose row is there. */
+int coherent_mapper_restore(CoherentPart *part, CoherentWatch *watch, const struct mapper *mapper,
+	CoherentMapper **ret_mapper);
+/* After a restart: nobody may store; and: drops what is here without right, wakes everybody. */
+void coherent_part_protect(CoherentPart *part);
+void coherent_part_resume(CoherentPart *part);
 /* The part makes sure that a page which is here is in the memory, and asks the pager. */
 void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault);
 CoherentMapper *coherent_mapper_find(CoherentWatch *watch, uint64_t address, uint64_t *ret_offset);
@@ -157,6 +165,7 @@ int coherent_watch_get(Manager *m, ManagerClient *client, CoherentWatch **ret_wa
 /* uffd has been initialised, and is the watch's on success. Nobody reads it yet. */
 int coherent_watch_new(Coherent *c, int uffd, CoherentWatch **ret_watch);
 int coherent_watch_start(CoherentWatch *watch);
+void coherent_watch_set_client(CoherentWatch *watch, const ManagerClient *client);
 /* What the process has changed of its mappings; may be called by operations of pagers. */
 void coherent_watch_apply(CoherentWatch *watch);
 /* It keeps changing them, so that they cannot be protected: it is ended. */
@@ -242,6 +251,11 @@ struct CoherentGuest {
 	uint32_t slot;	     /* RECORD_COHERENT; (main) */
 };
 
+CoherentGuest *coherent_guest_alloc(Coherent *c);
+void coherent_guest_attach(CoherentGuest *guest, EngineImport *import);
+/* With the lock: a pager for the table as it is. */
+int coherent_guest_resume(Manager *m, CoherentGuest *guest);
+void coherent_guests_restored(Manager *m);
 void coherent_guest_send(CoherentGuest *guest, const struct page_message *message, bool aside);
 
 static inline CoherentGuest *coherent_guest_of(CoherentPart *part)
@@ -275,7 +289,8 @@ struct coherent_slot {
 /* Behind the tables of directory and pager: what a successor must know. */
 struct coherent_home_head {
 	uint32_t discards;
-	uint32_t reserved[3];
+	uint32_t held;
+	uint32_t reserved[2];
 	struct coherent_slot slots[DIRECTORY_SLOTS];
 };
 
@@ -317,6 +332,11 @@ void coherent_home_import_over(Manager *m, EngineImport *import);
 void coherent_home_attach(CoherentHome *home, EngineImport *import, unsigned int slot);
 
 size_t coherent_home_table_size(uint64_t size);
+uint64_t coherent_patience(const Manager *m); /* for answers of a node, ns */
+void coherent_home_restore_import(CoherentHome *home, EngineImport *import, bool mapped);
+/* With the lock: slots as they were. */
+int coherent_home_resume(Manager *m, CoherentHome *home);
+void coherent_homes_restored(Manager *m);
 int coherent_home_alloc(Manager *m, EngineSegment *segment, CoherentHome **ret_home);
 int coherent_home_begin(CoherentHome *home, uint64_t patience, bool restored);
 

@@ -28,11 +28,12 @@ struct coherent_row {
 	uint64_t address;
 	_Atomic uint64_t length; /* 0: free */
 	uint64_t offset;
-	uint64_t watch; /* its number */
+	uint64_t watch;	 /* its number */
+	uint64_t client; /* 0: a child's */
 	uint64_t instance;
 	uint32_t node; /* of the segment; 0: this one */
 	uint32_t read_only;
-	uint64_t reserved[2];
+	uint64_t reserved;
 };
 
 static_assert(sizeof(struct coherent_row) * ROWS_BLOCK == 4096, "a page");
@@ -123,6 +124,7 @@ int coherent_row_add(CoherentMapper *mapper)
 	}
 	mapper->row = index + 1;
 	t->rows[index].watch = mapper->watch->number;
+	t->rows[index].client = mapper->watch->client;
 	t->rows[index].read_only = mapper->m.read_only;
 	t->rows[index].node = part->home ? 0 : coherent_guest_of(part)->node;
 	t->rows[index].instance =
@@ -231,4 +233,316 @@ void coherent_store(Manager *m)
 		w->stored = false;
 	coherent_unlock(c);
 	coherent_watches_look(m);
+}
+
+/* --- a predecessor's --- */
+
+/* Homes and guests */
+
+static int begin(Manager *m, struct keeper_stored *stored)
+{
+	_cleanup_close_ int rows = -1;
+	int r;
+
+	if (m->coherent)
+		return 0;
+	r = coherent_new(m);
+	if (r < 0)
+		return r;
+	rows = keeper_stored_take(stored, KEEP_ROWS, 0);
+	return rows < 0 ? 0 : rows_map(&rows, &m->coherent->rows);
+}
+
+static int restore_store(CoherentPart *part, int memory, uint64_t offset, uint64_t size,
+	size_t table_size, uint64_t number, struct keeper_stored *stored)
+{
+	_cleanup_close_ int table = keeper_stored_take(stored, KEEP_PAGES_TABLE, number);
+	_cleanup_close_ int aside = keeper_stored_take(stored, KEEP_PAGES_ASIDE, number);
+	int r;
+
+	if (memory < 0 || table < 0 || aside < 0)
+		return -EBADMSG;
+	r = page_store_open(
+		part->home, memory, offset, size, table_size, table, aside, &part->store);
+	if (r == 0)
+		table = aside = -1;
+	return r;
+}
+
+static void begin_part(CoherentPart *part)
+{
+	Coherent *c = part->coherent;
+
+	coherent_lock(c);
+	list_append(&c->parts, &part->link);
+	coherent_unlock(c);
+}
+
+static int restore_home(Manager *m, const struct record_coherent *record, uint32_t slot,
+	struct keeper_stored *stored)
+{
+	EngineSegment *segment = engine_segment_find_instance(m->engine, record->instance);
+	ManagerSegment *s = segment ? manager_segment(segment) : NULL;
+	CoherentHome *home;
+	int r;
+
+	if (!s)
+		return -EBADMSG;
+	r = coherent_home_alloc(m, segment, &home);
+	if (r < 0)
+		return r;
+	home->number = record->number;
+	home->slot = slot;
+	r = restore_store(&home->part, s->memory, s->offset, segment->size,
+		coherent_home_table_size(segment->size), record->number, stored);
+	if (r == 0)
+		r = coherent_home_begin(home, coherent_patience(m), true);
+	if (r < 0) {
+		free(home);
+		return r;
+	}
+	s->home = home;
+	begin_part(&home->part);
+	return 0;
+}
+
+static int restore_guest(Manager *m, const struct record_coherent *record, uint32_t slot,
+	struct keeper_stored *stored)
+{
+	_cleanup_close_ int memory = keeper_stored_take(stored, KEEP_PAGES_MEMORY, record->number);
+	CoherentGuest *g = coherent_guest_alloc(m->coherent);
+	int r;
+
+	if (!g)
+		return -ENOMEM;
+	g->node = record->node;
+	g->instance = record->instance;
+	g->session = record->session;
+	g->map = record->map;
+	g->discards = record->discards;
+	g->number = record->number;
+	g->slot = slot;
+	r = restore_store(&g->part, memory, 0, record->size, record->size / PAGE_BYTES,
+		record->number, stored);
+	if (r < 0) {
+		free(g);
+		return r;
+	}
+	memory = -1;
+	begin_part(&g->part);
+	return 0;
+}
+
+int coherent_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
+{
+	struct record_coherent record;
+	int r = begin(m, stored);
+
+	if (r < 0)
+		return r;
+	journal_read(m->journal, slot, &record, sizeof(record));
+	r = record.node ? restore_guest(m, &record, slot, stored)
+			: restore_home(m, &record, slot, stored);
+	if (r == -EBADMSG)
+		drop(m, record.number);
+	return r;
+}
+
+/* Mappers */
+
+static CoherentPart *find_part(Coherent *c, uint32_t node, uint64_t instance)
+{
+	CoherentPart *part;
+
+	list_for_each (part, &c->parts, link) {
+		if (part->home && node == 0 && coherent_home_of(part)->instance == instance)
+			return part;
+		if (!part->home && coherent_guest_of(part)->node == node &&
+			coherent_guest_of(part)->instance == instance)
+			return part;
+	}
+	return NULL;
+}
+
+static CoherentWatch *find_watch(Coherent *c, uint64_t number)
+{
+	CoherentWatch *w;
+
+	list_for_each (w, &c->watches, link)
+		if (w->number == number)
+			return w;
+	return NULL;
+}
+
+static int restore_watch(Manager *m, const struct coherent_row *row, struct keeper_stored *stored,
+	CoherentWatch **ret_watch)
+{
+	ManagerClient *client = row->client ? manager_client_find(m, row->client) : NULL;
+	_cleanup_close_ int uffd = -1;
+	CoherentWatch *w = find_watch(m->coherent, row->watch);
+	int r;
+
+	if (w) {
+		*ret_watch = w;
+		return 0;
+	}
+	uffd = keeper_stored_take(stored, KEEP_WATCH, row->watch);
+	if (uffd < 0)
+		return -EBADMSG;
+	r = coherent_watch_new(m->coherent, uffd, &w);
+	if (r < 0)
+		return r;
+	uffd = -1;
+	w->number = row->watch;
+	w->stored = true;
+	if (client)
+		coherent_watch_set_client(w, client);
+	/* whoever forks waits until that is read, and cannot be protected before */
+	(void)coherent_watch_start(w);
+	*ret_watch = w;
+	return 0;
+}
+
+/* With the lock. */
+static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
+{
+	struct coherent_rows *t = m->coherent->rows;
+	struct coherent_row *row = &t->rows[index];
+	CoherentPart *part = find_part(m->coherent, row->node, row->instance);
+	const struct mapper mapper = {.address = row->address,
+		.offset = row->offset,
+		.length = atomic_load(&row->length),
+		.read_only = row->read_only};
+	CoherentMapper *made;
+	CoherentWatch *w;
+	int r;
+
+	if (!mapper.length)
+		return 0;
+	if (!part) {
+		atomic_store(&row->length, 0);
+		return 0;
+	}
+	r = restore_watch(m, row, stored, &w);
+	if (r == 0)
+		r = coherent_mapper_restore(part, w, &mapper, &made);
+	if (r == 0)
+		r = idtable_add_at(&t->used, index, made);
+	if (r == 0)
+		made->row = index + 1;
+	else if (r == -EBADMSG)
+		atomic_store(&row->length, 0);
+	return r == -EBADMSG ? 0 : r;
+}
+
+static int restore_rows(Manager *m, struct keeper_stored *stored)
+{
+	struct coherent_rows *t = m->coherent->rows;
+	off_t end = lseek(t->fd, 0, SEEK_HOLE);
+	int r = 0;
+
+	if (end < 0)
+		return negative_errno();
+	t->n_reserved = (uint32_t)((size_t)end / sizeof(*t->rows));
+	for (uint32_t i = 0; i < t->n_reserved && r == 0; i++)
+		r = restore_row(m, i, stored);
+	return r;
+}
+
+/* Imports */
+
+static void restore_import(Manager *m, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	CoherentPart *part;
+
+	if (import_is_remote(import)) {
+		part = find_part(m->coherent, import->node, import->instance);
+		if (part && i->coherent_before && import->state == WIRE_IMPORT_CONNECTED)
+			coherent_guest_attach(coherent_guest_of(part), import);
+	} else if (import->segment && manager_segment(import->segment)->home) {
+		coherent_home_restore_import(
+			manager_segment(import->segment)->home, import, i->coherent_before);
+	}
+	i->coherent_before = false;
+}
+
+static void restore_imports_of(Manager *m, EngineClient *client)
+{
+	EngineImport *import;
+	uint32_t index;
+
+	idtable_for_each (&client->imports, index, import)
+		if (manager_import(import))
+			restore_import(m, import);
+}
+
+/* Guests' imports are found by their segments. */
+static void restore_imports(Manager *m)
+{
+	EngineSegment *segment = NULL;
+	EngineImport *import;
+	ManagerClient *c;
+
+	list_for_each (c, &m->clients, link)
+		restore_imports_of(m, c->engine);
+	while ((segment = engine_segment_next(m->engine, segment ? segment->instance : 0)))
+		list_for_each (import, &segment->imports, link)
+			if (import_is_guest(import) && manager_import(import))
+				restore_import(m, import);
+}
+
+/* Going on */
+
+/* With the lock. Nobody may store; then what is there without right goes. */
+static int restore_part(Manager *m, CoherentPart *part)
+{
+	int r;
+
+	coherent_part_protect(part);
+	r = part->home ? coherent_home_resume(m, coherent_home_of(part))
+		       : coherent_guest_resume(m, coherent_guest_of(part));
+	if (r == 0)
+		coherent_part_resume(part);
+	coherent_touch(part);
+	return r;
+}
+
+static int restore_parts(Manager *m)
+{
+	Coherent *c = m->coherent;
+	CoherentPart *part;
+	int r = 0;
+
+	coherent_lock(c);
+	list_for_each (part, &c->parts, link)
+		if (r == 0)
+			r = restore_part(m, part);
+	c->look = c->now;
+	coherent_unlock(c);
+	return r;
+}
+
+int coherent_restored(Manager *m, struct keeper_stored *stored)
+{
+	Coherent *c = m->coherent;
+	int r = 0;
+
+	if (!c)
+		return 0;
+	coherent_lock(c);
+	if (c->rows)
+		r = restore_rows(m, stored);
+	restore_imports(m);
+	coherent_unlock(c);
+	if (r == 0)
+		r = coherent_rows_need(m);
+	if (r == 0)
+		r = restore_parts(m);
+	if (r < 0)
+		return r;
+	coherent_homes_restored(m);
+	coherent_guests_restored(m);
+	coherent_note(c);
+	return 0;
 }

@@ -126,9 +126,8 @@ static void *run(void *userdata)
 	CoherentWatch *w = userdata;
 
 	prctl(PR_SET_NAME, "causeway-watch");
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	while (watch_wait(w->watch) == 0) {
-		coherent_lock(w->coherent);
+	while (watch_wait(w->watch) == 0 && watch_lock(w->watch, &w->coherent->lock) == 0) {
+		w->coherent->now = clock_now();
 		handle(w);
 		coherent_unlock(w->coherent);
 	}
@@ -257,6 +256,14 @@ static const char *trouble(int r)
 	return strerror(-r);
 }
 
+void coherent_watch_set_client(CoherentWatch *w, const ManagerClient *client)
+{
+	w->client = client->engine->id;
+	w->current = true;
+	w->pid = client->identity.pid;
+	w->process = fcntl(client->process, F_DUPFD_CLOEXEC, 0);
+}
+
 static int make(Coherent *c, ManagerClient *client, CoherentWatch **ret_watch)
 {
 	int r = coherent_uffd_begin(client), uffd;
@@ -269,10 +276,7 @@ static int make(Coherent *c, ManagerClient *client, CoherentWatch **ret_watch)
 	coherent_lock(c);
 	r = coherent_watch_new(c, uffd, ret_watch);
 	if (r == 0) {
-		(*ret_watch)->client = client->engine->id;
-		(*ret_watch)->current = true;
-		(*ret_watch)->pid = client->identity.pid;
-		(*ret_watch)->process = fcntl(client->process, F_DUPFD_CLOEXEC, 0);
+		coherent_watch_set_client(*ret_watch, client);
 		r = coherent_watch_start(*ret_watch);
 		if (r < 0)
 			end(*ret_watch);
@@ -346,8 +350,7 @@ void coherent_client_gone(Manager *m, ManagerClient *client)
 static void watch_free_all(CoherentWatch *w)
 {
 	if (w->has_thread) {
-		pthread_cancel(w->thread);
-		pthread_join(w->thread, NULL);
+		watch_stop(w->watch, w->thread);
 	}
 	watch_free(w->watch);
 	closer_close(w->uffd);

@@ -314,13 +314,11 @@ uint64_t coherent_number(Coherent *c)
 	return number;
 }
 
-int coherent_need(Manager *m)
+int coherent_new(Manager *m)
 {
 	_cleanup_(discard_p) Coherent *c = NULL;
 	int r;
 
-	if (m->coherent)
-		return coherent_rows_need(m);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
@@ -328,10 +326,16 @@ int coherent_need(Manager *m)
 	r = open_descriptors(c);
 	if (r == 0)
 		r = coherent_thread(run, c, &c->thread);
-	if (r < 0)
-		return r;
-	m->coherent = take_ptr(c);
-	return coherent_rows_need(m);
+	if (r == 0)
+		m->coherent = take_ptr(c);
+	return r;
+}
+
+int coherent_need(Manager *m)
+{
+	int r = m->coherent ? 0 : coherent_new(m);
+
+	return r < 0 ? r : coherent_rows_need(m);
 }
 
 /* The node ends: what the threads of clients do then is of no interest, and objects stay. */

@@ -34,7 +34,7 @@ int manager_import_save(Manager *m, EngineImport *import)
 	struct record_import record = {
 		.serial = i->serial,
 		.route = i->route ? 1 + i->route->index : 0,
-		.coherent = i->coherent_guest || i->coherent_home};
+		.coherent = i->coherent_guest || i->coherent_home || i->coherent_before};
 
 	engine_import_save(import, &record.engine);
 	memcpy(record.key, i->key, sizeof(record.key));

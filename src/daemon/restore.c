@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "core/offer.h"
 #include "daemon/binding.h"
+#include "daemon/coherent.h"
 #include "daemon/guest.h"
 #include "daemon/log.h"
 #include "daemon/manager-peer.h"
@@ -190,6 +191,7 @@ static int restore_import(Manager *m, uint32_t slot, struct keeper_stored *store
 					    : restore_clients_import(m, import, &record, stored);
 	if (r < 0)
 		return r;
+	i->coherent_before = record.coherent;
 	/* The predecessor may have died between the engine's decision and this. */
 	manager_import_save(m, import);
 	manager_import_show(import);
@@ -267,6 +269,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		{RECORD_SEGMENT, restore_segment},
 		{RECORD_ROUTE, route_restore},
 		{RECORD_IMPORT, restore_import},
+		{RECORD_COHERENT, coherent_restore},
 		{RECORD_BINDING, binding_restore},
 	};
 	EngineSegment *segment = NULL;
@@ -279,6 +282,9 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		if (r < 0)
 			return r;
 	}
+	r = coherent_restored(m, stored);
+	if (r < 0)
+		return r;
 	m->restoring = false;
 	while ((segment = engine_segment_next(m->engine, segment ? segment->instance : 0)))
 		manager_segment_show_cells(segment);

@@ -32,6 +32,7 @@ struct scene {
 	uint32_t segment, id;
 	struct test_map home, at_b, at_c;
 	struct remote rb, rc;
+	int uffd[NODES_MAX + 1]; /* of the node's client */
 	unsigned int n;
 };
 
@@ -47,16 +48,16 @@ static struct scene *begin_nodes(unsigned int n)
 	s->n = n;
 	nodes_start(&s->nodes, program, n, n, config);
 	client_new(&s->a, &s->nodes.node[1]);
-	map_watch_begin(&s->a);
+	s->uffd[1] = map_watch_begin(&s->a);
 	assert_int_equal(client_create(&s->a, SIZE, &s->segment, &fd), STATUS_OK);
 	map_export(&s->home, &s->a, s->segment, fd, SIZE);
 	assert_int_equal(client_publish(&s->a, s->segment, 0, &s->id), STATUS_OK);
 	client_new(&s->b, &s->nodes.node[2]);
-	map_watch_begin(&s->b);
+	s->uffd[2] = map_watch_begin(&s->b);
 	if (n < 3)
 		return s;
 	client_new(&s->c, &s->nodes.node[3]);
-	map_watch_begin(&s->c);
+	s->uffd[3] = map_watch_begin(&s->c);
 	return s;
 }
 
@@ -85,6 +86,9 @@ static int end(void **state)
 	if (s->n > 2)
 		client_close(&s->c);
 	nodes_stop(&s->nodes);
+	for (unsigned int i = 1; i <= s->n; i++)
+		if (s->uffd[i] >= 0)
+			close(s->uffd[i]);
 	free(s);
 	return 0;
 }
@@ -157,6 +161,140 @@ static void three_nodes_count_together(void **state)
 		assert_int_equal(atomic_fetch_add(words[i % 3], 1), i);
 }
 
+/* Ends */
+
+static void wait_value(_Atomic uint64_t *at, uint64_t value)
+{
+	for (int i = 0; i < 1000 && atomic_load(at) != value; i++)
+		usleep(5000);
+	assert_int_equal(atomic_load(at), value);
+}
+
+static void what_is_disconnected_is_given_back(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	for (unsigned int i = 0; i < 16; i++)
+		atomic_store(word(&s->at_b, i), 1000 + i);
+	map_close(&s->at_b);
+	assert_int_equal(remote_disconnect(&s->rb), STATUS_OK);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(atomic_load(word(&s->home, i)), 1000 + i);
+	/* and again from the beginning */
+	map_b(s);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(atomic_load(word(&s->at_b, i)), 1000 + i);
+}
+
+static void what_a_process_stored_before_its_end_is_there(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	for (unsigned int i = 0; i < 16; i++)
+		atomic_store(word(&s->at_b, i), 2000 + i);
+	map_close(&s->at_b);
+	client_close(&s->b);
+	for (unsigned int i = 0; i < 16; i++)
+		wait_value(word(&s->home, i), 2000 + i);
+	client_new(&s->b, &s->nodes.node[2]);
+}
+
+static void unpublishing_takes_everything_home_and_ends_the_map(void **state)
+{
+	struct scene *s = *state;
+	struct wire_message m = {.type = WIRE_SEGMENT_UNPUBLISH};
+
+	map_b(s);
+	for (unsigned int i = 0; i < 16; i++)
+		atomic_store(word(&s->at_b, i), 3000 + i);
+	m.segment_unpublish.segment = s->segment;
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(atomic_load(word(&s->home, i)), 3000 + i);
+	client_wait_import(&s->b, s->rb.import, WIRE_IMPORT_REVOKED);
+	wait_value(word(&s->at_b, 0), 0);
+	/* only this node sees that */
+	atomic_store(word(&s->at_b, 1), 5);
+	assert_int_equal(atomic_load(word(&s->at_b, 1)), 5);
+	assert_int_equal(atomic_load(word(&s->home, 1)), 3001);
+	assert_int_equal(atomic_load(&s->a.status->export_coherent[s->segment]), 0);
+}
+
+static void the_exporters_end_ends_the_map(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 2), 4);
+	map_close(&s->home);
+	client_close(&s->a);
+	s->a.socket = -1;
+	client_wait_import(&s->b, s->rb.import, WIRE_IMPORT_EXPORTER_GONE);
+	wait_value(word(&s->at_b, 2), 0);
+}
+
+/* A library sees that its node is gone, and lets go. */
+static void kill_node(struct scene *s, unsigned int node, struct client *c)
+{
+	nodes_kill(&s->nodes, node, c);
+	close(s->uffd[node]);
+	s->uffd[node] = -1;
+}
+
+static void stores_of_a_lost_node_are_discarded_and_others_are_told(void **state)
+{
+	struct scene *s = *state;
+	_Atomic uint32_t *discards;
+
+	map_b(s);
+	map_c(s);
+	atomic_store(word(&s->at_b, 2), 1);
+	assert_int_equal(atomic_load(word(&s->home, 2)), 1);
+	atomic_store(word(&s->at_b, 2), 2);
+	discards = (_Atomic uint32_t *)&s->c.status->discards[s->rc.import];
+	assert_int_equal(atomic_load(discards), 0);
+	kill_node(s, 2, &s->b);
+	/* blocks until the home has given it up */
+	assert_int_equal(atomic_load(word(&s->at_c, 2)), 1);
+	assert_int_equal(atomic_load(discards), 1);
+	assert_int_equal(atomic_load(word(&s->home, 2)), 1);
+	assert_int_equal(atomic_fetch_add(word(&s->home, 2), 1), 1);
+	assert_int_equal(atomic_load(word(&s->at_c, 2)), 2);
+}
+
+static void without_its_home_a_map_reads_zeros(void **state)
+{
+	struct scene *s = *state;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 2), 1);
+	kill_node(s, 1, &s->a);
+	client_wait_import(&s->b, s->rb.import, WIRE_IMPORT_NODE_LOST);
+	wait_value(word(&s->at_b, 2), 0);
+}
+
+/* Restarts */
+
+static void either_daemon_may_be_killed(void **state)
+{
+	struct scene *s = *state;
+	uint64_t n = 0;
+
+	map_b(s);
+	for (unsigned int round = 0; round < 6; round++) {
+		for (unsigned int i = 0; i < 50; i++) {
+			assert_int_equal(atomic_fetch_add(word(&s->home, 4), 1), n++);
+			assert_int_equal(atomic_fetch_add(word(&s->at_b, 4), 1), n++);
+			atomic_store(word(&s->at_b, 5 + i), n);
+		}
+		nodes_kill_daemon(round & 1 ? &s->a : &s->b);
+		for (unsigned int i = 0; i < 50; i++)
+			assert_true(atomic_load(word(&s->home, 5 + i)) == n - 2 * (49 - i));
+	}
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, begin, end)
@@ -166,8 +304,17 @@ int main(int argc, char **argv)
 		TEST(a_store_is_seen_on_the_other_node),
 		TEST(pages_that_nobody_has_touched_are_zero_everywhere),
 		THREE(three_nodes_count_together),
+		TEST(what_is_disconnected_is_given_back),
+		TEST(what_a_process_stored_before_its_end_is_there),
+		TEST(unpublishing_takes_everything_home_and_ends_the_map),
+		TEST(the_exporters_end_ends_the_map),
+		THREE(stores_of_a_lost_node_are_discarded_and_others_are_told),
+		TEST(without_its_home_a_map_reads_zeros),
+		TEST(either_daemon_may_be_killed),
 	};
 
 	program = argv[1];
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

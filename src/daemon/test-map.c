@@ -11,7 +11,7 @@
 #include "daemon/test-map.h"
 #include "memory/uffd.h"
 
-void map_watch_begin(struct client *c)
+int map_watch_begin(struct client *c)
 {
 	struct wire_message m = {.type = WIRE_WATCH};
 	enum uffd_kind kind;
@@ -22,7 +22,7 @@ void map_watch_begin(struct client *c)
 	client_send(c, &m, &uffd, 1);
 	assert_true(client_receive(c));
 	assert_int_equal(c->reply.status, STATUS_OK);
-	/* stays open: the process's own reference */
+	return uffd;
 }
 
 static uint32_t free_slot(const struct wire_client_page *page)

@@ -16,8 +16,9 @@ struct test_map {
 	uint64_t size;
 };
 
-/* Gives a userfaultfd of this process. */
-void map_watch_begin(struct client *c);
+/* Gives a userfaultfd of this process, which is returned: as long as that is open maps stay
+ * watched, also by nobody. */
+int map_watch_begin(struct client *c);
 /* Enters a map in the client page; protection: what it gets in the end. Returns MAP_WATCH's status;
  * the map is there all the same. */
 uint32_t map_enter(struct test_map *m, struct client *c, uint32_t side, uint32_t index,
