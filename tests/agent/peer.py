@@ -20,6 +20,10 @@ AGAIN, PREMATURE = -28, -110
 PRIORITY = b"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+ECDHE-PSK:+DHE-PSK"
 TLS.gnutls_record_recv.restype = TLS.gnutls_record_send.restype = ctypes.c_ssize_t
 TLS.gnutls_record_send.argtypes = TLS.gnutls_record_recv.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+PRIORITY_DATA = PRIORITY + b":-CIPHER-ALL:+AES-128-GCM:-GROUP-ALL:+GROUP-X25519"
+EXPORTED = b"EXPERIMENTAL causeway data"
+POSSIBLE, REQUIRED = 1, 2  # WIRE_ENCRYPTION_…
+TLS.gnutls_prf_rfc5705.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
 TLS.gnutls_transport_set_int2.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
 for _name in ("bye", "handshake", "deinit", "priority_set_direct", "credentials_set"):
     getattr(TLS, f"gnutls_{_name}").argtypes = {"bye": [ctypes.c_void_p, ctypes.c_int],
@@ -99,6 +103,12 @@ class Tls:
         if n <= 0:
             raise wire.Closed
         return buffer.raw[:n]
+
+    def secret(self, grant):
+        """What both ends know, for a data connection with this grant."""
+        key = ctypes.create_string_buffer(32)
+        assert TLS.gnutls_prf_rfc5705(self.session, len(EXPORTED), EXPORTED, len(grant), grant, len(key), key) == 0
+        return key.raw
 
     def close(self):
         with self.sending:
@@ -237,8 +247,37 @@ REQUEST, REPLY = struct.Struct("<BBHIQ16s"), struct.Struct("<BBHIQ")
 MORE, CHECK, ACCUMULATE = 1, 2, 4
 
 
-def hello(node, grant):
-    return b"CWdata\0\1" + struct.pack("<II", node, 0) + grant
+def hello(node, grant, flags=0):
+    return b"CWdata\0\1" + struct.pack("<II", node, flags) + grant
+
+
+class Encrypted:
+    """A data connection through TLS of our own, with the face of a socket: the kernel of the other side has the same keys."""
+
+    def __init__(self, address, node, grant, secret, to=1, priority=PRIORITY_DATA):
+        s = connect(address)
+        s.sendall(hello(node, grant, flags=1))
+        self.tls = Tls(s, f"causeway:{node}:{to}", secret, priority)
+        self.sock = s
+
+    def sendall(self, data):
+        try:
+            self.tls.send(data)
+        except wire.Closed:
+            raise BrokenPipeError from None
+
+    def recv(self, _):
+        """May be more than was asked for."""
+        try:
+            return self.tls.receive()
+        except wire.Closed:
+            return b""
+
+    def settimeout(self, seconds):
+        self.tls.set_timeout(seconds)
+
+    def close(self):
+        self.tls.close()
 
 
 def record(off, data, width=1):
@@ -249,7 +288,7 @@ class Stream:
     """A data connection, importer's end."""
 
     def __init__(self, address, node=2, grant=None, sock=None):
-        self.sock = sock or connect(address)
+        self.sock, self.rest = sock or connect(address), b""
         if grant is not None:
             self.sock.sendall(hello(node, grant))
 
@@ -265,15 +304,15 @@ class Stream:
 
     def _exactly(self, n, seconds=5):
         self.sock.settimeout(seconds)
-        data = b""
-        while len(data) < n:
+        while len(self.rest) < n:
             try:
-                more = self.sock.recv(n - len(data))
+                more = self.sock.recv(n - len(self.rest))
             except ConnectionError:
                 more = b""
             if not more:
                 raise wire.Closed
-            data += more
+            self.rest += more
+        data, self.rest = self.rest[:n], self.rest[n:]
         return data
 
     def reply(self, seconds=5):
@@ -309,7 +348,7 @@ class HomeStream:
     """A data connection, home's end, just taken from a listener: it has said its grant."""
 
     def __init__(self, listener):
-        self.sock, _ = listener.accept()
+        (self.sock, _), self.rest = listener.accept(), b""
         said = self._exactly(32)
         self.node, self.grant = int.from_bytes(said[8:12], "little"), said[16:]
 

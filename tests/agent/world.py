@@ -27,7 +27,7 @@ import wire
 BUILD = pathlib.Path(os.environ.get("CAUSEWAY_BUILD_DIR", "/nonexistent"))
 AGENT = BUILD / "tests" / "agent" / "agent"
 ORDINARY, STRANGER = 40001, 40002  # uids without a name, when root
-SLOW = {"asan": 4, "tsan": 8}.get(os.environ.get("CAUSEWAY_TEST_ROW"), 1)
+SLOW = {"asan": 4, "tsan": 8, "vm": 4}.get(os.environ.get("CAUSEWAY_TEST_ROW"), 1)
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -272,7 +272,7 @@ class Node:
 
     def settled_footprint(self):
         """The footprint with no client connected, once it does not change any more."""
-        return eventually(lambda: (lambda a: time.sleep(0.03) or (a if a == self.footprint() else None))(self.footprint()), 3)
+        return eventually(lambda: (lambda a: time.sleep(0.03 * SLOW) or (a if a == self.footprint() else None))(self.footprint()), 3)
 
     def check_clean(self, baseline):
         """Nothing is left of any client: objects, bytes, descriptors and maps of daemon and keeper."""

@@ -121,8 +121,8 @@ DetectionTime = {DETECTION * 1000:.0f}ms
 
 
 @contextlib.contextmanager
-def home_of(world, directory, request, **kwargs):
-    home = Home(world, directory, **kwargs)
+def home_of(world, directory, request, make=Home, **kwargs):
+    home = make(world, directory, **kwargs)
     try:
         yield home
         if not getattr(request.node, "failed", False):

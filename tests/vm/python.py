@@ -7,8 +7,8 @@ import sysconfig
 PYTHON = pathlib.Path("/usr/bin/python3")
 # Of the standard library: what no test needs, and large.
 WITHOUT = {"__pycache__", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "distutils", "ensurepip", "tkinter", "turtledemo", "asyncio",
-           "xml", "xmlrpc", "sqlite3", "curses", "wsgiref", "dbm", "dist-packages", "site-packages", "venv", "config-3.11-x86_64-linux-gnu"}
-PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "pytest_timeout", "pygments")
+           "xmlrpc", "sqlite3", "curses", "wsgiref", "dbm", "dist-packages", "site-packages", "venv", "config-3.11-x86_64-linux-gnu"}
+PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "py", "pytest_timeout", "pygments")
 
 
 def below(root, without=frozenset()):
@@ -28,3 +28,12 @@ def files():
     for name in PACKAGES:
         found += package(name)
     return ((str(PYTHON), "/bin/python3"), *((str(p), str(p)) for p in found))
+
+
+def tree(*names):
+    """Pairs for files of our tree, or of a folder of it, which lie in /tree there as here."""
+    root, found = pathlib.Path(__file__).resolve().parents[2], []
+    for name in names:
+        path = root / name
+        found += below(path, {"__pycache__"}) if path.is_dir() else [path]
+    return tuple((str(p), f"/tree/{p.relative_to(root)}") for p in found)
