@@ -47,17 +47,22 @@ static void begin(void)
 }
 
 /* All of it. */
-static volatile uint64_t *begin_mapped(void)
+static volatile uint64_t *map_all(void)
 {
 	void *address = NULL;
 	int code;
 
-	begin();
 	code = map(&address, 0, N_PAGES * page);
 	if (code == RSMERR_MAP_FAILED)
 		rig_skip("these nodes cannot keep memory coherent");
 	NEED(code);
 	return address;
+}
+
+static volatile uint64_t *begin_mapped(void)
+{
+	begin();
+	return map_all();
 }
 
 /* §4.8 */
@@ -174,6 +179,71 @@ static void several_importers_share_one_memory(void)
 		CHECK_EQUAL(agent_ask(&here, AGENT_MAP_LOAD, at), i + 200);
 		CHECK_EQUAL(agent_ask(&exporter, AGENT_LOAD, at), i + 200);
 	}
+}
+
+/* coherent-mapping.md, decision 8: whether they have used the segment before it was mapped here, or
+ * not */
+static void importers_of_the_home_put_and_get_what_is_elsewhere(void)
+{
+	agent_t early = agent_start_there(), late = agent_start_there();
+	volatile uint64_t *words;
+	uint64_t value;
+
+	begin();
+	NEED(agent_do(&early, AGENT_CONNECT, id, RSM_PERM_RDWR, 0));
+	EXPECT(agent_do(&early, AGENT_PUT, 0, 5, 0), RSM_SUCCESS);
+	words = map_all();
+	CHECK_EQUAL(words[0], 5);
+	NEED(agent_do(&late, AGENT_CONNECT, id, RSM_PERM_RDWR, 0));
+	for (uint64_t i = 0; i < 50; i++) {
+		uint64_t at = i % 4 * page;
+
+		words[at / 8] = i;
+		CHECK_EQUAL(agent_ask(&early, AGENT_GET, at), i);
+		words[at / 8] = i + 1;
+		CHECK_EQUAL(agent_ask(&late, AGENT_GET, at), i + 1);
+		EXPECT(agent_do(&early, AGENT_PUT, at, i + 2, 0), RSM_SUCCESS);
+		CHECK_EQUAL(words[at / 8], i + 2);
+		EXPECT(agent_do(&late, AGENT_PUT, at, i + 3, 0), RSM_SUCCESS);
+		CHECK_EQUAL(words[at / 8], i + 3);
+		NEED(rsm_memseg_import_get64(import, (off_t)at, &value, 1));
+		CHECK_EQUAL(value, i + 3);
+	}
+}
+
+static char *exported;
+
+static void look_in_child(void *unused)
+{
+	(void)unused;
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQUAL(((uint64_t *)(void *)exported)[i * page / 8], i + 1);
+	*(uint64_t *)(void *)exported = 99;
+}
+
+/* spec/rsmapi.md, Decision 7 */
+static void a_child_of_the_exporter_has_a_copy_of_what_is_elsewhere(void)
+{
+	agent_t there = agent_start_there();
+	rsmapi_access_entry_t list[2] = {{rig_node(), 0666}, {rig_other_node(), 0666}};
+	rsm_memseg_export_handle_t export;
+	rsm_memseg_id_t own_id = rig_id();
+
+	page = rig_page();
+	exported = rig_memory(4);
+	export = rig_create(exported, 4);
+	NEED(rsm_memseg_export_publish(export, &own_id, list, 2));
+	NEED(agent_do(&there, AGENT_CONNECT_TO, rig_node(), own_id, RSM_PERM_RDWR));
+	if (agent_do(&there, AGENT_MAP, 0, 4 * page, RSM_PERM_RDWR) == RSMERR_MAP_FAILED)
+		rig_skip("these nodes cannot keep memory coherent");
+	for (uint64_t i = 0; i < 4; i++)
+		NEED(agent_do(&there, AGENT_MAP_STORE, i * page, i + 1, 0));
+	rig_in_child(look_in_child, NULL);
+	CHECK_EQUAL(agent_ask(&there, AGENT_MAP_LOAD, 0), 1);
+	CHECK_EQUAL(*(uint64_t *)(void *)exported, 1);
+	NEED(rsm_memseg_export_unpublish(export));
+	NEED(rsm_memseg_export_destroy(export));
+	CHECK_EQUAL(*(uint64_t *)(void *)(exported + page), 2);
 }
 
 /* coherent-mapping.md, decision 1 */
@@ -360,6 +430,8 @@ static const rig_test_t tests[] = {
 	TEST(put_get_and_maps_agree),
 	TEST(any_pages_can_be_mapped_anywhere),
 	TEST(several_importers_share_one_memory),
+	TEST(importers_of_the_home_put_and_get_what_is_elsewhere),
+	TEST(a_child_of_the_exporter_has_a_copy_of_what_is_elsewhere),
 	TEST(who_may_only_read_sees_what_others_store),
 	TEST(the_system_reads_and_writes_there_too),
 	TEST(stores_outlive_the_map),
