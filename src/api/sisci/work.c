@@ -22,6 +22,8 @@ static struct {
 	.queue = {&worker.queue, &worker.queue},
 	.ticks = {&worker.ticks, &worker.ticks}};
 
+_Atomic uint32_t work_n_ticks;
+
 void work_tick_hurry(void)
 {
 	atomic_fetch_add(&worker.calls, 1);
@@ -130,8 +132,10 @@ int work_tick_add(struct work_tick *t)
 	list_init(&t->all);
 	pthread_mutex_lock(&worker.lock);
 	r = start_locked();
-	if (r == 0)
+	if (r == 0) {
 		list_append(&worker.ticks, &t->all);
+		work_n_ticks++;
+	}
 	pthread_mutex_unlock(&worker.lock);
 	if (r == 0)
 		work_tick_hurry();
@@ -145,6 +149,7 @@ void work_tick_remove(struct work_tick *t)
 	while (worker.running == t)
 		pthread_cond_wait(&worker.done, &worker.lock);
 	list_unlink(&t->all);
+	work_n_ticks--;
 	pthread_mutex_unlock(&worker.lock);
 }
 
@@ -156,4 +161,5 @@ void work_fork_child(void)
 	list_init(&worker.ticks);
 	worker.running = NULL;
 	worker.started = false;
+	work_n_ticks = 0;
 }

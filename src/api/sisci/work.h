@@ -8,6 +8,7 @@
  * callbacks, so that a callback may wait for what is done here. First in, first out.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/list.h"
@@ -29,11 +30,17 @@ struct work_tick {
 	struct list all;
 	uint64_t (*run)(struct work_tick *tick);
 };
+extern _Atomic uint32_t work_n_ticks;
 int work_tick_add(struct work_tick *tick);
 /* After it run() is not running, nor begins; not from inside of it. */
 void work_tick_remove(struct work_tick *tick);
 /* Runs all of them soon. Never sleeps, takes no lock. */
 void work_tick_hurry(void);
+/* Are there any? */
+static inline bool work_has_ticks(void)
+{
+	return atomic_load_explicit(&work_n_ticks, memory_order_relaxed) > 0;
+}
 
 void work_fork_child(void);
 
