@@ -168,5 +168,6 @@ void group_nodes(struct bench *bench);
 void group_nodes_spans(struct bench *bench);
 void group_nodes_signals(struct bench *bench);
 void group_nodes_life(struct bench *bench);
+void group_nodes_maps(struct bench *bench);
 
 #endif

@@ -7,6 +7,7 @@ const struct bench_group bench_groups[] = {
 	{"nodes", group_nodes, "put, get and streams through the library, beside other libraries"},
 	{"spans", group_nodes_spans, "many small puts in a span, vectors"},
 	{"signals", group_nodes_signals, "a signal there and back"},
+	{"maps", group_nodes_maps, "loads and stores on another node's memory"},
 	{"life", group_nodes_life, "connecting, a dead node, nodes at rest"},
 	{"fabric", group_fabric, "operations on another host's memory, both ends awake"},
 	{"asleep", group_fabric_asleep, "the same, both ends asleep in between"},

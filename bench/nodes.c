@@ -85,13 +85,13 @@ rsm_memseg_import_handle_t node_import(unsigned int node, rsm_memseg_id_t id)
 static rsm_memseg_id_t export_memory(void *memory, size_t size, rsm_memseg_export_handle_t *ret)
 {
 	/* root of another node is nobody here */
-	rsmapi_access_entry_t everybody[2] = {
-		{.ae_node = 1, .ae_permission = 0666}, {.ae_node = 2, .ae_permission = 0666}};
+	rsmapi_access_entry_t everybody[3] = {{.ae_node = 1, .ae_permission = 0666},
+		{.ae_node = 2, .ae_permission = 0666}, {.ae_node = 3, .ae_permission = 0666}};
 	rsm_memseg_id_t id = 0;
 
 	bench_rsm(rsm_memseg_export_create(node_controller(), ret, memory, size, 0),
 		"rsm_memseg_export_create");
-	bench_rsm(rsm_memseg_export_publish(*ret, &id, everybody, 2), "rsm_memseg_export_publish");
+	bench_rsm(rsm_memseg_export_publish(*ret, &id, everybody, 3), "rsm_memseg_export_publish");
 	return id;
 }
 
