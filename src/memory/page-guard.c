@@ -131,6 +131,7 @@ static DIR *open_folder(int process, const char *name)
 	return dir;
 }
 
+/* file NULL: to what is closed */
 static bool writes_to(int process, const struct file *file)
 {
 	DIR *tasks = open_folder(process, "task"), *fdinfo = open_folder(process, "fdinfo");
@@ -146,7 +147,7 @@ static bool writes_to(int process, const struct file *file)
 			continue;
 		snprintf(name, sizeof(name), "%d", fd);
 		r = file_of(dirfd(fdinfo), name, &other);
-		found = r == -ENOENT || (r == 0 && is_same(&other, file));
+		found = file ? r == 0 && is_same(&other, file) : r == -ENOENT;
 	}
 	if (tasks)
 		closedir(tasks);
@@ -174,15 +175,17 @@ static bool may_write(int process, const struct file *file)
 
 /* --- ending them --- */
 
-static bool is_in_the_way(int proc, const char *name, const struct file *file, bool late)
+static bool is_in_the_way(int proc, const char *name, const struct file *file, uint64_t waited)
 {
 	_cleanup_close_ int process = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return process >= 0 && (writes_to(process, file) || (late && may_write(process, file)));
+	return process >= 0 && (writes_to(process, file) ||
+				       (waited > PAGE_GUARD_LATE && may_write(process, file)) ||
+				       (waited > PAGE_GUARD_LAST && writes_to(process, NULL)));
 }
 
 /* The descriptor comes first, so that what is looked at is what is ended. */
-static bool end_if_in_the_way(int proc, const char *name, const struct file *file, bool late)
+static bool end_if_in_the_way(int proc, const char *name, const struct file *file, uint64_t waited)
 {
 	_cleanup_close_ int process = -1;
 	uint32_t pid;
@@ -190,7 +193,7 @@ static bool end_if_in_the_way(int proc, const char *name, const struct file *fil
 	if (parse_u32(name, &pid) < 0 || (pid_t)pid == getpid() || (pid_t)pid == getppid())
 		return false;
 	process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	if (process < 0 || !is_in_the_way(proc, name, file, late) ||
+	if (process < 0 || !is_in_the_way(proc, name, file, waited) ||
 		syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0) < 0)
 		return false;
 	if (atomic_load(&teller))
@@ -198,14 +201,14 @@ static bool end_if_in_the_way(int proc, const char *name, const struct file *fil
 	return true;
 }
 
-static unsigned int end_all_in_the_way(const struct file *file, bool late)
+static unsigned int end_all_in_the_way(const struct file *file, uint64_t waited)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 	unsigned int n = 0;
 
 	while (proc && (entry = readdir(proc)))
-		n += end_if_in_the_way(dirfd(proc), entry->d_name, file, late);
+		n += end_if_in_the_way(dirfd(proc), entry->d_name, file, waited);
 	if (proc)
 		closedir(proc);
 	return n;
@@ -219,7 +222,6 @@ static void look_at(struct place *place)
 	_cleanup_close_ int fdinfo = -1;
 	struct file file;
 	char name[16];
-	bool late = now - since > PAGE_GUARD_LATE;
 
 	if (!since || now - since < PAGE_GUARD_SOON || atomic_load(&place->dealt) == since)
 		return;
@@ -227,7 +229,7 @@ static void look_at(struct place *place)
 	fdinfo = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fdinfo < 0 || file_of(fdinfo, name, &file) < 0 || atomic_load(&place->since) != since)
 		return;
-	if (end_all_in_the_way(&file, late) == 0 && late) {
+	if (end_all_in_the_way(&file, now - since) == 0 && now - since > PAGE_GUARD_LAST) {
 		atomic_store(&place->dealt, since);
 		if (atomic_load(&teller))
 			atomic_load (&teller)(0);

@@ -11,11 +11,16 @@
  * lock of ours. Reading never waits.
  *
  * So calls that take that lock are announced. While there are any, a thread looks at them from time
- * to time; it is made on demand and ends when there has been nothing for a while. What takes longer
- * than PAGE_GUARD_SOON has somebody in its way: processes with a thread that waits in a writing
- * system call on this file, or on a descriptor that it has closed meanwhile, are ended by SIGKILL;
- * after PAGE_GUARD_LATE all that hold it open to be written. Ours and our parent (the keeper) never
- * are. Needs CAP_SYS_PTRACE to look and CAP_KILL to end, for processes of other users.
+ * to time; it is made on demand and ends when there has been nothing for a while. What takes long
+ * has somebody in its way, and these processes are ended by SIGKILL:
+ *
+ *   PAGE_GUARD_SOON  with a thread that waits in a writing system call on this file
+ *   PAGE_GUARD_LATE  that hold the file open to be written; who maps it needs no descriptor any
+ * more PAGE_GUARD_LAST  with a thread that waits in a writing system call on a descriptor that it
+ * has closed meanwhile: that nothing can be known of
+ *
+ * Ours and our parent (the keeper) never are. Needs CAP_SYS_PTRACE to look and CAP_KILL to end, for
+ * processes of other users.
  *
  * Thread safe.
  */
@@ -24,7 +29,8 @@
 #include "base/clock.h"
 
 #define PAGE_GUARD_SOON (250 * NSEC_PER_MSEC)
-#define PAGE_GUARD_LATE (2 * NSEC_PER_SEC)
+#define PAGE_GUARD_LATE (1 * NSEC_PER_SEC)
+#define PAGE_GUARD_LAST (2 * NSEC_PER_SEC)
 
 /* A call on memory begins; the result is for page_guard_leave(). */
 int page_guard_enter(int memory);

@@ -140,7 +140,7 @@ static void who_may_only_read_stores_to_copies_of_its_own(int flags)
 		if (content[0])
 			assert_int_equal(content[0], daemon_pattern(i));
 	}
-	assert_int_equal(d.store.map[7], PAGE_THERE);
+	assert_int_equal(daemon_page(&d, 7), PAGE_THERE);
 	fd_close(d.device);
 	daemon_end(&d);
 }

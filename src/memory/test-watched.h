@@ -253,6 +253,26 @@ static inline struct watched *daemon_watch(struct daemon *d, int uffd)
 	return w;
 }
 
+static inline uint8_t daemon_page(struct daemon *d, uint64_t page)
+{
+	uint8_t state;
+
+	pthread_mutex_lock(&d->lock);
+	state = d->store.map[page];
+	pthread_mutex_unlock(&d->lock);
+	return state;
+}
+
+static inline bool daemon_sees_end(struct watched *w)
+{
+	bool gone;
+
+	pthread_mutex_lock(&w->daemon->lock);
+	gone = watch_probe(w->watch, w->pieces[0].address);
+	pthread_mutex_unlock(&w->daemon->lock);
+	return gone;
+}
+
 /* Without waking anybody: what is left of a daemon that was killed. The descriptors are closed if
  * close_them. */
 static inline void daemon_stop(struct daemon *d, bool close_them)

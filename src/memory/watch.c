@@ -33,9 +33,9 @@ struct Watch {
 	/* True from before a message is read until it is stored: the holder looks at it after an
 	 * operation of the kernel that would have been refused before the message was read. */
 	atomic_bool reading;
-	atomic_bool stopping;
-	bool began;		/* of the reader: its signal is let through */
-	unsigned int n_cleared; /* of the reader: O_NONBLOCK was */
+	atomic_bool stopping, left; /* the reader is to leave, and has left */
+	bool began;		    /* of the reader: its signal is let through */
+	unsigned int n_cleared;	    /* of the reader: O_NONBLOCK was */
 
 	pthread_mutex_t lock; /* for what follows; never held over a system call that may wait */
 	struct watch_event changes[WATCH_CHANGES], faults[WATCH_FAULTS];
@@ -237,14 +237,11 @@ static void let_signal_through(void)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-int watch_wait(Watch *watch)
+static int wait_for_events(Watch *watch)
 {
 	short events;
 	int r;
 
-	if (!watch->began)
-		let_signal_through();
-	watch->began = true;
 	while (!atomic_load(&watch->stopping)) {
 		if (!has_room(watch)) {
 			(void)poll_once(-1, 1, &events);
@@ -271,6 +268,19 @@ int watch_wait(Watch *watch)
 	return -ECANCELED;
 }
 
+int watch_wait(Watch *watch)
+{
+	int r;
+
+	if (!watch->began)
+		let_signal_through();
+	watch->began = true;
+	r = wait_for_events(watch);
+	if (r < 0)
+		atomic_store(&watch->left, true);
+	return r;
+}
+
 /* False: not in time. */
 static bool lock_soon(pthread_mutex_t *lock)
 {
@@ -292,8 +302,10 @@ int watch_lock(Watch *watch, pthread_mutex_t *lock)
 	short events;
 
 	while (!lock_soon(lock)) {
-		if (atomic_load(&watch->stopping))
+		if (atomic_load(&watch->stopping)) {
+			atomic_store(&watch->left, true);
 			return -ECANCELED;
+		}
 		if (has_room(watch) && poll_once(watch->uffd, 0, &events) == 0 && events & POLLIN)
 			(void)read_some(watch);
 	}
@@ -309,12 +321,14 @@ void watch_stop(Watch *watch, pthread_t reader)
 	struct sigaction action = {.sa_handler = interrupt};
 	struct timespec pause = clock_timespec(NSEC_PER_MSEC);
 
-	/* It may look at stopping just before it goes to sleep: again, then. */
 	atomic_store(&watch->stopping, true);
 	(void)sigaction(WATCH_SIGNAL, &action, NULL);
-	do
+	/* It may have looked at stopping just before it went to sleep: again, then. */
+	while (!atomic_load(&watch->left)) {
 		(void)pthread_kill(reader, WATCH_SIGNAL);
-	while (pthread_tryjoin_np(reader, NULL) != 0 && nanosleep(&pause, NULL) <= 0);
+		nanosleep(&pause, NULL);
+	}
+	pthread_join(reader, NULL);
 }
 
 /* --- the holder --- */

@@ -88,7 +88,7 @@ struct watch_event {
 
 /* Reader: waits until the process has something to say and stores that. 0: there is something;
  * -ECANCELED: watch_stop(); another negative errno: the process does what it must not, and is not
- * watched any more. */
+ * watched any more. After either the reader ends. */
 int watch_wait(Watch *watch);
 
 /*
