@@ -73,6 +73,8 @@ int coherent_need(Manager *m);
 /* Without a table of mappers; nothing of m->coherent is there yet. */
 int coherent_new(Manager *m);
 void coherent_lock(Coherent *c);
+/* The lock was taken in another way. */
+void coherent_locked(Coherent *c);
 /* Sends what is to be sent, and sets the timer. */
 void coherent_unlock(Coherent *c);
 /* Wakes the page thread. */

@@ -124,13 +124,19 @@ static void handle(CoherentWatch *w)
 static void *run(void *userdata)
 {
 	CoherentWatch *w = userdata;
+	int r;
 
 	prctl(PR_SET_NAME, "causeway-watch");
-	while (watch_wait(w->watch) == 0 && watch_lock(w->watch, &w->coherent->lock) == 0) {
-		w->coherent->now = clock_now();
+	do {
+		r = watch_wait(w->watch);
+		if (r == -ECANCELED || watch_lock(w->watch, &w->coherent->lock) < 0)
+			break;
+		coherent_locked(w->coherent);
+		if (r < 0)
+			coherent_watch_kill(w);
 		handle(w);
 		coherent_unlock(w->coherent);
-	}
+	} while (r == 0);
 	return NULL;
 }
 

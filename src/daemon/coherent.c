@@ -21,10 +21,15 @@
 
 /* The lock */
 
+void coherent_locked(Coherent *c)
+{
+	c->now = clock_now();
+}
+
 void coherent_lock(Coherent *c)
 {
 	pthread_mutex_lock(&c->lock);
-	c->now = clock_now();
+	coherent_locked(c);
 }
 
 static void set_timer(Coherent *c, uint64_t next)

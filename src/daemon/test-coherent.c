@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -161,6 +163,167 @@ static void three_nodes_count_together(void **state)
 		assert_int_equal(atomic_fetch_add(words[i % 3], 1), i);
 }
 
+struct poller {
+	pthread_t thread;
+	_Atomic bool stop;
+	_Atomic uint64_t *at;
+};
+
+static void *poll_word(void *userdata)
+{
+	struct poller *p = userdata;
+	uint64_t sum = 0;
+
+	while (!atomic_load(&p->stop))
+		sum += atomic_load(p->at);
+	return (void *)(uintptr_t)(sum & 1);
+}
+
+/* Other ways to the same memory */
+
+static void puts_and_gets_see_what_maps_have(void **state)
+{
+	struct scene *s = *state;
+	struct remote other;
+	uint64_t value, old;
+
+	map_b(s);
+	remote_open(&other, &s->b, 1, s->id, WIRE_READ | WIRE_WRITE);
+	for (uint64_t i = 1; i < 50; i++) {
+		atomic_store(word(&s->at_b, 1), i);
+		assert_int_equal(fabric_get(other.path, &other.user, PAGE, &value, 8, 0), 0);
+		assert_int_equal(value, i);
+		value = 1000 + i;
+		assert_int_equal(fabric_put(other.path, &other.user, PAGE, &value, 8, 0, 0), 0);
+		assert_int_equal(atomic_load(word(&s->at_b, 1)), 1000 + i);
+		assert_int_equal(fabric_fetch_add(other.path, &other.user, PAGE, 8, 1, &old), 0);
+		assert_int_equal(old, 1000 + i);
+		assert_int_equal(atomic_load(word(&s->home, 1)), 1001 + i);
+	}
+	remote_close(&other);
+}
+
+static void a_put_of_everything_goes_through_pages_that_are_away(void **state)
+{
+	struct scene *s = *state;
+	uint8_t *data = malloc(SIZE);
+	struct remote other;
+
+	map_b(s);
+	remote_open(&other, &s->b, 1, s->id, WIRE_READ | WIRE_WRITE);
+	for (unsigned int round = 0; round < 5; round++) {
+		for (unsigned int i = 0; i < SIZE / PAGE; i += 3)
+			atomic_store(word(&s->at_b, i), i);
+		memset(data, (int)round + 1, SIZE);
+		assert_int_equal(fabric_put(other.path, &other.user, 0, data, SIZE, 0, 0), 0);
+		assert_memory_equal(s->at_b.at, data, SIZE);
+		for (unsigned int i = 0; i < SIZE / PAGE; i += 5)
+			atomic_store(word(&s->at_b, i), i);
+		assert_int_equal(fabric_get(other.path, &other.user, 0, data, SIZE, 0), 0);
+		assert_memory_equal(s->home.at, data, SIZE);
+	}
+	remote_close(&other);
+	free(data);
+}
+
+static void who_may_only_read_sees_what_others_store(void **state)
+{
+	struct scene *s = *state;
+
+	assert_int_equal(remote_connect(&s->rb, &s->b, 1, s->id, WIRE_READ), STATUS_OK);
+	map_remote(&s->at_b, &s->b, s->rb.import, SIZE, false);
+	for (uint64_t i = 0; i < 50; i++) {
+		atomic_store(word(&s->home, 3), i);
+		assert_int_equal(atomic_load(word(&s->at_b, 3)), i);
+	}
+	assert_int_equal(mprotect(s->at_b.at, SIZE, PROT_READ | PROT_WRITE), 0);
+	atomic_store(word(&s->at_b, 3), 99);
+	assert_int_equal(atomic_load(word(&s->home, 3)), 49);
+}
+
+static void a_child_has_what_its_parent_has(void **state)
+{
+	struct scene *s = *state;
+	int status;
+	pid_t pid;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 1), 10);
+	pid = fork();
+	if (!pid) {
+		for (unsigned int i = 0; i < 100; i++) {
+			atomic_fetch_add(word(&s->at_b, 1), 1);
+			atomic_fetch_add(word(&s->home, 1), 1);
+		}
+		_exit(0);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		atomic_fetch_add(word(&s->at_b, 1), 1);
+		atomic_fetch_add(word(&s->home, 1), 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(atomic_load(word(&s->at_b, 1)), 410);
+	assert_int_equal(atomic_load(word(&s->home, 1)), 410);
+}
+
+static void a_map_may_be_moved_and_cut(void **state)
+{
+	struct scene *s = *state;
+	uint8_t *to;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 20), 1);
+	to = mremap(s->at_b.at, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	assert_true(to != MAP_FAILED);
+	s->at_b.at = to;
+	assert_int_equal(munmap(to + 4 * PAGE, 4 * PAGE), 0);
+	for (uint64_t i = 2; i < 20; i++) {
+		assert_int_equal(atomic_fetch_add(word(&s->home, 20), 1), 2 * i - 3);
+		assert_int_equal(atomic_fetch_add(word(&s->at_b, 20), 1), 2 * i - 2);
+	}
+	/* a hole that the process makes itself */
+	assert_int_equal(madvise(to + 20 * PAGE, PAGE, MADV_REMOVE), 0);
+	assert_int_equal(atomic_load(word(&s->at_b, 20)), 0);
+	atomic_store(word(&s->home, 20), 5);
+	assert_int_equal(atomic_load(word(&s->at_b, 20)), 5);
+}
+
+static uint32_t hold(struct scene *s, bool on)
+{
+	struct wire_message m = {.type = WIRE_SEGMENT_HOLD, .segment_hold = {s->segment, on}};
+
+	return client_call(&s->a, &m);
+}
+
+static void what_is_held_is_home_and_goes_on_afterwards(void **state)
+{
+	struct scene *s = *state;
+	struct poller p;
+
+	map_b(s);
+	for (unsigned int round = 0; round < 5; round++) {
+		for (unsigned int i = 0; i < 8; i++)
+			atomic_store(word(&s->at_b, i), round + i);
+		assert_int_equal(hold(s, true), STATUS_OK);
+		assert_int_equal(atomic_load(&s->a.status->export_coherent[s->segment]), 0);
+		for (unsigned int i = 0; i < 8; i++)
+			assert_int_equal(atomic_load(word(&s->home, i)), round + i);
+		p = (struct poller){.at = word(&s->at_b, 2), .stop = true};
+		/* one look, which waits */
+		atomic_store(&p.stop, false);
+		assert_int_equal(pthread_create(&p.thread, NULL, poll_word, &p), 0);
+		memset(s->home.at, 7, 8);
+		usleep(20000);
+		assert_int_equal(hold(s, false), STATUS_OK);
+		atomic_store(&p.stop, true);
+		pthread_join(p.thread, NULL);
+		assert_int_equal(atomic_load(word(&s->at_b, 0)), 0x0707070707070707);
+		assert_int_equal(atomic_load(word(&s->at_b, 3)), round + 3);
+	}
+}
+
 /* Ends */
 
 static void wait_value(_Atomic uint64_t *at, uint64_t value)
@@ -199,6 +362,76 @@ static void what_a_process_stored_before_its_end_is_there(void **state)
 	for (unsigned int i = 0; i < 16; i++)
 		wait_value(word(&s->home, i), 2000 + i);
 	client_new(&s->b, &s->nodes.node[2]);
+}
+
+static void wait_disarmed(struct scene *s)
+{
+	for (int i = 0; i < 200 && atomic_load(&s->a.status->export_coherent[s->segment]); i++)
+		usleep(5000);
+	assert_int_equal(atomic_load(&s->a.status->export_coherent[s->segment]), 0);
+}
+
+static void what_others_want_at_that_moment_is_given_back_too(void **state)
+{
+	struct scene *s = *state;
+	struct poller p = {.at = word(&s->home, 2)};
+
+	assert_int_equal(pthread_create(&p.thread, NULL, poll_word, &p), 0);
+	for (unsigned int round = 1; round <= 20; round++) {
+		map_b(s);
+		for (unsigned int i = 0; i < 20; i++)
+			atomic_fetch_add(word(&s->at_b, 2), 1);
+		map_close(&s->at_b);
+		assert_int_equal(remote_disconnect(&s->rb), STATUS_OK);
+		wait_disarmed(s);
+		assert_int_equal(atomic_load(word(&s->home, 2)), 20 * round);
+	}
+	atomic_store(&p.stop, true);
+	pthread_join(p.thread, NULL);
+}
+
+/* Another process on node 2, which ends without a word. */
+static pid_t start_adder(struct scene *s, unsigned int page, unsigned int n)
+{
+	pid_t pid = fork();
+	struct test_map map;
+	struct client c;
+	struct remote r;
+
+	if (pid)
+		return pid;
+	client_new(&c, &s->nodes.node[2]);
+	map_watch_begin(&c);
+	assert_int_equal(remote_connect(&r, &c, 1, s->id, WIRE_READ | WIRE_WRITE), STATUS_OK);
+	map_remote(&map, &c, r.import, SIZE, true);
+	atomic_fetch_add(word(&map, page) + 1, 1);
+	for (unsigned int i = 0; i < n; i++)
+		atomic_fetch_add(word(&map, page), 1);
+	/* with more on its way than it waits for */
+	for (unsigned int i = page + 1; i < page + 1 + n % 50; i++)
+		if (atomic_load(word(&map, i)) == UINT64_MAX)
+			_exit(1);
+	_exit(0);
+}
+
+static void a_process_may_end_while_others_want_what_it_has(void **state)
+{
+	struct scene *s = *state;
+	struct poller p = {.at = word(&s->home, 2)};
+
+	assert_int_equal(pthread_create(&p.thread, NULL, poll_word, &p), 0);
+	for (unsigned int n = 20, sum = 0; n <= 60; n += 2) {
+		pid_t pid = start_adder(s, 2, n);
+		int status;
+
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		wait_disarmed(s);
+		sum += n;
+		assert_int_equal(atomic_load(word(&s->home, 2)), sum);
+	}
+	atomic_store(&p.stop, true);
+	pthread_join(p.thread, NULL);
 }
 
 static void unpublishing_takes_everything_home_and_ends_the_map(void **state)
@@ -295,6 +528,30 @@ static void either_daemon_may_be_killed(void **state)
 	}
 }
 
+static void nothing_is_lost_when_daemons_are_killed_under_fire(void **state)
+{
+	struct scene *s = *state;
+	struct client a;
+	pid_t pids[3];
+	int status;
+
+	client_new(&a, &s->nodes.node[1]);
+	for (unsigned int i = 0; i < 3; i++)
+		pids[i] = start_adder(s, 2, 200000);
+	wait_value(word(&s->home, 2) + 1, 3);
+	for (unsigned int i = 0; i < 20; i++) {
+		for (unsigned int k = 0; k < 1000; k++)
+			atomic_fetch_add(word(&s->home, 2), 1);
+		nodes_kill_daemon(i & 1 ? &a : &s->b);
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(atomic_load(word(&s->home, 2)), 620000);
+	client_close(&a);
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, begin, end)
@@ -304,13 +561,22 @@ int main(int argc, char **argv)
 		TEST(a_store_is_seen_on_the_other_node),
 		TEST(pages_that_nobody_has_touched_are_zero_everywhere),
 		THREE(three_nodes_count_together),
+		TEST(puts_and_gets_see_what_maps_have),
+		TEST(a_put_of_everything_goes_through_pages_that_are_away),
+		TEST(who_may_only_read_sees_what_others_store),
+		TEST(a_child_has_what_its_parent_has),
+		TEST(a_map_may_be_moved_and_cut),
+		TEST(what_is_held_is_home_and_goes_on_afterwards),
 		TEST(what_is_disconnected_is_given_back),
 		TEST(what_a_process_stored_before_its_end_is_there),
+		TEST(what_others_want_at_that_moment_is_given_back_too),
+		TEST(a_process_may_end_while_others_want_what_it_has),
 		TEST(unpublishing_takes_everything_home_and_ends_the_map),
 		TEST(the_exporters_end_ends_the_map),
 		THREE(stores_of_a_lost_node_are_discarded_and_others_are_told),
 		TEST(without_its_home_a_map_reads_zeros),
 		TEST(either_daemon_may_be_killed),
+		TEST(nothing_is_lost_when_daemons_are_killed_under_fire),
 	};
 
 	program = argv[1];
