@@ -72,9 +72,9 @@ size_t connection_claim(struct tcp_target *t, struct connection *c, const struct
 	return claimed;
 }
 
-/* Goes on where it was left. False: it must wait. */
-static bool store_claimed(struct tcp_target *t, struct connection *c, uint64_t off,
-	const uint8_t *data, uint32_t n, unsigned int width, int *ret_status)
+/* Goes on where it was left. */
+static __attribute__((noinline)) int store_claimed(struct tcp_target *t, struct connection *c,
+	uint64_t off, const uint8_t *data, uint32_t n, unsigned int width)
 {
 	int r = 0;
 
@@ -83,24 +83,22 @@ static bool store_claimed(struct tcp_target *t, struct connection *c, uint64_t o
 		size_t claimed = connection_claim(t, c, c->key, at, n - c->progress, true);
 
 		if (!claimed)
-			return false;
+			return -EAGAIN;
 		r = key_store(c->key, at, data + c->progress, claimed, width);
 		key_unclaim(t->ops, t->userdata, c->key, at, claimed);
 		c->progress += (uint32_t)claimed;
 	}
-	*ret_status = r;
 	c->progress = 0;
-	return true;
+	return r;
 }
 
-/* The bytes of a small put or a record. */
-static bool store(struct tcp_target *t, struct connection *c, uint64_t off, const uint8_t *data,
-	uint32_t n, unsigned int width, int *ret_status)
+/* The bytes of a small put or a record. 0 or a status; -EAGAIN: it must wait. */
+static inline int store(struct tcp_target *t, struct connection *c, uint64_t off,
+	const uint8_t *data, uint32_t n, unsigned int width)
 {
 	if (unlikely(c->key->region.coherent || c->progress))
-		return store_claimed(t, c, off, data, n, width, ret_status);
-	*ret_status = key_store(c->key, off, data, n, width);
-	return true;
+		return store_claimed(t, c, off, data, n, width);
+	return key_store(c->key, off, data, n, width);
 }
 
 /* --- requests. Those that may have to wait return false then, and are done again from the
@@ -115,9 +113,14 @@ static bool carry_out_put(struct tcp_target *t, struct connection *c, const uint
 {
 	const struct frame_request *f = &c->frame;
 
-	if (!c->status && !is_checked_only(c) &&
-		!store(t, c, f->off, data, f->size, f->width, &c->status))
+	int r = 0;
+
+	if (!c->status && !is_checked_only(c))
+		r = store(t, c, f->off, data, f->size, f->width);
+	if (r == -EAGAIN)
 		return false;
+	if (r)
+		c->status = r;
 	if (!c->status && !is_checked_only(c)) {
 		c->key->traffic.puts++;
 		c->key->traffic.put_bytes += f->size;
@@ -312,12 +315,15 @@ static bool carry_out_record(struct tcp_target *t, struct connection *c,
 	int r = key_check(c->key, c->number, record->off, record->size, record->width, WIRE_WRITE);
 
 	if (!r && !is_checked_only(c)) {
-		if (!store(t, c, record->off, data, record->size, record->width, &r))
+		r = store(t, c, record->off, data, record->size, record->width);
+		if (r == -EAGAIN)
 			return false;
 		c->key->traffic.put_bytes += record->size;
 	}
-	c->progress = 0;
-	if (!r || c->status)
+	if (likely(!r))
+		return true;
+	c->progress = 0; /* of one that was revoked meanwhile */
+	if (c->status)
 		return true;
 	c->status = r;
 	c->failed = c->n_records;
