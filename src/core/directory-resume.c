@@ -113,6 +113,7 @@ int directory_holds(Directory *d, unsigned int slot, const struct page_message *
 	if (m->flags == PAGE_HOLDS_END) {
 		pass(d, slot, d->options.n_pages);
 		s->link = SLOT_UP;
+		directory_say(d, slot, PAGE_HELD, 0, 1, PAGE_NOWHERE);
 		return 0;
 	}
 	if (m->page < s->cursor)

@@ -186,6 +186,7 @@ static bool pointless(const Directory *d, const struct work *w)
 {
 	if (d->recalling && for_node(w))
 		return true;
+	assert(w->slot != DIRECTORY_HOME || entry_get(d, w->page).owner != DIRECTORY_HOME);
 	return w->slot != DIRECTORY_RECALL && entry_get(d, w->page).owner == w->slot;
 }
 

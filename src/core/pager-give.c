@@ -20,13 +20,14 @@ static bool sent(const Pager *p, uint64_t page)
 	return p->marks[page] & PAGER_SENT;
 }
 
+/* What was owed is answered, too. */
 static void mark_sent(Pager *p, uint64_t page, unsigned int n, bool is)
 {
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
+		p->marks[page + i] &= PAGER_BUSY;
 		if (is)
-			p->marks[page + i] = PAGER_SENT;
-		else
-			p->marks[page + i] &= (uint8_t)~PAGER_SENT;
+			p->marks[page + i] |= PAGER_SENT;
+	}
 }
 
 /* Out of the memory and into a copy. Negative: no memory. */
@@ -342,7 +343,8 @@ void pager_give_back(Pager *p, uint64_t now)
 		p->cursor += n;
 		give_run(p, page, n, now);
 	}
-	if (p->release && !p->released && p->n_held == 0 && p->n_asked == 0) {
+	/* A grant may have been lost with the former link. */
+	if (p->release && !p->released && p->n_held == 0 && p->n_asked == 0 && p->compared) {
 		p->released = true;
 		p->ops->released(p->userdata);
 	}

@@ -87,7 +87,8 @@ struct Pager {
 	unsigned int n_asked, n_ahead;
 	uint64_t groups; /* that have mappers */
 	bool linked, frozen, lost;
-	bool release; /* was asked for; released: and said */
+	bool compared; /* the home knows what was here when the link came up */
+	bool release;  /* was asked for; released: and said */
 	bool released;
 	uint64_t cursor;  /* a release has looked at the pages before */
 	uint64_t n_held;  /* pages that are not I */

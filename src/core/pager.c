@@ -137,6 +137,10 @@ int pager_receive(Pager *p, const struct page_message *m, uint64_t now)
 	case PAGE_KEPT:
 		r = pager_receive_kept(p, m, now);
 		break;
+	case PAGE_HELD:
+		r = p->linked && !p->compared ? 0 : STATUS_BAD_REQUEST;
+		p->compared = true;
+		break;
 	default:
 		return STATUS_BAD_REQUEST;
 	}
@@ -171,6 +175,7 @@ void pager_link(Pager *p, bool up, uint64_t now)
 	if (p->lost)
 		return;
 	p->linked = up;
+	p->compared = false;
 	p->n_deferred = 0;
 	p->owes = false;
 	p->cursor = 0;

@@ -127,7 +127,8 @@ void pager_link(Pager *pager, bool up, uint64_t now);
 /* The lease is doubtful: M pages are protected and faults wait; or it is good again. */
 void pager_freeze(Pager *pager, bool on, uint64_t now);
 /* Gives everything back, and answers no fault any more; ends with released(), perhaps before it
- * returns. Not at the home (directory_recall()). */
+ * returns, but not without a link: then the home knows that nothing is here. Not at the home
+ * (directory_recall()). */
 void pager_release(Pager *pager, uint64_t now);
 /* The home is lost: nothing is here, nothing will be. The caller empties the memory and releases
  * the mappers; the table is all PAGER_I. */

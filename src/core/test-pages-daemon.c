@@ -45,6 +45,7 @@ static void on_pager_send(void *userdata, const struct page_message *m, bool asi
 		HOLDS(w, directory_receive(w->directory, 0, m, w->now) == 0);
 	else
 		link_send(n, true, m, content);
+	step(n);
 }
 
 static int on_fill(void *userdata, uint64_t page, unsigned int k)
@@ -76,6 +77,7 @@ static void on_allow(void *userdata, uint64_t page, unsigned int k, uint64_t gro
 		HOLDS(n->world, n->table[page + i] == PAGER_M && n->memory[page + i].present);
 	HOLDS(n->world, !n->frozen);
 	node_allow(n, page, k, groups);
+	step(n);
 }
 
 static void on_protect(void *userdata, uint64_t page, unsigned int k, uint64_t groups)
@@ -142,6 +144,7 @@ static void on_forget_aside(void *userdata, uint64_t page, unsigned int k)
 		HOLDS(n->world, n->aside[page + i].present);
 		n->aside[page + i].present = false;
 	}
+	step(n);
 }
 
 static void on_claim_ready(void *userdata)
@@ -205,11 +208,12 @@ static void on_directory_send(
 	}
 	if (slot == 0) {
 		HOLDS(w, pager_receive(home->pager, m, w->now) == 0);
-		return;
+	} else {
+		check_given(w, m, content);
+		HOLDS(w, w->nodes[slot].home_open);
+		link_send(&w->nodes[slot], false, m, content);
 	}
-	check_given(w, m, content);
-	HOLDS(w, w->nodes[slot].home_open);
-	link_send(&w->nodes[slot], false, m, content);
+	step(home);
 }
 
 static int on_keep(void *userdata, uint64_t page, unsigned int k, enum page_source where)

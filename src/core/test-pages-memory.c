@@ -79,7 +79,7 @@ static void choose(struct node *n, struct thread *t)
 
 	t->chosen = true;
 	t->act = (enum act)world_random(w, ACTS);
-	if (t->act == ACT_CROSS && world_random(w, 4))
+	if (t->act == ACT_CROSS && (w->calm || world_random(w, 4)))
 		t->act = ACT_LOAD;
 	if (world_random(w, 30) == 0)
 		t->sequential = !t->sequential;
@@ -140,6 +140,7 @@ static bool store(struct node *n, unsigned int group, struct thread *t, uint64_t
 	if (!n->memory[page].present || n->mappers[group].marked[page])
 		return fault(n, group, t, page, true);
 	check_alone(n, page);
+	HOLDS(w, !n->pager || !n->frozen);
 	n->memory[page].bytes.word[t->word] = w->truth[page].word[t->word] = ++w->last_value;
 	pages_seen.stores++;
 	return true;

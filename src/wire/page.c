@@ -67,6 +67,8 @@ static bool flags_valid(const struct page_message *m)
 		return holds_valid(m);
 	case PAGE_DISCARDED:
 		return m->flags == 0 && m->n == 1;
+	case PAGE_HELD:
+		return m->flags == 0 && m->n == 1 && m->page == 0;
 	default:
 		return false;
 	}

@@ -39,11 +39,12 @@ enum page_type {
 	PAGE_DATA_M = 17,  /* with content */
 	PAGE_GRANT_M = 18, /* what is shared here may be written */
 	PAGE_INV = 19,
-	PAGE_FETCH_S = 20, /* give back, and share */
-	PAGE_FETCH_M = 21, /* give back */
-	PAGE_KEPT = 22,	   /* the content of BACK or PUT is safe */
-	PAGE_DISCARDED = 23, /* stores of a lost node were discarded, page times so far (n 1); before
-				any DATA without them. The daemon's, not the pager's */
+	PAGE_FETCH_S = 20,   /* give back, and share */
+	PAGE_FETCH_M = 21,   /* give back */
+	PAGE_KEPT = 22,	     /* the content of BACK or PUT is safe */
+	PAGE_DISCARDED = 23, /* stores of a lost node were discarded, page times so far (n 1);
+				before any DATA without them. The daemon's, not the pager's */
+	PAGE_HELD = 24,	     /* answers HOLDS, to its end: the home has compared (page 0, n 1) */
 };
 
 enum page_flags {
