@@ -2,8 +2,9 @@
 /*
  * What an initiator may say: any bytes, in pieces of any size, with keys that exist. The first byte
  * is the size of the pieces (in 16 bytes; 0: all at once), the second after how many of them a key
- * is revoked. Nothing outside the regions changes, nothing of what may only be read or is revoked,
- * and every answer is one, in order.
+ * is revoked. Where the first is odd the memory is coherent, and every third claim is refused.
+ * Nothing outside the regions changes, nothing of what may only be read or is revoked, and every
+ * answer is one, in order.
  */
 #include "fuzz.h"
 
@@ -30,17 +31,41 @@ static void post(void *userdata, void *region, bool accumulate)
 	MUST(region == memory.writable || region == memory.readable);
 }
 
-static const struct fabric_target_ops ops = {.post = post};
+static struct {
+	unsigned int n;
+	uint64_t off;
+	size_t held;
+} claims;
 
-static void grant(
-	struct tcp_target *t, int name, uint8_t *base, uint32_t rights, uint64_t connection)
+static size_t claim(void *userdata, void *coherent, uint64_t off, size_t n, bool write)
+{
+	MUST(n && range_within(off, n, SIZE) && !claims.held);
+	MUST(!write || coherent == memory.writable);
+	if (++claims.n % 3 == 0)
+		return 0;
+	claims.off = off;
+	claims.held = MIN(n, 4096 - off % 4096);
+	return claims.held;
+}
+
+static void unclaim(void *userdata, void *coherent, uint64_t off, size_t n)
+{
+	MUST(n && claims.off == off && claims.held == n);
+	claims.held = 0;
+}
+
+static const struct fabric_target_ops ops = {.post = post, .claim = claim, .unclaim = unclaim};
+
+static void grant(struct tcp_target *t, int name, uint8_t *base, uint32_t rights,
+	uint64_t connection, bool coherent)
 {
 	struct fabric_region region = {.base = base,
 		.fd = -1,
 		.size = SIZE,
 		.rights = rights,
 		.connection = connection,
-		.userdata = base};
+		.userdata = base,
+		.coherent = coherent ? base : NULL};
 	struct fabric_key key;
 
 	memset(&key, name, sizeof(key));
@@ -104,7 +129,8 @@ static int serve(struct tcp_target *t, struct connection *c, int fd, struct answ
 		hear(fd, a, *c->done);
 		MUST(c->in_begin <= c->in_end && c->in_end <= sizeof(c->in));
 		MUST(c->out_begin <= c->out_end && c->out_end <= sizeof(c->out));
-	} while (r > TURN_IDLE || (r == TURN_IDLE && c->awaits == AWAITS_ROOM));
+		MUST(!claims.held);
+	} while (r > TURN_IDLE || (r == TURN_IDLE && c->awaits != AWAITS_INPUT));
 	MUST(r == TURN_IDLE || r == -EPIPE);
 	return r;
 }
@@ -138,13 +164,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tcp_target t = {.ops = &ops};
 	static struct connection c;
 	_Atomic uint64_t done = 0;
+	bool coherent = size && data[0] % 2;
 	int pair[2];
 
 	memset(memory.writable, 0, SIZE);
 	keys_init(&t.keys);
-	grant(&t, 'A', memory.writable, WIRE_READ | WIRE_WRITE, CONNECTION);
-	grant(&t, 'B', memory.readable, WIRE_READ, CONNECTION);
-	grant(&t, 'C', memory.readable, WIRE_READ | WIRE_WRITE, CONNECTION + 1);
+	memset(&claims, 0, sizeof(claims));
+	grant(&t, 'A', memory.writable, WIRE_READ | WIRE_WRITE, CONNECTION, coherent);
+	grant(&t, 'B', memory.readable, WIRE_READ, CONNECTION, coherent);
+	grant(&t, 'C', memory.readable, WIRE_READ | WIRE_WRITE, CONNECTION + 1, coherent);
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	memset(&c, 0, offsetof(struct connection, in));
 	c.number = CONNECTION;
