@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/peer.h"
+#include "daemon/test-fake.h"
+#include "daemon/test-map.h"
+#include "wire/page.h"
+
+/*
+ * Nodes that map a segment of node 1 and say on their page links what they like: the tests are
+ * nodes 2 and 3 themselves. argv[1]: causewayd.
+ */
+
+#define SIZE (64 * PAGE_BYTES)
+
+static const char *program;
+
+struct scene {
+	struct nodes nodes;
+	struct client a;
+	int uffd;
+	uint32_t segment, id;
+	struct test_map home;
+	struct fake two, three;
+};
+
+static const char config[] =
+	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=500ms\n";
+
+static int begin(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	int fd;
+
+	assert_non_null(s);
+	nodes_start(&s->nodes, program, 3, 1, config);
+	client_new(&s->a, &s->nodes.node[1]);
+	s->uffd = map_watch_begin(&s->a);
+	assert_int_equal(client_create(&s->a, SIZE, &s->segment, &fd), STATUS_OK);
+	map_export(&s->home, &s->a, s->segment, fd, SIZE);
+	memset(s->home.at, 0x11, SIZE);
+	assert_int_equal(client_publish(&s->a, s->segment, 0, &s->id), STATUS_OK);
+	fake_open(&s->two, &s->nodes, 2);
+	fake_open(&s->three, &s->nodes, 3);
+	*state = s;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct scene *s = *state;
+
+	fake_close(&s->two);
+	fake_close(&s->three);
+	map_close(&s->home);
+	client_close(&s->a);
+	close(s->uffd);
+	nodes_stop(&s->nodes);
+	free(s);
+	return 0;
+}
+
+/* The heartbeat of both. */
+static void beat(struct scene *s)
+{
+	struct wire_message ping = {.type = WIRE_PEER_PING, .flags = WIRE_ONEWAY};
+
+	fake_say(&s->two, &ping);
+	fake_say(&s->three, &ping);
+	fake_heard(&s->two, 0);
+	fake_heard(&s->three, 0);
+}
+
+/* A node's map and page link. */
+struct node_map {
+	struct fake *fake;
+	int fd;
+	uint32_t map;
+	uint8_t grant[16];
+};
+
+static void import_segment(struct scene *s, struct fake *f, uint32_t rights)
+{
+	const struct engine_identity identity = {.pid = 7, .command = "fake"};
+	uint8_t tail[ENGINE_IDENTITY_SIZE];
+	struct wire_message m = {.type = WIRE_PEER_CONNECT,
+		.peer_connect = {.client = 5,
+			.generation = 1,
+			.space = WIRE_SPACE_RSM,
+			.id = s->id,
+			.rights = rights}};
+
+	m.tail = tail;
+	m.tail_size = engine_identity_encode(&identity, tail);
+	fake_call(f, &m);
+	assert_int_equal(f->got.status, STATUS_OK);
+}
+
+static int dial(const struct scene *s, uint32_t node, const uint8_t grant[16])
+{
+	const struct sockaddr_in to = fake_address(&s->nodes, 1);
+	struct timeval patience = {.tv_sec = 5};
+	uint8_t hello[FABRIC_HELLO_SIZE];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	fabric_hello_encode(hello, node, 0, grant);
+	assert_int_equal(send(fd, hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+	return fd;
+}
+
+static void say(const struct node_map *n, uint8_t type, uint8_t flags, uint16_t count,
+	uint64_t page, const void *content)
+{
+	const struct page_message m = {
+		.type = type, .flags = flags, .n = count, .map = n->map, .page = page};
+	uint8_t header[PAGE_HEADER_SIZE];
+
+	page_message_encode(&m, header);
+	(void)send(n->fd, header, sizeof(header), MSG_NOSIGNAL);
+	if (content)
+		(void)send(n->fd, content, (size_t)count * PAGE_BYTES, MSG_NOSIGNAL);
+}
+
+/* The next frame that is about a page; false: the link has ended. */
+static bool hear(const struct node_map *n, struct page_message *m, uint8_t *content)
+{
+	static uint8_t sink[PAGE_RUN_MAX * PAGE_BYTES];
+	uint8_t header[PAGE_HEADER_SIZE];
+	size_t size;
+
+	do {
+		if (recv(n->fd, header, sizeof(header), MSG_WAITALL) != sizeof(header))
+			return false;
+		assert_int_equal(page_message_decode(header, m), 0);
+		size = page_message_content(m);
+		if (size)
+			assert_int_equal(
+				recv(n->fd, content ? content : sink, size, MSG_WAITALL), size);
+	} while (m->type == PAGE_DISCARDED || m->type == PAGE_HELD);
+	return true;
+}
+
+static void map_segment(struct scene *s, struct fake *f, uint32_t rights, struct node_map *ret)
+{
+	struct wire_message m = {.type = WIRE_PEER_MAP,
+		.peer_map = {.client = 5, .generation = 1, .page_bytes = PAGE_BYTES, .link = 1}};
+
+	import_segment(s, f, rights);
+	fake_call(f, &m);
+	assert_int_equal(f->got.status, STATUS_OK);
+	assert_int_equal(f->got.peer_map_reply.link, 1);
+	ret->fake = f;
+	ret->map = f->got.peer_map_reply.map;
+	memcpy(ret->grant, f->got.peer_map_reply.grant, sizeof(ret->grant));
+	ret->fd = dial(s, f->self, ret->grant);
+	say(ret, PAGE_HOLDS, PAGE_HOLDS_END, 1, 0, NULL);
+}
+
+static void assert_serves(const struct node_map *n, uint64_t page, uint8_t value)
+{
+	uint8_t content[PAGE_BYTES];
+	struct page_message m;
+
+	say(n, PAGE_GETS, 0, 1, page, NULL);
+	assert_true(hear(n, &m, content));
+	assert_int_equal(m.type, PAGE_DATA_S);
+	assert_int_equal(m.page, page);
+	for (unsigned int i = 0; i < PAGE_BYTES; i++)
+		assert_int_equal(content[i], value);
+}
+
+static void assert_cut(struct scene *s, const struct node_map *n)
+{
+	struct page_message m;
+
+	while (hear(n, &m, NULL))
+		;
+	for (int i = 0; i < 100 && n->fake->n_lost == 0; i++)
+		beat(s);
+	assert_int_equal(n->fake->n_lost, 1);
+}
+
+static void a_node_gets_what_it_asks_for(void **state)
+{
+	struct scene *s = *state;
+	struct page_message m;
+	struct node_map two;
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	assert_serves(&two, 3, 0x11);
+	say(&two, PAGE_GETX, 0, 1, 3, NULL);
+	assert_true(hear(&two, &m, NULL));
+	assert_int_equal(m.type, PAGE_GRANT_M);
+	close(two.fd);
+}
+
+static void maps_of_others_are_out_of_reach(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two, three, false_two;
+	struct page_message m;
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	map_segment(s, &s->three, WIRE_READ | WIRE_WRITE, &three);
+	say(&three, PAGE_GETX, 0, 1, 1, NULL);
+	assert_true(hear(&three, &m, NULL));
+	assert_int_equal(m.type, PAGE_DATA_M);
+	false_two = two;
+	false_two.map = three.map;
+	say(&false_two, PAGE_PUT, 0, 1, 1, NULL);
+	false_two.map = 77;
+	say(&false_two, PAGE_GETX, 0, 1, 2, NULL);
+	assert_serves(&two, 2, 0x11);
+	/* three still owns it */
+	say(&two, PAGE_GETS, 0, 1, 1, NULL);
+	assert_true(hear(&three, &m, NULL));
+	assert_int_equal(m.type, PAGE_FETCH_S);
+	close(two.fd);
+	close(three.fd);
+}
+
+static void a_grant_is_good_once_and_for_its_node(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two, again;
+	struct page_message m;
+
+	map_segment(s, &s->two, WIRE_READ, &two);
+	assert_serves(&two, 0, 0x11);
+	again = two;
+	again.fd = dial(s, 2, two.grant);
+	assert_false(hear(&again, &m, NULL));
+	close(again.fd);
+	again.fd = dial(s, 3, two.grant);
+	assert_false(hear(&again, &m, NULL));
+	close(again.fd);
+	assert_serves(&two, 1, 0x11);
+	close(two.fd);
+}
+
+static void without_a_map_there_is_no_link(void **state)
+{
+	struct scene *s = *state;
+	struct wire_message m = {.type = WIRE_PEER_PAGES};
+
+	fake_call(&s->two, &m);
+	assert_int_equal(s->two.got.status, STATUS_NOT_FOUND);
+	m = (struct wire_message){.type = WIRE_PEER_MAP,
+		.peer_map = {.client = 5, .generation = 1, .page_bytes = PAGE_BYTES}};
+	fake_call(&s->two, &m);
+	assert_int_equal(s->two.got.status, STATUS_REVOKED);
+	import_segment(s, &s->two, WIRE_READ);
+	m.peer_map.page_bytes = 65536;
+	fake_call(&s->two, &m);
+	assert_int_equal(s->two.got.status, STATUS_MAP_FAILED);
+}
+
+static void who_may_only_read_gets_nothing_to_write(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two;
+
+	map_segment(s, &s->two, WIRE_READ, &two);
+	assert_serves(&two, 0, 0x11);
+	say(&two, PAGE_GETX, 0, 1, 0, NULL);
+	assert_cut(s, &two);
+	close(two.fd);
+}
+
+static void pages_that_nobody_asked_for_are_not_taken(void **state)
+{
+	static uint8_t rubbish[PAGE_BYTES];
+	struct scene *s = *state;
+	struct node_map two;
+
+	memset(rubbish, 0xee, sizeof(rubbish));
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	assert_serves(&two, 0, 0x11);
+	say(&two, PAGE_BACK, PAGE_CONTENT, 1, 0, rubbish);
+	say(&two, PAGE_PUT, PAGE_CONTENT, 1, 1, rubbish);
+	assert_cut(s, &two);
+	for (unsigned int i = 0; i < SIZE; i += 64)
+		assert_int_equal(s->home.at[i], 0x11);
+	close(two.fd);
+}
+
+static void pages_beyond_the_segment_end_the_map(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two;
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	say(&two, PAGE_GETS, 0, PAGE_RUN_MAX, SIZE / PAGE_BYTES, NULL);
+	assert_cut(s, &two);
+	close(two.fd);
+}
+
+static void rubbish_ends_the_link_and_another_one_goes_on(void **state)
+{
+	struct wire_message pages = {.type = WIRE_PEER_PAGES};
+	struct scene *s = *state;
+	struct page_message m;
+	struct node_map two;
+	uint8_t rubbish[64];
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	for (uint8_t round = 0; round < 4; round++) {
+		assert_serves(&two, round, 0x11);
+		memset(rubbish, 0xff - round, sizeof(rubbish));
+		assert_int_equal(
+			send(two.fd, rubbish, sizeof(rubbish), MSG_NOSIGNAL), sizeof(rubbish));
+		assert_false(hear(&two, &m, NULL));
+		close(two.fd);
+		fake_call(&s->two, &pages);
+		assert_int_equal(s->two.got.status, STATUS_OK);
+		two.fd = dial(s, 2, s->two.got.peer_pages_reply.grant);
+		say(&two, PAGE_HOLDS, PAGE_HOLDS_S, (uint16_t)(round + 1), 0, NULL);
+		say(&two, PAGE_HOLDS, PAGE_HOLDS_END, 1, 0, NULL);
+	}
+	assert_int_equal(s->two.n_lost, 0);
+	close(two.fd);
+}
+
+struct loader {
+	pthread_t thread;
+	_Atomic bool done;
+	const uint8_t *at;
+	uint8_t value;
+};
+
+static void *load(void *userdata)
+{
+	struct loader *l = userdata;
+
+	l->value = *(const volatile uint8_t *)l->at;
+	atomic_store(&l->done, true);
+	return NULL;
+}
+
+static void who_keeps_a_page_loses_it(void **state)
+{
+	struct scene *s = *state;
+	struct loader l = {.at = s->home.at + PAGE_BYTES};
+	struct page_message m;
+	struct node_map two;
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	say(&two, PAGE_GETX, 0, 1, 1, NULL);
+	assert_true(hear(&two, &m, NULL));
+	assert_int_equal(pthread_create(&l.thread, NULL, load, &l), 0);
+	assert_true(hear(&two, &m, NULL));
+	assert_int_equal(m.type, PAGE_FETCH_S);
+	/* it lives, and says nothing */
+	for (int i = 0; i < 500 && !atomic_load(&l.done); i++)
+		beat(s);
+	assert_int_equal(pthread_join(l.thread, NULL), 0);
+	assert_int_equal(l.value, 0x11);
+	assert_cut(s, &two);
+	close(two.fd);
+}
+
+static void who_does_not_read_keeps_nobody_waiting(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two, three;
+	int small = 4096;
+
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	map_segment(s, &s->three, WIRE_READ | WIRE_WRITE, &three);
+	setsockopt(two.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (unsigned int i = 0; i < 2000; i++) {
+		say(&two, PAGE_GETS, 0, 64, 0, NULL);
+		if (i % 100 == 0)
+			assert_serves(&three, i / 100, 0x11);
+	}
+	close(two.fd);
+	close(three.fd);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(a_node_gets_what_it_asks_for),
+		TEST(maps_of_others_are_out_of_reach),
+		TEST(a_grant_is_good_once_and_for_its_node),
+		TEST(without_a_map_there_is_no_link),
+		TEST(who_may_only_read_gets_nothing_to_write),
+		TEST(pages_that_nobody_asked_for_are_not_taken),
+		TEST(pages_beyond_the_segment_end_the_map),
+		TEST(rubbish_ends_the_link_and_another_one_goes_on),
+		TEST(who_keeps_a_page_loses_it),
+		TEST(who_does_not_read_keeps_nobody_waiting),
+	};
+
+	program = argv[1];
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
