@@ -17,14 +17,16 @@
 #include "base/parse.h"
 
 #define PLACES	  16
-#define LOOK	  (50 * NSEC_PER_MSEC)
 #define IDLE	  40 /* looks without a call, until the thread ends */
 #define TEXT_SIZE 512
 
 static struct place {
 	_Atomic uint64_t since; /* 0: free */
 	_Atomic int memory;
-	_Atomic uint64_t dealt; /* since, if it has been dealt with to the end */
+	_Atomic pid_t thread;
+	/* of the guard */
+	uint64_t seen;	      /* the since that n_looks is of */
+	unsigned int n_looks; /* at which it waited */
 } places[PLACES];
 static atomic_bool running;
 static atomic_uint n_calls; /* ever */
@@ -131,24 +133,41 @@ static DIR *open_folder(int process, const char *name)
 	return dir;
 }
 
-/* file NULL: to what is closed */
-static bool writes_to(int process, const struct file *file)
+enum target {
+	THIS_FILE,
+	CLOSED, /* what has been closed since */
+	ANYTHING,
+};
+
+static bool hits(int fdinfo, int fd, enum target target, const struct file *file)
+{
+	struct file other;
+	char name[16];
+	int r;
+
+	if (fd < 0)
+		return false;
+	snprintf(name, sizeof(name), "%d", fd);
+	r = target == ANYTHING ? 0 : file_of(fdinfo, name, &other);
+	switch (target) {
+	case THIS_FILE:
+		return r == 0 && is_same(&other, file);
+	case CLOSED:
+		return r == -ENOENT;
+	case ANYTHING:
+		break;
+	}
+	return true;
+}
+
+static bool writes_to(int process, enum target target, const struct file *file)
 {
 	DIR *tasks = open_folder(process, "task"), *fdinfo = open_folder(process, "fdinfo");
 	struct dirent *entry;
 	bool found = false;
 
-	while (tasks && fdinfo && !found && (entry = readdir(tasks))) {
-		int fd = written_by(dirfd(tasks), entry->d_name), r;
-		struct file other;
-		char name[16];
-
-		if (fd < 0)
-			continue;
-		snprintf(name, sizeof(name), "%d", fd);
-		r = file_of(dirfd(fdinfo), name, &other);
-		found = file ? r == 0 && is_same(&other, file) : r == -ENOENT;
-	}
+	while (tasks && fdinfo && !found && (entry = readdir(tasks)))
+		found = hits(dirfd(fdinfo), written_by(dirfd(tasks), entry->d_name), target, file);
 	if (tasks)
 		closedir(tasks);
 	if (fdinfo)
@@ -175,17 +194,23 @@ static bool may_write(int process, const struct file *file)
 
 /* --- ending them --- */
 
-static bool is_in_the_way(int proc, const char *name, const struct file *file, uint64_t waited)
+static bool is_in_the_way(int proc, const char *name, const struct file *file, unsigned int n_looks)
 {
 	_cleanup_close_ int process = openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return process >= 0 && (writes_to(process, file) ||
-				       (waited > PAGE_GUARD_LATE && may_write(process, file)) ||
-				       (waited > PAGE_GUARD_LAST && writes_to(process, NULL)));
+	if (process < 0)
+		return false;
+	if (writes_to(process, THIS_FILE, file))
+		return true;
+	if (n_looks >= PAGE_GUARD_LATE && writes_to(process, ANYTHING, file) &&
+		may_write(process, file))
+		return true;
+	return n_looks >= PAGE_GUARD_LAST && writes_to(process, CLOSED, file);
 }
 
 /* The descriptor comes first, so that what is looked at is what is ended. */
-static bool end_if_in_the_way(int proc, const char *name, const struct file *file, uint64_t waited)
+static bool end_if_in_the_way(
+	int proc, const char *name, const struct file *file, unsigned int n_looks)
 {
 	_cleanup_close_ int process = -1;
 	uint32_t pid;
@@ -193,7 +218,7 @@ static bool end_if_in_the_way(int proc, const char *name, const struct file *fil
 	if (parse_u32(name, &pid) < 0 || (pid_t)pid == getpid() || (pid_t)pid == getppid())
 		return false;
 	process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	if (process < 0 || !is_in_the_way(proc, name, file, waited) ||
+	if (process < 0 || !is_in_the_way(proc, name, file, n_looks) ||
 		syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0) < 0)
 		return false;
 	if (atomic_load(&teller))
@@ -201,14 +226,14 @@ static bool end_if_in_the_way(int proc, const char *name, const struct file *fil
 	return true;
 }
 
-static unsigned int end_all_in_the_way(const struct file *file, uint64_t waited)
+static unsigned int end_all_in_the_way(const struct file *file, unsigned int n_looks)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 	unsigned int n = 0;
 
 	while (proc && (entry = readdir(proc)))
-		n += end_if_in_the_way(dirfd(proc), entry->d_name, file, waited);
+		n += end_if_in_the_way(dirfd(proc), entry->d_name, file, n_looks);
 	if (proc)
 		closedir(proc);
 	return n;
@@ -216,29 +241,51 @@ static unsigned int end_all_in_the_way(const struct file *file, uint64_t waited)
 
 /* --- the thread --- */
 
-static void look_at(struct place *place)
+/* Not merely for a CPU, nor because all of us are stopped. */
+static bool is_waiting(pid_t thread)
 {
-	uint64_t since = atomic_load(&place->since), now = clock_now();
-	_cleanup_close_ int fdinfo = -1;
+	char path[48], text[TEXT_SIZE], *state;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	if (read_text(AT_FDCWD, path, text) < 0)
+		return false;
+	state = strrchr(text, ')');
+	return state && !strncmp(state, ") D", 3);
+}
+
+static void end_who_keeps(struct place *place, uint64_t since)
+{
+	_cleanup_close_ int fdinfo = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct file file;
 	char name[16];
 
-	if (!since || now - since < PAGE_GUARD_SOON || atomic_load(&place->dealt) == since)
-		return;
 	snprintf(name, sizeof(name), "%d", atomic_load(&place->memory));
-	fdinfo = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fdinfo < 0 || file_of(fdinfo, name, &file) < 0 || atomic_load(&place->since) != since)
 		return;
-	if (end_all_in_the_way(&file, now - since) == 0 && now - since > PAGE_GUARD_LAST) {
-		atomic_store(&place->dealt, since);
-		if (atomic_load(&teller))
-			atomic_load (&teller)(0);
+	if (end_all_in_the_way(&file, place->n_looks) == 0 && place->n_looks == PAGE_GUARD_LAST &&
+		atomic_load(&teller))
+		atomic_load (&teller)(0);
+}
+
+static void look_at(struct place *place)
+{
+	uint64_t since = atomic_load(&place->since);
+
+	if (!since || since != place->seen) {
+		place->seen = since;
+		place->n_looks = 0;
+		return;
 	}
+	if (!is_waiting(atomic_load(&place->thread)))
+		return;
+	place->n_looks++;
+	if (place->n_looks >= PAGE_GUARD_SOON && place->n_looks <= PAGE_GUARD_LAST)
+		end_who_keeps(place, since);
 }
 
 static void *guard(void *userdata)
 {
-	struct timespec pause = clock_timespec(LOOK);
+	struct timespec pause = clock_timespec(PAGE_GUARD_LOOK);
 	unsigned int seen = 0, idle = 0;
 
 	for (;;) {
@@ -279,6 +326,15 @@ static void guard_start(void)
 
 /* --- calls --- */
 
+static pid_t own_thread(void)
+{
+	static _Thread_local pid_t thread;
+
+	if (!thread)
+		thread = gettid();
+	return thread;
+}
+
 int page_guard_enter(int memory)
 {
 	uint64_t now = clock_now();
@@ -290,6 +346,7 @@ int page_guard_enter(int memory)
 			!atomic_compare_exchange_strong(&places[i].since, &none, now))
 			continue;
 		atomic_store_explicit(&places[i].memory, memory, memory_order_relaxed);
+		atomic_store_explicit(&places[i].thread, own_thread(), memory_order_relaxed);
 		atomic_fetch_add(&n_calls, 1);
 		if (!atomic_load(&running))
 			guard_start();

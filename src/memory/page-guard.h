@@ -10,14 +10,16 @@
  * space) waits with the lock. Our own call then waits uninterruptibly, and with it whoever needs a
  * lock of ours. Reading never waits.
  *
- * So calls that take that lock are announced. While there are any, a thread looks at them from time
- * to time; it is made on demand and ends when there has been nothing for a while. What takes long
- * has somebody in its way, and these processes are ended by SIGKILL:
+ * So calls that take that lock are announced. While there are any, a thread looks at them every
+ * PAGE_GUARD_LOOK; it is made on demand and ends when there has been nothing for a while. A call
+ * that is seen waiting in the kernel so often has somebody in its way, and these processes are
+ * ended by SIGKILL:
  *
  *   PAGE_GUARD_SOON  with a thread that waits in a writing system call on this file
- *   PAGE_GUARD_LATE  that hold the file open to be written; who maps it needs no descriptor any
- * more PAGE_GUARD_LAST  with a thread that waits in a writing system call on a descriptor that it
- * has closed meanwhile: that nothing can be known of
+ *   PAGE_GUARD_LATE  that hold the file open to be written, with a thread that waits in a writing
+ *                    system call on anything: the number may mean another file by now
+ *   PAGE_GUARD_LAST  with a thread that waits in a writing system call on a descriptor that it has
+ *                    closed meanwhile: of that nothing else can be known
  *
  * Ours and our parent (the keeper) never are. Needs CAP_SYS_PTRACE to look and CAP_KILL to end, for
  * processes of other users.
@@ -28,9 +30,10 @@
 #include <sys/types.h>
 #include "base/clock.h"
 
-#define PAGE_GUARD_SOON (250 * NSEC_PER_MSEC)
-#define PAGE_GUARD_LATE (1 * NSEC_PER_SEC)
-#define PAGE_GUARD_LAST (2 * NSEC_PER_SEC)
+#define PAGE_GUARD_LOOK (50 * NSEC_PER_MSEC)
+#define PAGE_GUARD_SOON 5u
+#define PAGE_GUARD_LATE 20u
+#define PAGE_GUARD_LAST 40u
 
 /* A call on memory begins; the result is for page_guard_leave(). */
 int page_guard_enter(int memory);

@@ -368,6 +368,7 @@ static inline struct watched *child_start(
 		close(s[0]);
 		for (unsigned int i = 0; i < d->n_watched; i++)
 			close(d->watched[i]->uffd);
+		page_store_close(&d->store);
 		child_run(d, s[1], fd, flags, body, ret_child->words);
 	}
 	close(fd);
