@@ -364,6 +364,44 @@ static void a_revoked_map_is_zeros_that_reach_nobody(void)
 	CHECK_EQUAL(agent_ask(&exporter, AGENT_LOAD, 8), 5);
 }
 
+/* §5.2: without unpublish, and while an importer of the home has it mapped, too */
+static void destroy_takes_the_memory_back_with_every_store(void)
+{
+	agent_t there = agent_start_there();
+	volatile uint64_t *words = begin_mapped();
+
+	NEED(agent_do(&there, AGENT_CONNECT, id, RSM_PERM_RDWR, 0));
+	NEED(agent_do(&there, AGENT_MAP, 0, N_PAGES * page, RSM_PERM_RDWR));
+	for (size_t i = 0; i < N_PAGES; i++)
+		words[i * page / 8] = i + 1;
+	EXPECT(agent_do(&there, AGENT_MAP_STORE, 8, 5, 0), RSM_SUCCESS);
+	NEED(agent_do(&exporter, AGENT_DESTROY, 0, 0, 0));
+	for (size_t i = 0; i < N_PAGES; i++)
+		CHECK_EQUAL(agent_ask(&exporter, AGENT_LOAD, i * page), i + 1);
+	CHECK_EQUAL(agent_ask(&exporter, AGENT_LOAD, 8), 5);
+	EXPECT(agent_do(&exporter, AGENT_STORE, 8, 6, 0), RSM_SUCCESS);
+	CHECK_EQUAL(agent_ask(&there, AGENT_MAP_LOAD, 8), 5);
+	CHECK_EQUAL(agent_ask(&there, AGENT_MAP_LOAD, page), 2);
+	EVENTUALLY(words[page / 8] == 0);
+	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+}
+
+/* §4.8: what the program removes itself */
+static void parts_of_a_map_may_go(void)
+{
+	volatile uint64_t *words = begin_mapped();
+
+	for (size_t i = 0; i < N_PAGES; i++)
+		words[i * page / 8] = i + 1;
+	NEED(munmap((void *)(words + 4 * page / 8), 2 * page));
+	for (size_t i = 0; i < N_PAGES; i++) {
+		EXPECT(agent_do(&exporter, AGENT_STORE, i * page, i + 10, 0), RSM_SUCCESS);
+		if (i < 4 || i > 5)
+			CHECK_EQUAL(words[i * page / 8], i + 10);
+	}
+	EXPECT(rsm_memseg_import_unmap(import), RSM_SUCCESS);
+}
+
 /* §5.2 */
 static void an_exporter_that_dies_takes_the_map_with_him(void)
 {
@@ -437,6 +475,8 @@ static const rig_test_t tests[] = {
 	TEST(stores_outlive_the_map),
 	TEST(a_child_shares_the_map_of_its_parent),
 	TEST(a_revoked_map_is_zeros_that_reach_nobody),
+	TEST(destroy_takes_the_memory_back_with_every_store),
+	TEST(parts_of_a_map_may_go),
 	TEST(an_exporter_that_dies_takes_the_map_with_him),
 	TEST(rebind_changes_what_is_mapped),
 	TEST(advice_changes_nothing_but_speed),
