@@ -68,10 +68,12 @@ uint16_t pager_run(Pager *p, uint64_t page, bool write)
 	s = find(p, page, write);
 	if (!s) {
 		s = oldest(p);
-		*s = (struct stream){.write = write, .run = advice == PAGER_SEQUENTIAL ? most : 1};
+		*s = (struct stream){.write = write, .run = 1};
 	} else if (page == s->end) {
 		s->run = MIN((uint16_t)(2 * s->run), most);
 	}
+	if (advice == PAGER_SEQUENTIAL)
+		s->run = most;
 	s->used = ++p->n_streams;
 	s->begin = page;
 	s->end = page + s->run;
