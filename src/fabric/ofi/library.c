@@ -112,6 +112,7 @@ static struct {
 	struct library functions;
 	bool loaded;
 	char version[16];
+	char **environment; /* what it saw; never freed: somebody may be in it */
 } library = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /*
@@ -139,12 +140,13 @@ static char **environment_new(char **old)
 	return e;
 }
 
-/* A first call of getinfo() makes it begin. The array is never freed: somebody may be in it. */
+/* A first call of getinfo() makes it begin. */
 static void begin(const struct library *l)
 {
 	char **old = environ, **mine = environment_new(old);
 	struct fi_info *info = NULL;
 
+	library.environment = mine;
 	if (mine)
 		__atomic_store_n(&environ, mine, __ATOMIC_RELEASE);
 	if (l->getinfo(VERSION, NULL, NULL, FI_PROV_ATTR_ONLY, NULL, &info) == 0)
