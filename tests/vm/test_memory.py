@@ -7,7 +7,7 @@ import pytest
 
 from machine import Machine, Node
 
-PROGRAMS = ("adopt", "classify", "mapper", "mapper-hostile", "mapper-life", "memfd", "move", "page-guard", "page-store", "uffd")
+PROGRAMS = ("adopt", "classify", "mapper", "mapper-change", "mapper-hostile", "mapper-life", "memfd", "move", "page-guard", "page-store", "uffd")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
