@@ -43,7 +43,7 @@ struct Coherent {
 
 	pthread_t thread;
 	int epoll, timer, wake; /* of the page thread; wake: eventfd */
-	uint64_t armed;		/* what timer is set to; UINT64_MAX: nothing */
+	_Atomic uint64_t armed; /* what timer is set to; UINT64_MAX: nothing; read without lock */
 	_Atomic bool stopping;	/* needs no lock */
 	bool spins;
 

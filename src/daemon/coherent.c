@@ -183,6 +183,9 @@ static bool turn(Coherent *c, int timeout)
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(c->epoll, events, EVENTS, timeout);
 
+	/* whoever spins keeps nobody from the lock */
+	if (n <= 0 && atomic_load(&c->armed) > clock_now())
+		return false;
 	for (int i = 0; i < n; i++)
 		handle(c, &events[i]);
 	coherent_lock(c);
