@@ -13,7 +13,6 @@ import time
 import pytest
 
 import peer
-import wire
 from home import KEYS, USER, Home, home_of
 from peer import POSSIBLE, REQUIRED, TLS, Encrypted, HomeStream, Peer, Refused, Stream, connect, hello, identity, is_closed
 from wire import STATUS

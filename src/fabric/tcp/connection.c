@@ -487,7 +487,8 @@ static ssize_t fill(struct tcp_target *t, struct connection *c, const char **ret
 		*ret_reason = reason_of((int)n);
 		return -EPIPE;
 	}
-	c->drained = (size_t)n < (size_t)direct + room;
+	/* where epoll tells the edge only, it is for the kernel to say that nothing is left */
+	c->drained = !c->edge && (size_t)n < (size_t)direct + room;
 	c->in_end += (size_t)(n - MIN(n, direct));
 	if (direct)
 		took_bulk(c, (size_t)MIN(n, direct));

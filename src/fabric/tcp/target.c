@@ -212,11 +212,13 @@ static bool watch(struct tcp_target *t, struct connection *c, enum awaited befor
 	/* that the stream is over cannot be kept out: for who is parked it is told once */
 	static const uint32_t events[] = {
 		[AWAITS_INPUT] = EPOLLIN, [AWAITS_ROOM] = EPOLLOUT, [AWAITS_CLAIM] = EPOLLET};
-	struct epoll_event event = {.events = events[c->awaits] | c->edge, .data.ptr = c};
+	struct epoll_event event = {.events = events[c->awaits], .data.ptr = c};
 
 	list_unlink(&c->parked);
 	if (c->awaits == AWAITS_CLAIM)
 		list_append(&t->parked, &c->parked);
+	if (c->awaits == AWAITS_INPUT)
+		event.events |= c->edge;
 	return c->awaits == before || epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
