@@ -285,14 +285,17 @@ static void wait_for(const volatile uint64_t *word, uint64_t value)
 			fail("the others do not come to an end");
 }
 
-/* All of it, in rank 0. */
-static double *collect(void)
+static void copy_rows(double *field, const struct strip *s)
 {
-	double *field = malloc(n * n * sizeof(double));
+	for (size_t y = s->first; y < s->first + s->rows; y++)
+		memcpy(field + y * n, row_of(s, y, steps % 2), n * sizeof(double));
+}
+
+/* Waits for all ranks, in rank 0, and lets them go; field: NULL, or where everything goes. */
+static void collect(double *field)
+{
 	struct strip s;
 
-	if (!field)
-		fail("no memory for the field");
 	for (unsigned int r = 0; r < n_ranks; r++) {
 		if (r) {
 			strip_connect(&s, r);
@@ -302,13 +305,12 @@ static double *collect(void)
 			s = own;
 		}
 		wait_for(&control_of(&s)->done, steps);
-		for (size_t y = s.first; y < s.first + s.rows; y++)
-			memcpy(field + y * n, row_of(&s, y, steps % 2), n * sizeof(double));
+		if (field)
+			copy_rows(field, &s);
 		control_of(&s)->finished = 1;
 		if (r)
 			strip_close(&s);
 	}
-	return field;
 }
 
 /* The same by one process in its own memory. */
@@ -375,13 +377,17 @@ static void draw(const double *field)
 
 static void finish(double seconds)
 {
-	double *field;
+	double *field = NULL;
 
 	if (rank) {
 		wait_for(&control_of(&own)->finished, 1);
 		return;
 	}
-	field = collect();
+	if (check || directory)
+		field = malloc(n * n * sizeof(double));
+	if (!field && (check || directory))
+		fail("no memory for the field");
+	collect(field);
 	printf("%zu steps of %zu x %zu on %u ranks: %.3f s, %.3f ms a step\n", steps, n, n, n_ranks,
 		seconds, seconds * 1000 / (double)steps);
 	if (check)
