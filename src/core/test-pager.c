@@ -249,6 +249,7 @@ static void random_advice_asks_for_one_page(void **state)
 	fault(&t, 9, false);
 	fault(&t, 200, false);
 	assert_log(&t.log, "GETS 9+128; GETS 200+128");
+	pager_free(t.pager);
 	test_init(&t);
 	pager_advise(t.pager, 10, 10, PAGER_RANDOM);
 	for (uint64_t page = 10; page < 13; page++) {
