@@ -101,6 +101,7 @@ static int request_result(
 	got->route = p->route;
 	memcpy(got->key, p->key, sizeof(got->key));
 	got->incarnation = p->incarnation;
+	got->home_cell = p->home_cell;
 	return p->route ? 0 : STATUS_VERSION;
 }
 

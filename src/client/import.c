@@ -232,6 +232,7 @@ static void enter_connection(
 	import->memory_offset = got->offset;
 	import->foreign_endian = got->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
 	import->cells.own = got->cell;
+	import->home_cell = got->home_cell;
 	import->known = true;
 	import->traffic = &import->link->client_page->imports[got->import];
 	import->discards = coherent_discards(import->link, got->import);

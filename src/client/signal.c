@@ -195,3 +195,15 @@ int cw_signal_wait(cw_handle handle, uint64_t timeout_ns)
 	side_close(&s);
 	return r;
 }
+
+int cw_signal_cell(cw_handle handle, struct wire_cell **ret_cell)
+{
+	struct side s;
+	int r = side_open(handle, &s);
+
+	if (r)
+		return r;
+	*ret_cell = &s.cells[s.own];
+	side_close(&s);
+	return 0;
+}

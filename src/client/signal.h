@@ -33,6 +33,10 @@ void cw_cells_look(struct cw_cells *cells);
  * STATUS_BAD_HANDLE, STATUS_REVOKED, STATUS_NODE_LOST, STATUS_FORKED, STATUS_NO_RESOURCES … */
 CW_EXPORT int cw_signal_post(cw_handle handle, bool accumulate);
 
+/* Where an export or import gets its signals, good as long as somebody has a reference to it. Who
+ * sleeps on its word counts himself in sleepers. STATUS_BAD_HANDLE, STATUS_FORKED … */
+CW_EXPORT int cw_signal_cell(cw_handle handle, struct wire_cell **ret_cell);
+
 /*
  * Takes one signal, waiting up to timeout_ns (UINT64_MAX: for ever, 0: not at all). Also
  * STATUS_TIMED_OUT, STATUS_INTERRUPTED (a signal handler ran); STATUS_REVOKED ends the wait of an

@@ -215,6 +215,7 @@ struct EngineImport {
 	uint64_t held;	      /* of a guest's: the last HOLDS of its peer that had it */
 	bool granted;	      /* the home has answered; the route is being opened, or is open */
 	uint64_t incarnation; /* of the home */
+	uint32_t home_cell;   /* its cell there */
 	void *userdata;
 };
 
@@ -329,7 +330,7 @@ struct engine_segment_record {
 struct engine_import_record {
 	uint64_t client, instance;
 	uint32_t index, generation, rights, cell, state;
-	uint32_t attached;
+	uint32_t attached, home_cell;
 	/* of another node's segment: node is not 0 */
 	uint32_t node, space, id, failure, flags, granted;
 	uint64_t size, incarnation;

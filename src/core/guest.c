@@ -235,6 +235,7 @@ int engine_guest_connect(EnginePeer *peer, const struct wire_message *message)
 		a->instance = import->instance;
 		a->size = import->segment->size;
 		a->rights = import->rights;
+		a->cell = import->cell;
 		a->flags = import->segment->flags & WIRE_SEGMENT_BIG_ENDIAN;
 	} else {
 		memset(a->key, 0, sizeof(a->key));

@@ -259,6 +259,7 @@ static void take_grant(EngineImport *import, const struct wire_peer_connect_repl
 	import->size = reply->size;
 	import->flags = import_flags(reply->flags);
 	import->incarnation = import->home->incarnation;
+	import->home_cell = reply->cell;
 	memcpy(import->key, reply->key, sizeof(import->key));
 	import->granted = true;
 	count_answered(import->home);

@@ -80,6 +80,7 @@ static void fill(EngineImport *import, const struct engine_import_record *record
 	import->flags = record->flags & WIRE_IMPORT_FOREIGN_ENDIAN;
 	import->granted = record->granted;
 	import->incarnation = record->incarnation;
+	import->home_cell = record->home_cell;
 	memcpy(import->key, record->key, sizeof(import->key));
 }
 

@@ -55,6 +55,7 @@ void engine_import_save(const EngineImport *import, struct engine_import_record 
 	ret->cell = import->cell;
 	ret->state = import->state;
 	ret->attached = import->attached;
+	ret->home_cell = import->home_cell;
 	ret->node = import->node;
 	ret->space = import->space;
 	ret->id = import->id;

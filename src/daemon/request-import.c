@@ -142,7 +142,7 @@ static int reply_connected(const EngineImport *import, struct reply *a)
 	p->size = import->segment->size;
 	p->rights = import->rights;
 	p->flags = memory_flags(import);
-	p->cell = import->cell;
+	p->cell = p->home_cell = import->cell;
 	p->offset = manager_segment(import->segment)->offset;
 	p->shmid = (uint32_t)manager_segment(import->segment)->shmid;
 	p->state = WIRE_IMPORT_CONNECTED;
@@ -207,6 +207,7 @@ int request_import_result(ManagerClient *c, struct request *q, struct reply *a)
 	p->rights = import->rights;
 	p->flags = import->flags;
 	p->cell = IMPORT_OWN_CELL;
+	p->home_cell = import->home_cell;
 	p->route = 1 + manager_import(import)->route->index;
 	p->incarnation = import->incarnation;
 	memcpy(p->key, import->key, sizeof(p->key));

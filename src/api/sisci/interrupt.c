@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/sisci/interrupt.h"
+
+#include <stdlib.h>
+#include "api/sisci/call.h"
+#include "api/sisci/codes.h"
+#include "api/sisci/desc.h"
+#include "api/sisci/dispatch.h"
+#include "api/sisci/node.h"
+#include "api/sisci/wait.h"
+#include "client/signal.h"
+
+/* Local interrupts. One that others share is passed on by the callback thread, which then also
+ * counts for its owner. */
+
+struct local_interrupt {
+	struct object object;
+	struct number n;
+	sci_cb_interrupt_t callback;
+	void *callback_arg;
+	bool passes_on;		/* the owner of a shared number */
+	_Atomic uint32_t count; /* of triggers that were passed on and not waited for yet */
+};
+
+static struct local_interrupt *interrupt_of(struct object *o)
+{
+	return container_of(o, struct local_interrupt, object);
+}
+
+static void interrupt_end(struct object *o)
+{
+	number_end(&interrupt_of(o)->n);
+}
+
+static void interrupt_release(struct object *o)
+{
+	struct local_interrupt *i = interrupt_of(o);
+
+	number_release(&i->n);
+	free(i);
+}
+
+/* triggers */
+
+static const _Atomic uint32_t *cell_word(struct object *o)
+{
+	return &interrupt_of(o)->n.cell->word;
+}
+
+static _Atomic uint32_t *cell_sleepers(struct object *o)
+{
+	return &interrupt_of(o)->n.cell->sleepers;
+}
+
+static const _Atomic uint32_t *count_word(struct object *o)
+{
+	return &interrupt_of(o)->count;
+}
+
+static sci_error_t take_trigger(struct object *o, void *unused)
+{
+	sci_error_t e = number_take_trigger(&interrupt_of(o)->n);
+
+	return e == SCI_ERR_TIMEOUT ? WAIT_MORE : e;
+}
+
+static sci_error_t take_count(struct object *o, void *unused)
+{
+	_Atomic uint32_t *count = &interrupt_of(o)->count;
+	uint32_t n = atomic_load(count);
+
+	while (n > 0)
+		if (atomic_compare_exchange_weak(count, &n, n - 1))
+			return SCI_ERR_OK;
+	return WAIT_MORE;
+}
+
+static const struct wait_ops waiting = {
+	.take = take_trigger, .word = cell_word, .sleepers = cell_sleepers};
+static const struct wait_ops waiting_for_count = {.take = take_count, .word = count_word};
+
+/* Everybody who has the number, this handler last. */
+static void pass_on(struct local_interrupt *i)
+{
+	(void)cw_signal_post(i->n.side, true);
+	if (i->callback)
+		return;
+	atomic_fetch_add(&i->count, 1);
+	wake_word(&i->count);
+}
+
+static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
+{
+	struct local_interrupt *i = interrupt_of(o);
+
+	if (number_take_trigger(&i->n))
+		return false;
+	if (i->passes_on)
+		pass_on(i);
+	if (i->callback)
+		*ret_action = i->callback(i->callback_arg, object_handle(o), SCI_ERR_OK);
+	/* others still want to hear of it */
+	if (i->passes_on && *ret_action == SCI_CALLBACK_CANCEL) {
+		i->callback = NULL;
+		*ret_action = SCI_CALLBACK_CONTINUE;
+	}
+	return true;
+}
+
+static const struct dispatch_ops callbacks = {
+	.word = cell_word, .sleepers = cell_sleepers, .run = run_callback};
+
+/* create */
+
+static sci_error_t interrupt_enter(
+	struct local_interrupt *i, struct object *desc, sci_local_interrupt_t *ret_interrupt)
+{
+	int r = object_new(&i->object, SISCI_LOCAL_INTERRUPT, desc);
+
+	if (r) {
+		interrupt_end(&i->object);
+		interrupt_release(&i->object);
+		return code_of(CODE_CREATE, r);
+	}
+	if (i->callback || i->passes_on)
+		r = dispatch_add(&i->object, &callbacks);
+	if (r < 0) {
+		object_end(&i->object);
+		return code_of(CODE_CREATE, r);
+	}
+	*ret_interrupt = object_handle(&i->object);
+	return SCI_ERR_OK;
+}
+
+static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interrupt,
+	unsigned int adapter, unsigned int *number, sci_cb_interrupt_t callback, void *arg,
+	unsigned int flags)
+{
+	_cleanup_object_ struct object *desc = desc_get(sd);
+	bool shared = flags & SCI_FLAG_SHARED_INT;
+	sci_error_t e = adapter_check(adapter);
+	struct local_interrupt *i;
+
+	if (!desc || !interrupt || !number || (flags & SCI_FLAG_USE_CALLBACK && !callback))
+		return SCI_ERR_ILLEGAL_PARAMETER;
+	if (flags & SCI_FLAG_CONDITIONAL_INTERRUPT)
+		return SCI_ERR_FLAG_NOT_IMPLEMENTED;
+	if (e)
+		return e;
+	i = calloc(1, sizeof(*i));
+	if (!i)
+		return SCI_ERR_NOSPC;
+	e = number_take(WIRE_SPACE_SISCI_INT, 4096, flags, *number, shared, &i->n);
+	if (e) {
+		free(i);
+		return e;
+	}
+	if (flags & SCI_FLAG_USE_CALLBACK)
+		i->callback = callback;
+	i->callback_arg = arg;
+	i->passes_on = shared && i->n.export;
+	i->object.end = interrupt_end;
+	i->object.release = interrupt_release;
+	e = interrupt_enter(i, desc, interrupt);
+	if (!e)
+		*number = i->n.number;
+	return e;
+}
+
+SCI_CALL void SCICreateInterrupt(sci_desc_t sd, sci_local_interrupt_t *interrupt,
+	unsigned int localAdapterNo, unsigned int *interruptNo, sci_cb_interrupt_t callback,
+	void *callbackArg, unsigned int flags, sci_error_t *error)
+{
+	sci_error_t e = call_begin(flags);
+
+	if (!e)
+		e = interrupt_create(
+			sd, interrupt, localAdapterNo, interruptNo, callback, callbackArg, flags);
+	call_end(error, e);
+}
+
+static sci_error_t interrupt_remove(sci_local_interrupt_t interrupt)
+{
+	_cleanup_object_ struct object *o = object_get(interrupt, SISCI_LOCAL_INTERRUPT);
+
+	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
+}
+
+SCI_CALL void SCIRemoveInterrupt(
+	sci_local_interrupt_t interrupt, unsigned int flags, sci_error_t *error)
+{
+	sci_error_t e = call_begin(flags);
+
+	call_end(error, e ? e : interrupt_remove(interrupt));
+}
+
+static sci_error_t interrupt_wait(sci_local_interrupt_t interrupt, unsigned int milliseconds)
+{
+	struct object *o = object_get(interrupt, SISCI_LOCAL_INTERRUPT);
+	const struct local_interrupt *i = interrupt_of(o);
+
+	if (!o)
+		return SCI_ERR_ILLEGAL_PARAMETER;
+	if (i->callback) {
+		object_put(o);
+		return SCI_ERR_ILLEGAL_OPERATION;
+	}
+	return object_wait(o, i->passes_on ? &waiting_for_count : &waiting, NULL, milliseconds);
+}
+
+SCI_CALL void SCIWaitForInterrupt(sci_local_interrupt_t interrupt, unsigned int timeout,
+	unsigned int flags, sci_error_t *error)
+{
+	sci_error_t e = call_begin(flags);
+
+	call_end(error, e ? e : interrupt_wait(interrupt, timeout));
+}

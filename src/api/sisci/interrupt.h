@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SISCI_INTERRUPT_H
+#define SISCI_INTERRUPT_H
+
+/*
+ * What both kinds of interrupts have in common: a segment whose id is the number, in a space of its
+ * own. A trigger is a signal to it; every trigger counts.
+ *
+ * Handlers that share a number (SCI_FLAG_SHARED_INT): the first one owns the segment, the others
+ * are attached to it. Triggers reach the owner, who passes each on to all; so the number goes with
+ * him.
+ */
+
+#include "api/sisci/object.h"
+#include "client/export.h"
+#include "client/import.h"
+#include "wire/shared.h"
+
+#define INTERRUPT_FIRST 0x10000u /* where numbers begin that the library chooses */
+
+struct number {
+	cw_handle side;		  /* export, or an attached import */
+	struct cw_export *export; /* one of these two, referenced */
+	struct cw_import *import;
+	struct wire_cell *cell; /* where its signals come */
+	uint32_t number;
+	void *memory; /* the owner's */
+};
+
+/* Takes a number: *number with SCI_FLAG_FIXED_INTNO, else one of ours. shared: perhaps together
+ * with others. SCI_ERR_INTNO_USED, SCI_ERR_NOSPC … */
+sci_error_t number_take(uint32_t space, uint64_t size, unsigned int flags, unsigned int number,
+	bool shared, struct number *ret_number);
+/* Nobody triggers it any more. */
+void number_end(struct number *n);
+void number_release(struct number *n);
+/* One trigger, if there is one. SCI_ERR_CANCELLED: the owner of a shared number is gone. */
+sci_error_t number_take_trigger(const struct number *n);
+
+/* The other side: a connection to a number of a node, as a handle. */
+sci_error_t number_connect(uint32_t space, unsigned int node_id, unsigned int adapter,
+	uint32_t number, unsigned int milliseconds, cw_handle *ret_import);
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data interrupts: sisci.md §5.8, Decision 4, traps T1, T15, T16, T20, T22, T27.
+ */
+#include "rig.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static sci_desc_t sd;
+static unsigned int number;
+static sci_local_data_interrupt_t local;
+static sci_remote_data_interrupt_t remote;
+
+static sci_remote_data_interrupt_t connected(unsigned int node)
+{
+	sci_remote_data_interrupt_t r = NULL;
+
+	NEED(SCIConnectDataInterrupt, sd, &r, node, 0, number, 0, 0);
+	return r;
+}
+
+static void begin(void)
+{
+	sd = rig_open();
+	number = rig_id();
+	NEED(SCICreateDataInterrupt, sd, &local, 0, &number, NULL, NULL, SCI_FLAG_FIXED_INTNO);
+	remote = connected(rig_node());
+}
+
+static void arguments_are_checked(void)
+{
+	sci_local_data_interrupt_t l = NULL;
+	sci_remote_data_interrupt_t r = NULL;
+	unsigned int n = rig_id(), length = 1;
+	char data[8192] = "";
+
+	begin();
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCICreateDataInterrupt, sd, NULL, 0, &n, NULL, NULL, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCICreateDataInterrupt, sd, &l, 0, NULL, NULL, NULL, 0);
+	CODE(SCI_ERR_INTNO_USED, SCICreateDataInterrupt, sd, &l, 0, &number, NULL, NULL,
+		SCI_FLAG_FIXED_INTNO);
+	CODE(SCI_ERR_NO_SUCH_INTNO, SCIConnectDataInterrupt, sd, &r, rig_node(), 0, rig_id(), 0, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIConnectDataInterrupt, sd, NULL, rig_node(), 0, number, 0,
+		0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCITriggerDataInterrupt, remote, NULL, 1, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCITriggerDataInterrupt, remote, data, sizeof(data), 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCITriggerDataInterrupt, NULL, data, 1, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIWaitForDataInterrupt, local, data, NULL, 0, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIWaitForDataInterrupt, local, NULL, &length, 0, 0);
+	CODE(SCI_ERR_TIMEOUT, SCIWaitForDataInterrupt, local, data, &length, 0, 0);
+	OK(SCIDisconnectDataInterrupt, remote, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIDisconnectDataInterrupt, remote, 0);
+	OK(SCIRemoveDataInterrupt, local, 0);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIRemoveDataInterrupt, local, 0);
+	CHECK(!l && !r);
+}
+
+/* plain and data numbers are apart */
+static void both_kinds_may_have_the_same_number(void)
+{
+	sci_local_interrupt_t plain;
+
+	begin();
+	OK(SCICreateInterrupt, sd, &plain, 0, &number, NULL, NULL, SCI_FLAG_FIXED_INTNO);
+}
+
+/* T15, T20 */
+static void messages_come_in_order_and_whole(void)
+{
+	unsigned char out[4096], in[4096];
+	unsigned int length;
+
+	begin();
+	for (unsigned int size = 1, n = 0; size <= 4096; size = size * 2 + (n++ % 2 ? 1 : 0)) {
+		memset(out, (int)size, sizeof(out));
+		OK(SCITriggerDataInterrupt, remote, out, size, 0);
+	}
+	for (unsigned int size = 1, n = 0; size <= 4096; size = size * 2 + (n++ % 2 ? 1 : 0)) {
+		memset(out, (int)size, sizeof(out));
+		length = sizeof(in);
+		OK(SCIWaitForDataInterrupt, local, in, &length, 1000, 0);
+		CHECK_EQUAL(length, size);
+		CHECK(!memcmp(in, out, length));
+	}
+	/* what does not fit is cut */
+	OK(SCITriggerDataInterrupt, remote, out, 100, 0);
+	length = 10;
+	OK(SCIWaitForDataInterrupt, local, in, &length, 1000, 0);
+	CHECK_EQUAL(length, 10);
+	length = sizeof(in);
+	CODE(SCI_ERR_TIMEOUT, SCIWaitForDataInterrupt, local, in, &length, 10, 0);
+	OK(SCITriggerDataInterrupt, remote, NULL, 0, 0);
+	OK(SCIWaitForDataInterrupt, local, in, &length, 1000, 0);
+	CHECK_EQUAL(length, 0);
+}
+
+/* T16, Decision 4 */
+static void a_full_queue_is_nospc(void)
+{
+	char message[4096];
+	unsigned int length;
+	sci_error_t e;
+	int n = 0;
+
+	begin();
+	memset(message, 'm', sizeof(message));
+	while ((e = SAYS(SCITriggerDataInterrupt, remote, message, sizeof(message), 0)) ==
+		SCI_ERR_OK)
+		n++;
+	CHECK_EQUAL(e, SCI_ERR_NOSPC);
+	CHECK_EQUAL(n, 256);
+	for (int i = 0; i < 10000; i++)
+		CODE(SCI_ERR_NOSPC, SCITriggerDataInterrupt, remote, message, 1, 0);
+	length = sizeof(message);
+	OK(SCIWaitForDataInterrupt, local, message, &length, 0, 0);
+	OK(SCITriggerDataInterrupt, remote, message, 1, 0);
+	CODE(SCI_ERR_NOSPC, SCITriggerDataInterrupt, remote, message, 1, 0);
+	while (n-- > 0) {
+		length = sizeof(message);
+		OK(SCIWaitForDataInterrupt, local, message, &length, 0, 0);
+	}
+	CODE(SCI_ERR_TIMEOUT, SCIWaitForDataInterrupt, local, message, &length, 0, 0);
+	OK(SCIRemoveDataInterrupt, local, 0);
+}
+
+static void a_hundred_thousand_messages_pass(void)
+{
+	unsigned int in[20], length, sent = 0, got = 0;
+
+	begin();
+	while (got < 100000) {
+		unsigned int out[20] = {sent};
+
+		if (sent < 100000 &&
+			SAYS(SCITriggerDataInterrupt, remote, out, 4 + sent % 76, 0) == SCI_ERR_OK)
+			sent++;
+		length = sizeof(in);
+		if (SAYS(SCIWaitForDataInterrupt, local, in, &length, 0, 0) != SCI_ERR_OK)
+			continue;
+		CHECK_EQUAL(in[0], got);
+		CHECK_EQUAL(length, 4 + got % 76);
+		got++;
+	}
+}
+
+static void many_may_send(void)
+{
+	sci_remote_data_interrupt_t r[60];
+	unsigned int from, length, seen = 0;
+
+	begin();
+	for (unsigned int i = 0; i < 60; i++)
+		r[i] = connected(rig_node());
+	for (unsigned int i = 0; i < 60; i++)
+		OK(SCITriggerDataInterrupt, r[i], &i, sizeof(i), 0);
+	for (unsigned int i = 0; i < 60; i++) {
+		length = sizeof(from);
+		OK(SCIWaitForDataInterrupt, local, &from, &length, 1000, 0);
+		seen += from;
+	}
+	CHECK_EQUAL(seen, 59 * 60 / 2);
+	for (unsigned int i = 0; i < 60; i++)
+		OK(SCIDisconnectDataInterrupt, r[i], 0);
+	/* messages of who has left are not lost, and his place is used again */
+	for (unsigned int i = 0; i < 100; i++) {
+		sci_remote_data_interrupt_t one = connected(rig_node());
+
+		OK(SCITriggerDataInterrupt, one, &i, sizeof(i), 0);
+		OK(SCIDisconnectDataInterrupt, one, 0);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		length = sizeof(from);
+		OK(SCIWaitForDataInterrupt, local, &from, &length, 1000, 0);
+	}
+}
+
+static atomic_int n_calls, wrong;
+
+static sci_callback_action_t on_data(void *arg, sci_local_data_interrupt_t interrupt, void *data,
+	unsigned int length, sci_error_t status)
+{
+	if (arg != &n_calls || !interrupt || status != SCI_ERR_OK || length != sizeof(int) ||
+		*(int *)data != n_calls)
+		wrong = 1;
+	n_calls++;
+	return SCI_CALLBACK_CONTINUE;
+}
+
+static void callbacks_get_every_message(void)
+{
+	sd = rig_open();
+	number = rig_id();
+	NEED(SCICreateDataInterrupt, sd, &local, 0, &number, on_data, &n_calls,
+		SCI_FLAG_FIXED_INTNO | SCI_FLAG_USE_CALLBACK);
+	remote = connected(rig_node());
+	for (int i = 0; i < 2000; i++)
+		while (SAYS(SCITriggerDataInterrupt, remote, &i, sizeof(i), 0) == SCI_ERR_NOSPC)
+			rig_sleep(1);
+	EVENTUALLY(n_calls == 2000);
+	CHECK(!wrong);
+	CODE(SCI_ERR_ILLEGAL_OPERATION, SCIWaitForDataInterrupt, local, &wrong, &(unsigned int){4},
+		0, 0);
+	OK(SCIRemoveDataInterrupt, local, 0);
+}
+
+/* T22: the queue fills */
+static void a_callback_without_the_flag_is_ignored(void)
+{
+	sd = rig_open();
+	number = rig_id();
+	NEED(SCICreateDataInterrupt, sd, &local, 0, &number, on_data, &n_calls,
+		SCI_FLAG_FIXED_INTNO);
+	remote = connected(rig_node());
+	while (SAYS(SCITriggerDataInterrupt, remote, &wrong, 4, 0) == SCI_ERR_OK)
+		;
+	CODE(SCI_ERR_NOSPC, SCITriggerDataInterrupt, remote, &wrong, 4, 0);
+	CHECK_EQUAL(n_calls, 0);
+}
+
+static void *wait_for_ever(void *data)
+{
+	unsigned int length = 4;
+	int value;
+
+	SCIWaitForDataInterrupt(local, &value, &length, SCI_INFINITE_TIMEOUT, 0, data);
+	return NULL;
+}
+
+/* T27 */
+static void removal_cancels_who_waits(void)
+{
+	pthread_t thread;
+	sci_error_t e;
+
+	begin();
+	pthread_create(&thread, NULL, wait_for_ever, &e);
+	rig_sleep(30);
+	OK(SCIRemoveDataInterrupt, local, 0);
+	pthread_join(thread, NULL);
+	CHECK_EQUAL(e, SCI_ERR_CANCELLED);
+	CODE(SCI_ERR_NOT_CONNECTED, SCITriggerDataInterrupt, remote, &e, 4, 0);
+	OK(SCIDisconnectDataInterrupt, remote, 0);
+}
+
+static void broadcasts_reach_this_node(void)
+{
+	unsigned int in, out = 5, length = sizeof(in);
+	sci_remote_data_interrupt_t all;
+
+	begin();
+	OK(SCIConnectDataInterrupt, sd, &all, DIS_BROADCAST_NODEID_GROUP_ALL, 0, number, 0,
+		SCI_FLAG_BROADCAST);
+	OK(SCITriggerDataInterrupt, all, &out, sizeof(out), 0);
+	OK(SCIWaitForDataInterrupt, local, &in, &length, 1000, 0);
+	CHECK_EQUAL(in, out);
+	OK(SCIDisconnectDataInterrupt, all, 0);
+	CODE(SCI_ERR_NO_SUCH_INTNO, SCIConnectDataInterrupt, sd, &all,
+		DIS_BROADCAST_NODEID_GROUP_ALL, 0, rig_id(), 0, SCI_FLAG_BROADCAST);
+}
+
+static const rig_test_t tests[] = {
+	TEST(arguments_are_checked),
+	TEST(both_kinds_may_have_the_same_number),
+	TEST(messages_come_in_order_and_whole),
+	TEST(a_full_queue_is_nospc),
+	TEST(a_hundred_thousand_messages_pass),
+	TEST(many_may_send),
+	TEST(callbacks_get_every_message),
+	TEST(a_callback_without_the_flag_is_ignored),
+	TEST(removal_cancels_who_waits),
+	TEST(broadcasts_reach_this_node),
+};
+
+RIG_MAIN(tests)
