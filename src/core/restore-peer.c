@@ -35,7 +35,9 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 	peer->uid = record->uid;
 	peer->session = record->session;
 	peer->incarnation = record->incarnation;
-	peer->detection = engine_session_detection(engine, record->detection);
+	/* What has been agreed on counts until both have met again: a lease may depend on it. */
+	peer->detection =
+		MAX(record->detection, engine_session_detection(engine, record->detection));
 	peer->heard = now;
 	peer->told_away = true;
 	if (engine_session_is_ours(peer))

@@ -39,6 +39,9 @@ struct peer_world {
 	unsigned int n_sent, n_wanted, n_closed, n_sessions, n_peer_frees, n_guest_frees, n_equips,
 		n_granted, n_signals, n_resumed, n_states, n_frees;
 	uint64_t last_session;
+	unsigned int n_leases;
+	bool lease_good;
+	uint64_t lease_until;
 	bool had_home, had_segment; /* in the last import_state */
 	bool last_again, last_data;
 	int identity_result, equip_result, data_result;
@@ -96,6 +99,15 @@ static void on_peer_session(void *userdata, EnginePeer *peer)
 
 	w->n_sessions++;
 	w->last_session = peer->session;
+}
+
+static void on_peer_lease(void *userdata, EnginePeer *peer, bool good, uint64_t until)
+{
+	struct peer_world *w = userdata;
+
+	w->n_leases++;
+	w->lease_good = good;
+	w->lease_until = until;
 }
 
 static void on_peer_free(void *userdata, EnginePeer *peer)
@@ -173,6 +185,7 @@ static const struct engine_ops peer_ops = {
 	.peer_send = on_peer_send,
 	.peer_close = on_peer_close,
 	.peer_session = on_peer_session,
+	.peer_lease = on_peer_lease,
 	.peer_free = on_peer_free,
 	.guest_identity = on_guest_identity,
 	.guest_equip = on_guest_equip,
