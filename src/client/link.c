@@ -413,6 +413,9 @@ void cw_link_fork_prepare(void)
 	pthread_mutex_lock(&current.lock);
 	pthread_mutex_lock(&all.lock);
 	list_for_each (link, &all.links, all) {
+		/* a fork waits until somebody has heard of it, if maps are watched */
+		if (cw_link_suspect(link))
+			(void)cw_link_is_lost(link);
 		pthread_mutex_lock(&link->lock);
 		pthread_mutex_lock(&link->map_lock);
 	}
