@@ -9,7 +9,10 @@
 #define DIS_DMA_MAX_VECLEN	       256 /* elements of a DMA vector */
 
 #ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wlong-long" /* C++98 has none */
 __extension__ typedef unsigned long long dis_uint64_t;
+#pragma GCC diagnostic pop
 #else
 typedef unsigned long long dis_uint64_t;
 #endif
