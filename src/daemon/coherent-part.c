@@ -49,31 +49,35 @@ void coherent_mapper_free(CoherentMapper *mapper)
 	free(mapper);
 }
 
-/* What has changed before is of mappers that are known already. */
-static int arm(const CoherentMapper *mapper)
+/* What has changed before is of mappers that are known already: this one is not among them yet. */
+static int arm(CoherentWatch *watch, const struct mapper *m)
 {
+	struct mapper mapper = *m;
 	int r;
 
-	while ((r = mapper_arm(&mapper->m)) == MAPPER_CHANGED)
-		coherent_watch_apply(mapper->watch);
-	if (r == -EBUSY && watch_gone(mapper->watch->watch))
-		r = 0;
-	return r;
+	mapper.watch = watch->watch;
+	while ((r = mapper_arm(&mapper)) == MAPPER_CHANGED)
+		coherent_watch_apply(watch);
+	return r == -EBUSY && watch_gone(watch->watch) ? 0 : r;
 }
 
 int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct mapper *m)
 {
 	unsigned int group = choose_group(part);
-	CoherentMapper *mapper = attach(part, watch, m, group);
-	int r;
+	CoherentMapper *mapper;
+	int r = arm(watch, m);
 
-	if (!mapper)
-		return -ENOMEM;
-	r = arm(mapper);
-	if (r == 0)
-		r = coherent_row_add(mapper);
+	if (r < 0)
+		return r;
+	mapper = attach(part, watch, m, group);
+	r = mapper ? coherent_row_add(mapper) : -ENOMEM;
 	if (r < 0) {
-		coherent_mapper_free(mapper);
+		struct mapper armed = *m;
+
+		armed.watch = watch->watch;
+		mapper_disarm(&armed);
+		if (mapper)
+			coherent_mapper_free(mapper);
 		return r;
 	}
 	coherent_touch(part);

@@ -77,12 +77,34 @@ static void apply(CoherentWatch *w, const struct watch_event *e)
 		change_one(mapper, e);
 }
 
+/* False: there are changes again. */
+static bool protect_all(CoherentWatch *w)
+{
+	CoherentMapper *mapper;
+
+	list_for_each (mapper, &w->mappers, of_watch) {
+		int r = mapper_protect(&mapper->m, mapper->m.offset, mapper->m.length);
+
+		if (r == -EBUSY)
+			coherent_watch_kill(w);
+		if (r != MAPPER_OK)
+			return r < 0;
+	}
+	return true;
+}
+
 void coherent_watch_apply(CoherentWatch *w)
 {
 	struct watch_event e;
+	bool moved = false;
 
-	while (watch_change(w->watch, &e))
-		apply(w, &e);
+	/* What is moved may be mapped in its old place, too, without marks. */
+	do
+		while (watch_change(w->watch, &e)) {
+			moved |= e.type == WATCH_MOVED;
+			apply(w, &e);
+		}
+	while (moved && !protect_all(w));
 }
 
 static void wake_all(CoherentWatch *w)

@@ -89,15 +89,23 @@ static int protect(Watch *watch, const struct piece *piece)
 
 int mapper_arm(const struct mapper *mapper)
 {
+	const struct piece all = {mapper->address, mapper->length};
 	int uffd = watch_uffd(mapper->watch), r;
 
 	if (!mapper_makes_sense(mapper))
 		return -EINVAL;
+	/* Is there a change that is older than this mapping, perhaps of what was here before? */
+	r = protect(mapper->watch, &(struct piece){mapper->address, PAGE});
+	if (r != MAPPER_OK)
+		return r;
 	r = mapper->read_only ? uffd_register_missing(uffd, mapper->address, mapper->length)
 			      : uffd_register_coherent(uffd, mapper->address, mapper->length);
-	if (r < 0)
+	if (r < 0 || mapper->read_only)
 		return r;
-	return mapper_protect(mapper, mapper->offset, mapper->length);
+	r = protect(mapper->watch, &all);
+	if (r != MAPPER_OK)
+		mapper_disarm(mapper);
+	return r;
 }
 
 void mapper_disarm(const struct mapper *mapper)

@@ -36,9 +36,10 @@ enum mapper_outcome {
 
 /*
  * Registers the mapping and protects all of it: from then on nothing of it changes unnoticed.
- * Changes that come with MAPPER_CHANGED are of before: of mappers that the caller knows, not of
- * this one. -EINVAL: not such a mapping; -EPERM: mapped shared from a read-only descriptor; -EBUSY:
- * watched by somebody else, or out of credit: not armed. Twice is fine.
+ * MAPPER_CHANGED: it is not armed, and the changes are of mappers that the caller knows already,
+ * not of this one; a child that was forked in between has an unwatched copy of it. -EINVAL: not
+ * such a mapping; -EPERM: mapped shared from a read-only descriptor; -EBUSY: watched by somebody
+ * else, or out of credit: not armed. Twice is fine.
  */
 int mapper_arm(const struct mapper *mapper);
 /* Releases it: whoever waits goes on, with what is in the memory or zeros. */
@@ -57,8 +58,8 @@ bool mapper_find(const struct mapper *mapper, uint64_t address, uint64_t *ret_of
 
 /*
  * What a change leaves of a mapper, at most two pieces: everything that the process maps of it from
- * now on. Returns their number; 0: nothing is left. After WATCH_MOVED all pieces are to be armed
- * again: the old place may still be mapped, without its marks (MREMAP_DONTUNMAP), until
+ * now on. Returns their number; 0: nothing is left. After WATCH_MOVED all of the process is to be
+ * protected again: the old place may still be mapped, without its marks (MREMAP_DONTUNMAP), until
  * WATCH_UNMAPPED says otherwise. Growing by mremap is not told by the kernel: what was added is not
  * watched.
  */

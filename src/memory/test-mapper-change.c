@@ -178,6 +178,54 @@ static void marks_survive_mprotect_and_madvise(void **state)
 	daemon_end(&d);
 }
 
+/* Unmaps it all and maps it again at the same place, as a program does that connects anew. */
+static void map_anew(char *map, struct words *words)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)map,
+		(unsigned long)map + WATCHED_SIZE);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	child_require(fd >= 0);
+	child_wait(&words->go, 1);
+	child_require(munmap(map, WATCHED_SIZE) == 0);
+	child_require(mmap(map, WATCHED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			      0) == map);
+	words->ready = 1;
+	child_wait(&words->go, 2);
+	words->value[0] = *(volatile uint64_t *)(map + PAGE);
+}
+
+static void what_was_unmapped_before_is_not_taken_for_what_is_mapped_now(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct mapper anew;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, map_anew, &child);
+	anew = w->pieces[0];
+	pthread_mutex_lock(&d.lock); /* so that what is read is not dealt with */
+	child.words->go = 1;
+	while (mapper_arm(&anew) != MAPPER_CHANGED)
+		usleep(100);
+	daemon_changes(w);
+	assert_int_equal(w->n_pieces, 0);
+	pthread_mutex_unlock(&d.lock);
+	until(child.words->ready == 1);
+	pthread_mutex_lock(&d.lock);
+	assert_int_equal(mapper_arm(&anew), MAPPER_OK);
+	daemon_add_piece(w, &anew);
+	pthread_mutex_unlock(&d.lock);
+	child.words->go = 2;
+	assert_int_equal(child_end(&child), 0);
+	assert_int_equal(d.faults, 1);
+	daemon_end(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +233,7 @@ int main(void)
 		cmocka_unit_test(a_mapping_that_is_doubled_is_protected_in_both_places),
 		cmocka_unit_test(neighbours_of_what_is_unmapped_go_on),
 		cmocka_unit_test(marks_survive_mprotect_and_madvise),
+		cmocka_unit_test(what_was_unmapped_before_is_not_taken_for_what_is_mapped_now),
 	};
 
 	return cmocka_run_group_tests_name("mapper-change", tests, NULL, NULL);

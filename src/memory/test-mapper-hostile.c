@@ -285,9 +285,9 @@ static void *steal_events(void *userdata)
 	struct uffd_msg message;
 
 	for (;;) {
+		fcntl(child_uffd, F_SETFL, O_NONBLOCK);
+		(void)!read(child_uffd, &message, sizeof(message));
 		fcntl(child_uffd, F_SETFL, 0);
-		if (poll(&(struct pollfd){child_uffd, POLLIN, 0}, 1, 0) > 0)
-			(void)!read(child_uffd, &message, 0);
 	}
 	return NULL;
 }
@@ -297,6 +297,7 @@ static void clear_nonblock(char *map, struct words *words)
 	pthread_t thread;
 
 	child_require(pthread_create(&thread, NULL, steal_events, NULL) == 0);
+	child_require(pthread_create(&thread, NULL, fork_for_ever, NULL) == 0);
 	words->ready = 1;
 	for (unsigned int i = 0; i < WATCHED_PAGES; i++)
 		words->value[0] += *(volatile char *)(map + i * PAGE);
@@ -311,6 +312,7 @@ static void a_client_that_makes_reads_block_harms_itself(void **state)
 
 	need_rights();
 	daemon_init(&d);
+	d.protects = true; /* so that its reader reads with the lock, too */
 	w = child_start(&d, 0, clear_nonblock, &hostile);
 	until(hostile.words->ready > 0);
 	usleep(50000);

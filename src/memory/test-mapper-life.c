@@ -293,6 +293,48 @@ static void no_store_of_a_child_slips_through_while_it_is_born(void **state)
 	daemon_end(&d);
 }
 
+static void *load_pages(void *userdata)
+{
+	for (unsigned int round = 0; round < 2; round++)
+		for (unsigned int i = 0; i < 100; i++)
+			(*(volatile uint64_t *)((char *)userdata + i * PAGE))++;
+	return NULL;
+}
+
+static void fork_while_storing(char *map, struct words *words)
+{
+	pthread_t thread;
+
+	child_require(pthread_create(&thread, NULL, load_pages, map) == 0);
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		child_require(pid >= 0);
+		if (pid == 0)
+			_exit(0);
+		child_require(waitpid(pid, NULL, 0) == pid);
+	}
+	child_require(pthread_join(thread, NULL) == 0);
+}
+
+/* It reads what it waits for itself. */
+static void a_reader_may_protect_its_own_process(void **state)
+{
+	uint64_t content[PAGE / 8];
+	struct child child;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	d.protects = true;
+	child_start(&d, 0, fork_while_storing, &child);
+	assert_int_equal(child_end(&child), 0);
+	assert_int_equal(d.busy, 0);
+	assert_int_equal(page_store_read(&d.store, 0, content, PAGE), 0);
+	assert_int_equal(content[0], daemon_pattern(0) + 2);
+	daemon_end(&d);
+}
+
 static void spawn_true(char *map, struct words *words)
 {
 	char name[] = "true", *argv[] = {name, NULL};
@@ -442,6 +484,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_signals_loses_no_store),
 		cmocka_unit_test(a_forked_child_is_protected_and_served),
 		cmocka_unit_test(no_store_of_a_child_slips_through_while_it_is_born),
+		cmocka_unit_test(a_reader_may_protect_its_own_process),
 		cmocka_unit_test(spawning_a_program_is_no_fork),
 		cmocka_unit_test(a_program_that_is_replaced_is_gone),
 		cmocka_unit_test(a_program_that_ends_is_gone),

@@ -54,9 +54,10 @@ struct daemon {
 	struct page_store store;
 	struct watched *watched[WATCHED_MAX];
 	unsigned int n_watched;
-	_Atomic bool silent; /* faults are counted, not answered */
+	_Atomic bool silent;   /* faults are counted, not answered */
+	_Atomic bool protects; /* at each fault everything is protected first */
 	int device;
-	_Atomic unsigned int faults, forks, moves, unmaps, removes, forgotten, refused;
+	_Atomic unsigned int faults, forks, moves, unmaps, removes, forgotten, refused, busy;
 };
 
 struct child {
@@ -111,17 +112,27 @@ static inline void daemon_change(struct watched *w, const struct watch_event *ch
 		for (unsigned int j = 0; j < k; j++)
 			daemon_add_piece(w, &left[j]);
 	}
-	if (change->type == WATCH_MOVED)
-		for (unsigned int i = 0; i < w->n_pieces; i++)
-			(void)mapper_arm(&w->pieces[i]);
+}
+
+static inline bool daemon_protect_all(struct watched *w)
+{
+	for (unsigned int i = 0; i < w->n_pieces; i++)
+		if (mapper_protect(&w->pieces[i], 0, WATCHED_SIZE) == MAPPER_CHANGED)
+			return false;
+	return true;
 }
 
 static inline void daemon_changes(struct watched *w)
 {
 	struct watch_event change;
+	bool moved = false;
 
-	while (watch_change(w->watch, &change))
-		daemon_change(w, &change);
+	do
+		while (watch_change(w->watch, &change)) {
+			moved |= change.type == WATCH_MOVED;
+			daemon_change(w, &change);
+		}
+	while (moved && !daemon_protect_all(w));
 }
 
 /* No process may store any more. -EBUSY: one could not be held. */
@@ -179,6 +190,8 @@ static inline void daemon_fault(struct watched *w, const struct watch_event *fau
 	uint64_t offset, page;
 
 	d->faults++;
+	if (d->protects && daemon_protect(d, 0, WATCHED_SIZE) < 0)
+		d->busy++;
 	for (unsigned int i = 0; i < w->n_pieces && !d->silent; i++) {
 		if (!mapper_find(&w->pieces[i], fault->address, &offset))
 			continue;

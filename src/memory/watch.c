@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include "base/cleanup.h"
 #include "memory/uffd.h"
 #include "memory/watch-private.h"
@@ -26,7 +27,8 @@
 #define WATCH_SPINS   20u
 #define WATCH_LOOK    (200 * NSEC_PER_USEC) /* a reader that waits for the lock reads so often */
 #define PAGE_MASK     4095ull
-#define WATCH_SIGNAL  SIGURG /* harmless where it has no handler */
+#define WATCH_BLOCK   (5 * NSEC_PER_MSEC) /* a read that must not block does so long at most */
+#define WATCH_SIGNAL  SIGURG		  /* harmless where it has no handler */
 
 struct Watch {
 	int uffd;
@@ -34,8 +36,11 @@ struct Watch {
 	 * operation of the kernel that would have been refused before the message was read. */
 	atomic_bool reading;
 	atomic_bool stopping, left; /* the reader is to leave, and has left */
-	bool began;		    /* of the reader: its signal is let through */
-	unsigned int n_cleared;	    /* of the reader: O_NONBLOCK was */
+	atomic_bool began;	    /* there is a reader, and its two values are set */
+	pthread_t reader;
+	timer_t timer; /* interrupts it, if has_timer */
+	bool has_timer;
+	unsigned int n_cleared; /* of the reader: O_NONBLOCK was */
 
 	pthread_mutex_t lock; /* for what follows; never held over a system call that may wait */
 	struct watch_event changes[WATCH_CHANGES], faults[WATCH_FAULTS];
@@ -101,6 +106,8 @@ void watch_free(Watch *watch)
 	while (watch_change(watch, &event))
 		if (event.type == WATCH_FORK)
 			fd_close(event.uffd);
+	if (watch->has_timer)
+		timer_delete(watch->timer);
 	pthread_mutex_destroy(&watch->lock);
 	free(watch);
 }
@@ -228,13 +235,51 @@ static int make_nonblocking(Watch *watch)
 	return fcntl(watch->uffd, F_SETFL, flags | O_NONBLOCK) < 0 ? negative_errno() : 0;
 }
 
-static void let_signal_through(void)
+static void interrupt(int signal)
 {
+}
+
+/* From now on the signal interrupts what the reader waits for. */
+static void reader_begin(Watch *watch)
+{
+	struct sigaction action = {.sa_handler = interrupt};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WATCH_SIGNAL};
 	sigset_t set;
 
+	(void)sigaction(WATCH_SIGNAL, &action, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, WATCH_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	event._sigev_un._tid = gettid();
+	watch->has_timer = timer_create(CLOCK_MONOTONIC, &event, &watch->timer) == 0;
+	watch->reader = pthread_self();
+	atomic_store(&watch->began, true);
+}
+
+static void interrupt_every(Watch *watch, uint64_t ns)
+{
+	const struct itimerspec t = {clock_timespec(ns), clock_timespec(ns)};
+
+	(void)timer_settime(watch->timer, 0, &t, NULL);
+}
+
+/*
+ * The reader is the holder now, and waits in mapper_protect() for what only it can read. With the
+ * caller's lock it must not block, whatever the client does with O_NONBLOCK.
+ */
+static void read_as_holder(Watch *watch)
+{
+	short events;
+
+	if (!watch->has_timer || !has_room(watch) || poll_once(watch->uffd, 0, &events) < 0)
+		return;
+	if (events & POLLERR)
+		(void)make_nonblocking(watch);
+	if (!(events & POLLIN))
+		return;
+	interrupt_every(watch, WATCH_BLOCK);
+	(void)read_some(watch);
+	interrupt_every(watch, 0);
 }
 
 static int wait_for_events(Watch *watch)
@@ -272,9 +317,8 @@ int watch_wait(Watch *watch)
 {
 	int r;
 
-	if (!watch->began)
-		let_signal_through();
-	watch->began = true;
+	if (!atomic_load(&watch->began))
+		reader_begin(watch);
 	r = wait_for_events(watch);
 	if (r < 0)
 		atomic_store(&watch->left, true);
@@ -312,20 +356,15 @@ int watch_lock(Watch *watch, pthread_mutex_t *lock)
 	return 0;
 }
 
-static void interrupt(int signal)
-{
-}
-
 void watch_stop(Watch *watch, pthread_t reader)
 {
-	struct sigaction action = {.sa_handler = interrupt};
 	struct timespec pause = clock_timespec(NSEC_PER_MSEC);
 
 	atomic_store(&watch->stopping, true);
-	(void)sigaction(WATCH_SIGNAL, &action, NULL);
 	/* It may have looked at stopping just before it went to sleep: again, then. */
 	while (!atomic_load(&watch->left)) {
-		(void)pthread_kill(reader, WATCH_SIGNAL);
+		if (atomic_load(&watch->began))
+			(void)pthread_kill(reader, WATCH_SIGNAL);
 		nanosleep(&pause, NULL);
 	}
 	pthread_join(reader, NULL);
@@ -440,6 +479,8 @@ bool watch_trial_again(Watch *watch, struct watch_trial *trial)
 {
 	uint64_t now;
 
+	if (atomic_load(&watch->began) && pthread_equal(watch->reader, pthread_self()))
+		read_as_holder(watch);
 	if (trial->n++ < WATCH_SPINS) {
 		sched_yield();
 	} else {

@@ -12,6 +12,8 @@
  * there for ever, for the client holds the same description and can clear O_NONBLOCK. holder
  * whoever holds the caller's lock: everything else, here and in memory/mapper.h.
  *
+ * The reader may be the holder, too, when it deals with what it has read.
+ *
  * Between them there is a store of events that never blocks the holder. Faults may be forgotten
  * when there are too many; then all of the process is to be woken, and whoever still has cause asks
  * again (watch_fault() says so). Changes (fork, mremap, munmap, MADV_REMOVE) are never forgotten:
