@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/test-pages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -310,26 +311,6 @@ static const struct directory_ops directory_ops = {
 	.recalled = on_recalled,
 };
 
-int node_receive(struct node *n, const struct packet *p)
-{
-	int r;
-
-	n->world->receiving = p;
-	r = pager_receive(n->pager, &p->message, n->world->now);
-	n->world->receiving = NULL;
-	return r;
-}
-
-int home_receive(struct node *n, const struct packet *p)
-{
-	int r;
-
-	n->world->receiving = p;
-	r = directory_receive(n->world->directory, n->number, &p->message, n->world->now);
-	n->world->receiving = NULL;
-	return r;
-}
-
 /* Sessions */
 
 /* The end of the session is durable before anything else; a successor goes on here. */
@@ -473,6 +454,7 @@ void daemon_die(struct node *n)
 	pages_seen.deaths++;
 	n->fuse = 0;
 	n->epoch++;
+	free(w->receiving);
 	w->receiving = NULL;
 	pager_free(n->pager);
 	n->pager = NULL;

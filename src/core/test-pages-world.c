@@ -187,26 +187,29 @@ static void hear(struct node *n, bool to_home, uint32_t connection)
 {
 	struct list *queue = to_home ? &n->up : &n->down;
 	struct packet *p = list_first(queue, struct packet, link);
+	struct world *w = n->world;
 	int r = 0;
 
 	if (connection != n->connection || !p)
 		return;
-	if (to_home ? !n->home_open || !home_runs(n->world) : !n->node_open || !n->pager)
+	if (to_home ? !n->home_open || !home_runs(w) : !n->node_open || !n->pager)
 		return;
 	list_unlink(&p->link);
 	list_init(&p->link);
+	w->receiving = p;
 	if (p->down)
 		hear_down(n, to_home);
 	else if (!to_home)
-		r = node_receive(n, p);
+		r = pager_receive(n->pager, &p->message, w->now);
 	else if (n->home_session)
-		r = home_receive(n, p);
-	HOLDS(n->world, r == 0 || (r == -ENOMEM && !to_home));
+		r = directory_receive(w->directory, n->number, &p->message, w->now);
+	w->receiving = NULL;
+	HOLDS(w, r == 0 || (r == -ENOMEM && !to_home));
 	free(p);
 	if (r == -ENOMEM) {
 		pages_seen.forgotten++;
 		node_lose(n);
-		world_event(n->world,
+		world_event(w,
 			(struct event){.kind = EVENT_JOIN, .node = n->number, .epoch = n->epoch},
 			US);
 	}

@@ -131,7 +131,7 @@ struct world {
 	Directory *directory; /* NULL: the home's daemon does not run */
 	struct bytes truth[PAGES];
 	struct bytes granted[PAGES]; /* as the owner got it */
-	const struct packet *receiving;
+	struct packet *receiving;
 	struct event *events;
 	size_t n_events, events_size;
 	jmp_buf death;
@@ -183,8 +183,6 @@ void daemon_start(struct node *n);
 /* At once, wherever it is. */
 void daemon_die(struct node *n);
 void daemon_check(struct world *w);
-int node_receive(struct node *n, const struct packet *p);
-int home_receive(struct node *n, const struct packet *p);
 void home_remove(struct world *w, unsigned int slot);
 void home_add(struct world *w, unsigned int slot);
 /* Everything that the node has of the segment is gone. */
