@@ -38,7 +38,8 @@ static void user_put(Engine *engine, EngineUser *user)
 {
 	if (--user->n_clients > 0)
 		return;
-	assert(user->n_segments == 0 && user->n_imports == 0 && user->bytes == 0);
+	assert(user->n_segments == 0 && user->n_imports == 0);
+	assert(user->bytes == 0 && user->copies == 0);
 	tree_remove(&engine->users, &user->node);
 	free(user);
 }

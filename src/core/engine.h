@@ -142,6 +142,8 @@ struct EngineUser {
 	uid_t uid;
 	uint32_t n_clients, n_segments, n_imports;
 	uint64_t bytes;
+	uint64_t copies; /* bytes of what its maps of other nodes' segments, and those that other
+			    nodes have of its segments, take here */
 };
 
 struct EngineClient {
@@ -167,6 +169,7 @@ struct EngineSegment {
 	struct tree_node node; /* engine->segments, by instance */
 	uint64_t instance;     /* never used again in this incarnation */
 	uint64_t size;	       /* bytes */
+	uint64_t copies;       /* bytes, of what other nodes' maps of it take here */
 	uint64_t created;      /* as given to engine_segment_create */
 	uint32_t index;	       /* in owner->segments */
 	uint32_t space;	       /* enum wire_space */
@@ -238,6 +241,14 @@ int engine_client_identify(EngineClient *client, const struct engine_identity *i
  * limit), QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people. */
 int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, uint32_t mode,
 	uint32_t flags, uint64_t created, EngineSegment **ret_segment);
+
+/* Copies of pages that the client's user is charged for from now on, as for exported bytes.
+ * QUOTA_BYTES, but not if forced: after a restart. */
+int engine_copies_add(EngineClient *client, uint64_t bytes, bool forced);
+void engine_copies_remove(EngineClient *client, uint64_t bytes);
+/* The same for what other nodes' maps of a segment take here: its owner's, whoever that is; 0:
+ * nothing any more. */
+int engine_segment_set_copies(EngineSegment *segment, uint64_t bytes, bool forced);
 
 /* The segment of this index, or NULL. */
 EngineSegment *engine_segment_get(EngineClient *client, uint32_t index);

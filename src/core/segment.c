@@ -37,6 +37,7 @@ static void segment_charge(EngineSegment *segment)
 
 	user->n_segments++;
 	user->bytes += segment->size;
+	user->copies += segment->copies;
 	counts->n_segments++;
 	counts->bytes += segment->size;
 }
@@ -48,6 +49,7 @@ static void segment_uncharge(EngineSegment *segment)
 
 	user->n_segments--;
 	user->bytes -= segment->size;
+	user->copies -= segment->copies;
 	counts->n_segments--;
 	counts->bytes -= segment->size;
 }
@@ -106,6 +108,38 @@ static void segment_free(EngineSegment *segment)
 	free(segment);
 }
 
+static bool within_quota(const EngineClient *client, uint64_t size)
+{
+	const EngineUser *user = client->user;
+	uint64_t limit = client->engine->limits.max_bytes_per_user;
+
+	return user->copies <= limit && range_within(user->bytes, size, limit - user->copies);
+}
+
+int engine_copies_add(EngineClient *client, uint64_t bytes, bool forced)
+{
+	if (!forced && !within_quota(client, bytes))
+		return STATUS_QUOTA_BYTES;
+	client->user->copies += bytes;
+	return 0;
+}
+
+void engine_copies_remove(EngineClient *client, uint64_t bytes)
+{
+	client->user->copies -= bytes;
+}
+
+int engine_segment_set_copies(EngineSegment *segment, uint64_t bytes, bool forced)
+{
+	int r = bytes ? engine_copies_add(segment->owner, bytes, forced) : 0;
+
+	if (r)
+		return r;
+	engine_copies_remove(segment->owner, segment->copies);
+	segment->copies = bytes;
+	return 0;
+}
+
 int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, uint32_t mode,
 	uint32_t flags, uint64_t created, EngineSegment **ret_segment)
 {
@@ -118,8 +152,7 @@ int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, u
 		return STATUS_BAD_REQUEST;
 	if (!engine_size_valid(size) || size > limits->max_segment_bytes)
 		return STATUS_BAD_SIZE;
-	if (!range_within(client->user->bytes, size, limits->max_bytes_per_user) ||
-		!engine_size_countable(engine, size))
+	if (!within_quota(client, size) || !engine_size_countable(engine, size))
 		return STATUS_QUOTA_BYTES;
 	if (client->user->n_segments >= limits->max_segments_per_user)
 		return STATUS_NO_RESOURCES;

@@ -83,11 +83,31 @@ static void add_discards(CoherentGuest *g, uint32_t times)
 
 /* Beginning and end */
 
+/* Several imports of a user share what is here. */
+static bool is_charged(const CoherentGuest *g, const EngineUser *user)
+{
+	const ManagerImport *i;
+
+	list_for_each (i, &g->imports, coherent_link)
+		if (i->engine->client->user == user)
+			return true;
+	return false;
+}
+
+static void uncharge(const CoherentGuest *g, const EngineImport *import)
+{
+	if (!is_charged(g, import->client->user))
+		engine_copies_remove(import->client, import->size);
+}
+
 void coherent_guest_attach(CoherentGuest *g, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
 	struct wire_status_page *page = status_of(import);
 
+	/* that it may have them has been asked */
+	if (!is_charged(g, import->client->user))
+		(void)engine_copies_add(import->client, import->size, true);
 	i->coherent_guest = g;
 	list_append(&g->imports, &i->coherent_link);
 	atomic_store(&page->import_coherent[import->index], 1);
@@ -234,6 +254,7 @@ void coherent_import_over(Manager *m, EngineImport *import)
 	atomic_store(&status_of(import)->leases[import->index], 0);
 	coherent_lock(c);
 	list_unlink(&i->coherent_link);
+	uncharge(g, import);
 	if (!list_empty(&g->imports)) {
 		/* others go on */
 	} else if (import->state != WIRE_IMPORT_CONNECTED) {
@@ -284,6 +305,17 @@ static void answer(Manager *m, const struct coherent_open *of, int status)
 	}
 }
 
+/* Its user's quota has room for it. */
+static bool may_have(EngineImport *import, const CoherentGuest *g)
+{
+	if (g && is_charged(g, import->client->user))
+		return true;
+	if (engine_copies_add(import->client, import->size, false))
+		return false;
+	engine_copies_remove(import->client, import->size);
+	return true;
+}
+
 static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map_reply *reply)
 {
 	CoherentGuest *g = guest_find(m->coherent, import->node, import->instance);
@@ -291,6 +323,8 @@ static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map
 
 	if (!reply->map || (g && g->map != reply->map))
 		return STATUS_BAD_REQUEST;
+	if (!may_have(import, g))
+		return STATUS_QUOTA_BYTES;
 	if (!g)
 		r = guest_new(m, import, reply, &g);
 	if (r < 0)

@@ -331,6 +331,7 @@ static void home_free(Manager *m, CoherentHome *home)
 	directory_free(home->directory);
 	coherent_unlock(m->coherent);
 	manager_segment(segment)->home = NULL;
+	(void)engine_segment_set_copies(segment, 0, true);
 	free(home);
 }
 
@@ -378,9 +379,18 @@ static int home_new(Manager *m, EngineSegment *segment, CoherentHome **ret_home)
 			(unsigned long long)segment->instance, why);
 		return STATUS_MAP_FAILED;
 	}
+	r = engine_segment_set_copies(segment, segment->size, false);
+	if (r) {
+		log_limited("segment %llu cannot be mapped by other nodes: what that takes here is "
+			    "more than its user may have",
+			(unsigned long long)segment->instance);
+		return STATUS_MAP_FAILED;
+	}
 	r = coherent_home_alloc(m, segment, &home);
-	if (r < 0)
+	if (r < 0) {
+		(void)engine_segment_set_copies(segment, 0, true);
 		return r;
+	}
 	s->home = home;
 	r = page_store_new_home(s->memory, s->offset, segment->size,
 		coherent_home_table_size(segment->size), &home->part.store);

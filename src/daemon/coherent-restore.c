@@ -302,6 +302,7 @@ static int restore_home(Manager *m, const struct record_coherent *record, uint32
 		return r;
 	}
 	s->home = home;
+	(void)engine_segment_set_copies(segment, segment->size, true);
 	begin_part(&home->part);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "daemon/client-memory.h"
 #include "daemon/coherent.h"
+#include "daemon/log.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -64,6 +65,13 @@ static int same_memory(
 	if (!same || !manager_segment(same) || same->size != q->size)
 		return STATUS_BAD_HANDLE;
 	s = manager_segment(same);
+	/* what the new one's maps did would be watched by nobody */
+	if (s->home) {
+		log_limited("client %d exports memory once more that other nodes map; that is "
+			    "refused",
+			c->identity.pid);
+		return STATUS_NO_RESOURCES;
+	}
 	r = memfd_reopen(s->memory, &ret_memory->fd);
 	ret_memory->offset = s->offset;
 	ret_memory->shmid = s->shmid;
