@@ -11,6 +11,7 @@
 #include "daemon/record.h"
 #include "fabric/tcp/frame.h"
 #include "wire/message.h"
+#include "wire/page.h"
 
 static const char *corpus;
 
@@ -205,6 +206,62 @@ static void frames(void)
 	batch();
 }
 
+/* page links: each frame behind a byte that says to whom */
+
+struct said {
+	uint8_t to;
+	struct page_message message;
+};
+
+static void page(const char *name, const struct said *said, size_t n)
+{
+	uint8_t buf[4096], *at = buf;
+
+	for (size_t i = 0; i < n; i++) {
+		*at = said[i].to;
+		page_message_encode(&said[i].message, at + 1);
+		at += 1 + PAGE_HEADER_SIZE;
+	}
+	save("page", name, buf, (size_t)(at - buf));
+}
+
+static void pages(void)
+{
+	const struct page_message end = {.type = PAGE_HOLDS, .flags = PAGE_HOLDS_END, .n = 1};
+	const struct page_message content = {
+		.type = PAGE_BACK, .flags = PAGE_CONTENT | PAGE_GONE, .n = 2, .page = 3};
+	const struct said home[] = {
+		{5, end},
+		{6, end},
+		{1, {.type = PAGE_GETX, .n = 2, .page = 3}},
+		{2, {.type = PAGE_GETS, .n = 1, .page = 3}},
+		{1, content},
+		{2, {.type = PAGE_GETX, .n = 1, .page = 3}},
+		{1, {.type = PAGE_GETS, .n = 1, .page = 5}},
+		{2, {.type = PAGE_GETX, .n = 1, .page = 5}},
+		{1, {.type = PAGE_ACK, .n = 1, .page = 5}},
+		{2, {.type = PAGE_PUT, .flags = PAGE_CONTENT, .n = 1, .page = 5}},
+	};
+	const struct said resumed[] = {
+		{5, end},
+		{1, {.type = PAGE_GETX, .n = 2, .page = 3}},
+		{5, {.type = PAGE_HOLDS, .flags = PAGE_HOLDS_D, .n = 1, .page = 3}},
+		{1, {.type = PAGE_HOLDS, .flags = PAGE_HOLDS_L, .n = 1, .page = 4}},
+		{1, end},
+	};
+	const struct said guest[] = {
+		{201, {.type = PAGE_DATA_M, .flags = PAGE_CONTENT, .n = 1, .page = 3}},
+		{9, {.type = PAGE_DATA_M, .flags = PAGE_CONTENT, .n = 1, .page = 3}},
+		{9, {.type = PAGE_FETCH_S, .n = 1, .page = 3}},
+		{9, {.type = PAGE_KEPT, .n = 1, .page = 3}},
+		{9, {.type = PAGE_INV, .n = 1, .page = 3}},
+	};
+
+	page("home", home, sizeof(home) / sizeof(*home));
+	page("resumed", resumed, sizeof(resumed) / sizeof(*resumed));
+	page("guest", guest, sizeof(guest) / sizeof(*guest));
+}
+
 /* texts */
 
 static void text(const char *target, const char *name, const char *s)
@@ -233,6 +290,7 @@ int main(int argc, char **argv)
 	packets();
 	journal();
 	frames();
+	pages();
 	texts();
 	return 0;
 }
