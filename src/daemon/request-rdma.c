@@ -23,7 +23,7 @@ int rdma_fill_question(
 int rdma_pass(
 	const Manager *m, const struct wire_peer_rdma_reply *from, struct wire_rdma_reply *to)
 {
-	if (from->kind != rdma_kind(m))
+	if (from->kind != rdma_kind(m) || from->address_size > sizeof(from->address))
 		return STATUS_NOT_SUPPORTED;
 	*to = (struct wire_rdma_reply){
 		.kind = from->kind,

@@ -120,13 +120,19 @@ static void fake_dial(struct fake *f, const struct nodes *ns)
 
 void fake_open(struct fake *f, const struct nodes *ns, unsigned int self)
 {
+	fake_open_rdma(f, ns, self, 0);
+}
+
+void fake_open_rdma(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t kind)
+{
 	struct wire_message hello = {.type = WIRE_PEER_HELLO,
 		.peer_hello = {.major = WIRE_MAJOR,
 			.minor = WIRE_MINOR,
 			.node = self,
 			.to = 1,
 			.incarnation = 1000 + self,
-			.detection = 10 * NSEC_PER_SEC}};
+			.detection = 10 * NSEC_PER_SEC,
+			.rdma = kind}};
 
 	*f = (struct fake){.self = self};
 	assert_int_equal(sd_event_new(&f->event), 0);

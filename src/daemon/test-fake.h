@@ -25,6 +25,8 @@ struct fake {
 
 /* With a session. */
 void fake_open(struct fake *f, const struct nodes *ns, unsigned int self);
+/* The same, as a node that does RDMA of this kind. */
+void fake_open_rdma(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t kind);
 void fake_close(struct fake *f);
 
 void fake_say(struct fake *f, struct wire_message *m);
