@@ -228,10 +228,12 @@ static void any_size_comes_as_it_was(void **state)
 {
 	static const size_t sizes[] = {
 		1, 8, 100, 8192, 8193, 16351, 16384, 16385, 65536, 262144, 262145, SIZE};
-	uint8_t *data = malloc(SIZE), *back = malloc(SIZE);
+	uint8_t *data, *back;
 	struct scene s;
 
 	NEEDS_TLS();
+	data = malloc(SIZE);
+	back = malloc(SIZE);
 	begin(&s, REQUIRE, REQUIRE);
 	open_remote(&s);
 	for (size_t i = 0; i < ELEMENTS(sizes); i++) {
