@@ -68,7 +68,8 @@ struct directory_ops {
 	 * returns. */
 	void (*discarded)(void *userdata, unsigned int slot, uint64_t n_pages);
 	/* This node keeps a page from all others, or what it gives back cannot be kept: the caller
-	 * ends its maps, by directory_remove(lost), soon but not from here. */
+	 * ends its maps: tells it so, and calls directory_remove(), not from here, when it has
+	 * answered or its lease is over: until then its processes believe what they have. */
 	void (*give_up)(void *userdata, unsigned int slot, const char *reason);
 	/* Everything is home: see directory_recall(). */
 	void (*recalled)(void *userdata);
@@ -88,7 +89,7 @@ void directory_free(Directory *directory);
 
 /* After a restart, before anything else: brings the table and that of the home's pager together;
  * the latter may be given to pager_new() then. The caller has protected every mapper, drops the
- * content of pages that are PAGER_I afterwards, and then wakes everybody; and he removes (lost)
+ * content of pages that are PAGER_I afterwards, and then wakes everybody; and he removes
  * whatever slots are in the table but have no session any more. */
 void directory_restore(Directory *directory, uint8_t *pager_table);
 

@@ -57,9 +57,9 @@ static struct stream *oldest(Pager *p)
 	return s;
 }
 
-uint16_t pager_run(Pager *p, uint64_t page, bool write)
+unsigned int pager_window(Pager *p, uint64_t page, bool write)
 {
-	const uint16_t most = write ? PAGER_WRITE_RUN : PAGE_RUN_MAX;
+	const unsigned int most = write ? PAGER_WRITE_WINDOW : PAGER_READ_WINDOW;
 	enum pager_advice advice = advice_of(p, page);
 	struct stream *s;
 
@@ -70,7 +70,7 @@ uint16_t pager_run(Pager *p, uint64_t page, bool write)
 		s = oldest(p);
 		*s = (struct stream){.write = write, .run = 1};
 	} else if (page == s->end) {
-		s->run = MIN((uint16_t)(2 * s->run), most);
+		s->run = MIN(2 * s->run, most);
 	}
 	if (advice == PAGER_SEQUENTIAL)
 		s->run = most;
@@ -91,35 +91,45 @@ void pager_will_need(Pager *p, uint64_t page, uint64_t n, uint64_t now)
 	pager_pump(p, now);
 }
 
-static uint16_t run_of(const Pager *p, uint64_t page, uint64_t end)
+/* A request for pages from this one on that are not here; where the next one may begin. */
+static uint64_t ask_ahead(Pager *p, uint64_t page, uint64_t end, uint8_t type)
 {
-	uint64_t n = 1;
+	unsigned int most = type == PAGE_GETX ? PAGER_WRITE_RUN : PAGE_RUN_MAX, n = 1;
+	struct spot *spot = pager_spot(p, page);
 
-	end = MIN(end, page + PAGE_RUN_MAX);
-	while (page + n < end && state_of(p, page + n) == PAGER_I)
+	if (!spot)
+		return end;
+	while (n < most && page + n < end && state_of(p, page + n) == PAGER_I)
 		n++;
-	return (uint16_t)n;
+	spot->ahead = type;
+	spot->n = (uint16_t)n;
+	p->n_ahead++;
+	pager_settle(p, spot, false, 0);
+	return page + n;
+}
+
+static bool may_ask_ahead(const Pager *p, uint64_t page)
+{
+	return state_of(p, page) == PAGER_I && !(p->marks[page] & PAGER_BUSY) && !p->spots[page];
+}
+
+void pager_ahead(Pager *p, uint64_t begin, uint64_t end, bool write)
+{
+	while (begin < end)
+		if (may_ask_ahead(p, begin))
+			begin = ask_ahead(p, begin, end, write ? PAGE_GETX : PAGE_GETS);
+		else
+			begin++;
 }
 
 void pager_look_ahead(Pager *p)
 {
+	if (pager_leaving(p))
+		p->need_begin = p->need_end;
 	while (p->need_begin < p->need_end && p->n_ahead < PAGER_AHEAD && p->linked) {
 		uint64_t page = p->need_begin++;
-		struct spot *spot;
 
-		if (pager_leaving(p)) {
-			p->need_begin = p->need_end;
-			return;
-		}
-		if (state_of(p, page) != PAGER_I || p->marks[page] & PAGER_BUSY || p->spots[page])
-			continue;
-		spot = pager_spot(p, page);
-		if (!spot)
-			return;
-		spot->ahead = true;
-		p->n_ahead++;
-		spot->n = run_of(p, page, p->need_end);
-		pager_settle(p, spot, false, 0);
-		p->need_begin = page + spot->n;
+		if (may_ask_ahead(p, page))
+			p->need_begin = ask_ahead(p, page, p->need_end, PAGE_GETS);
 	}
 }

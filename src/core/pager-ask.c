@@ -37,7 +37,7 @@ struct spot *pager_spot(Pager *p, uint64_t page)
 
 static void spot_free(Pager *p, struct spot *spot)
 {
-	p->n_ahead -= spot->ahead;
+	p->n_ahead -= spot->ahead != 0;
 	p->spots[spot->page] = NULL;
 	list_unlink(&spot->link);
 	free(spot);
@@ -45,7 +45,7 @@ static void spot_free(Pager *p, struct spot *spot)
 
 static bool wants_write(const struct spot *spot)
 {
-	return spot->writers || spot->claimer == PAGER_CLAIM_WRITE;
+	return spot->writers || spot->claimer == PAGER_CLAIM_WRITE || spot->ahead == PAGE_GETX;
 }
 
 static bool wants(const struct spot *spot)
@@ -90,7 +90,7 @@ void pager_settle(Pager *p, struct spot *spot, bool came, uint64_t now)
 	if (spot->request)
 		return;
 	if (spot->ahead && (state_of(p, spot->page) != PAGER_I || pager_leaving(p))) {
-		spot->ahead = false;
+		spot->ahead = 0;
 		p->n_ahead--;
 	}
 	if (!wants(spot)) {
@@ -338,6 +338,19 @@ static void starve(Pager *p, uint64_t page, uint64_t now)
 	pager_retry(p, now);
 }
 
+/* The page, and those behind it as it seems useful. */
+static void queue_window(Pager *p, struct spot *spot, bool write, uint64_t now)
+{
+	unsigned int window = pager_window(p, spot->page, write);
+	unsigned int n = MIN(window, write ? PAGER_WRITE_RUN : PAGE_RUN_MAX);
+	uint64_t page = spot->page;
+
+	if (!spot->request)
+		spot->n = MAX(spot->n, (uint16_t)n);
+	pager_settle(p, spot, false, now);
+	pager_ahead(p, page + n, MIN(p->options.n_pages, page + window), write);
+}
+
 void pager_fault(Pager *p, unsigned int group, uint64_t page, bool write, uint64_t now)
 {
 	uint64_t bit = 1ull << group, *waiting;
@@ -360,8 +373,6 @@ void pager_fault(Pager *p, unsigned int group, uint64_t page, bool write, uint64
 		p->counts.write_faults++;
 	else
 		p->counts.read_faults++;
-	if (!spot->request)
-		spot->n = MAX(spot->n, pager_run(p, page, write));
-	pager_settle(p, spot, false, now);
+	queue_window(p, spot, write, now);
 	pager_pump(p, now);
 }

@@ -25,9 +25,13 @@
 #define PAGER_STREAMS	8u
 #define PAGER_ADVICES	32u
 #define PAGER_WRITE_RUN 64u
-#define PAGER_AHEAD	4u	   /* requests of pager_will_need() at a time */
-#define PAGER_ASIDE_MAX 1024u	   /* pages that a release gives back at a time */
-#define PAGER_RETRY	1000000ull /* ns, after want of memory */
+/* Asked for at once, in several requests, where faults follow each other for long enough: while the
+ * program goes through the first, the others come. */
+#define PAGER_READ_WINDOW  (4 * PAGE_RUN_MAX)
+#define PAGER_WRITE_WINDOW (2 * PAGER_WRITE_RUN)
+#define PAGER_AHEAD	   4u	      /* requests of pager_will_need() at a time */
+#define PAGER_ASIDE_MAX	   1024u      /* pages that a release gives back at a time */
+#define PAGER_RETRY	   1000000ull /* ns, after want of memory */
 
 enum pager_mark {
 	PAGER_BUSY = 1, /* a request without answer covers the page */
@@ -48,7 +52,7 @@ struct spot {
 	uint64_t page;
 	uint64_t readers, writers; /* groups that wait */
 	enum pager_claimer claimer;
-	bool ahead;	 /* asked for though nobody waits */
+	uint8_t ahead;	 /* PAGE_GETS, PAGE_GETX: though nobody waits; 0 */
 	bool queued;	 /* in to_ask */
 	uint8_t request; /* PAGE_GETS, PAGE_GETX: in asked; 0 */
 	uint16_t n;	 /* pages of the request; before: at most so many */
@@ -67,8 +71,8 @@ struct claim {
 /* Faults that follow each other: of pages after begin up to end, the first not asked for yet. */
 struct stream {
 	uint64_t begin, end;
-	uint64_t used; /* Pager.n_streams then */
-	uint16_t run;
+	uint64_t used;	  /* Pager.n_streams then */
+	unsigned int run; /* pages asked for at the last one */
 	bool write;
 };
 
@@ -173,7 +177,9 @@ uint64_t pager_held_until(const Pager *p, uint64_t page, unsigned int n, uint64_
 
 /* pager-advice.c */
 /* How many pages to ask for at this fault. */
-uint16_t pager_run(Pager *p, uint64_t page, bool write);
+unsigned int pager_window(Pager *p, uint64_t page, bool write);
+/* Asks for pages that nobody waits for; begin need not be one of them. Says nothing. */
+void pager_ahead(Pager *p, uint64_t begin, uint64_t end, bool write);
 /* The next pages of pager_will_need(), as long as there are few requests for it. */
 void pager_look_ahead(Pager *p);
 
