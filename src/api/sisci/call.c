@@ -32,12 +32,17 @@ bool call_terminate(void)
 	return false;
 }
 
-sci_error_t call_begin(unsigned int flags)
+sci_error_t call_check(unsigned int flags)
 {
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	if (flags & NO_FLAG)
 		return SCI_ERR_ILLEGAL_FLAG;
 	return call_initialized() ? SCI_ERR_OK : SCI_ERR_NOT_INITIALIZED;
+}
+
+sci_error_t call_begin(unsigned int flags)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	return call_check(flags);
 }
 
 void call_end(sci_error_t *error, sci_error_t result)

@@ -21,6 +21,9 @@
 #define SCI_CALL __attribute__((visibility("default")))
 
 sci_error_t call_begin(unsigned int flags);
+/* What call_begin() finds out, of a call that has nothing in it where a thread could be cancelled,
+ * and no time for the locked instruction that keeps it from that. No call_end(). */
+sci_error_t call_check(unsigned int flags);
 /* Also of calls that call_begin() refused. */
 void call_end(sci_error_t *error, sci_error_t result);
 
