@@ -114,10 +114,11 @@ static int free_id(const Engine *engine, uint32_t space, uint32_t *id)
 
 int engine_segment_offer(EngineSegment *segment, uint32_t id, uint32_t flags, uint32_t *ret_id)
 {
+	const uint32_t lasting = WIRE_OFFER_SHARED | WIRE_OFFER_GROUP | WIRE_OFFER_UNICAST;
 	Engine *engine = segment->owner->engine;
 	int r = 0;
 
-	if (flags & ~(WIRE_OFFER_AUTO | WIRE_OFFER_GROUP | WIRE_OFFER_UNICAST))
+	if (flags & ~(WIRE_OFFER_AUTO | lasting))
 		return STATUS_BAD_REQUEST;
 	if (segment->space == WIRE_SPACE_RSM)
 		return STATUS_BAD_REQUEST;
@@ -129,7 +130,7 @@ int engine_segment_offer(EngineSegment *segment, uint32_t id, uint32_t flags, ui
 		r = STATUS_ID_IN_USE;
 	if (r)
 		return r;
-	segment->offer = WIRE_OFFERED | (flags & (WIRE_OFFER_GROUP | WIRE_OFFER_UNICAST));
+	segment->offer = WIRE_OFFERED | (flags & lasting);
 	engine_segment_enter(segment, id, NULL, 0);
 	*ret_id = id;
 	return 0;

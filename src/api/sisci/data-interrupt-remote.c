@@ -23,9 +23,7 @@
 struct target {
 	cw_handle import;
 	struct cw_import *peek; /* its object, referenced */
-	uint32_t lane;
-	uint64_t head, count; /* ours */
-	uint64_t tail, taken; /* as last seen */
+	struct lane_writer lane;
 };
 
 struct remote_data_interrupt {
@@ -64,32 +62,37 @@ static int remote_put(struct target *t, uint64_t offset, const void *from, uint6
 	return import ? cw_remote_put(import, offset, from, n, 0, true) : STATUS_REVOKED;
 }
 
+static int read_mark(struct target *t, uint64_t marks, uint32_t lane, uint64_t ret_mark[2])
+{
+	return lane_read(
+		t, marks + lane * sizeof(struct lane_mark), ret_mark, sizeof(struct lane_mark));
+}
+
 static int look_at_tail(struct target *t)
 {
 	uint64_t seen[2];
-	int r = lane_read(t, offsetof(struct lane_area, tails) + t->lane * sizeof(struct lane_tail),
-		seen, sizeof(seen));
+	int r = read_mark(t, offsetof(struct lane_area, tails), t->lane.lane, seen);
 
 	if (r)
 		return r;
-	t->tail = seen[0];
-	t->taken = seen[1];
+	t->lane.tail = seen[0];
+	t->lane.taken = seen[1];
 	return 0;
 }
 
-/* The lane goes on where the last connection that had it stopped. */
-static int begin_lane(struct target *t)
+static int begin_lane(struct target *t, uint32_t lane)
 {
-	uint64_t seen[2];
+	uint64_t head[2], tail[2];
 	int r;
 
-	r = lane_read(t, offsetof(struct lane_area, heads) + t->lane * sizeof(struct lane_head),
-		seen, sizeof(seen));
+	if (lane >= LANES)
+		return STATUS_NO_RESOURCES;
+	r = read_mark(t, offsetof(struct lane_area, heads), lane, head);
+	if (!r)
+		r = read_mark(t, offsetof(struct lane_area, tails), lane, tail);
 	if (r)
 		return r;
-	t->head = seen[0];
-	t->count = seen[1];
-	return look_at_tail(t);
+	return lane_writer_begin(&t->lane, lane, head, tail) ? 0 : STATUS_NO_RESOURCES;
 }
 
 /* messages */
@@ -97,48 +100,47 @@ static int begin_lane(struct target *t)
 static int store_here(
 	struct target *t, const struct lane_place *place, const void *data, uint32_t length)
 {
-	struct lane_area *area;
+	const struct lane_writer *w = &t->lane;
+	const uint32_t skip = LANE_SKIP;
+	struct lane_mark *head;
 	uint8_t *base, *lane;
-	uint32_t skip = LANE_SKIP;
 	int r = cw_import_base(t->peek, &base);
 
 	if (r)
 		return r;
-	area = (struct lane_area *)base;
-	lane = base + lane_offset(t->lane);
+	head = &((struct lane_area *)base)->heads[w->lane];
+	lane = base + lane_offset(w->lane);
 	if (place->skip)
-		memcpy(lane + t->head % lane_size(t->lane), &skip, sizeof(skip));
+		memcpy(lane + w->head % lane_size(w->lane), &skip, sizeof(skip));
 	memcpy(lane + place->at, &length, sizeof(length));
-	memcpy(lane + place->at + 8, data, length);
-	atomic_store_explicit(&area->heads[t->lane].count, t->count + 1, memory_order_relaxed);
-	atomic_store_explicit(&area->heads[t->lane].position, place->next, memory_order_release);
+	if (length)
+		memcpy(lane + place->at + 8, data, length);
+	atomic_store_explicit(&head->count, w->count + 1, memory_order_relaxed);
+	atomic_store_explicit(&head->position, place->next, memory_order_release);
 	return 0;
 }
 
 static int store_there(
 	struct target *t, const struct lane_place *place, const void *data, uint32_t length)
 {
+	const struct lane_writer *w = &t->lane;
 	uint8_t record[8 + LANE_MESSAGE_MAX] = {0};
-	uint64_t head[2] = {place->next, t->count + 1}, lane = lane_offset(t->lane);
-	uint32_t skip = LANE_SKIP;
+	uint64_t head[2] = {place->next, w->count + 1}, lane = lane_offset(w->lane);
+	const uint32_t skip = LANE_SKIP;
 	int r = 0;
 
 	memcpy(record, &length, sizeof(length));
-	memcpy(record + 8, data, length);
+	if (length)
+		memcpy(record + 8, data, length);
 	if (place->skip)
-		r = remote_put(t, lane + t->head % lane_size(t->lane), &skip, sizeof(skip));
+		r = remote_put(t, lane + w->head % lane_size(w->lane), &skip, sizeof(skip));
 	if (!r)
 		r = remote_put(t, lane + place->at, record, 8 + (uint64_t)length);
 	if (!r)
 		r = remote_put(t,
-			offsetof(struct lane_area, heads) + t->lane * sizeof(struct lane_head),
+			offsetof(struct lane_area, heads) + w->lane * sizeof(struct lane_mark),
 			head, sizeof(head));
 	return r;
-}
-
-static bool find_place(struct target *t, uint32_t length, struct lane_place *ret_place)
-{
-	return lane_find(t->lane, t->head, t->tail, t->count, t->taken, length, ret_place);
 }
 
 static sci_error_t send_to(struct target *t, const void *data, uint32_t length)
@@ -146,9 +148,9 @@ static sci_error_t send_to(struct target *t, const void *data, uint32_t length)
 	struct lane_place place;
 	int r = cw_import_ready(t->peek);
 
-	if (!r && !find_place(t, length, &place)) {
+	if (!r && !lane_writer_find(&t->lane, length, &place)) {
 		r = look_at_tail(t);
-		if (!r && !find_place(t, length, &place))
+		if (!r && !lane_writer_find(&t->lane, length, &place))
 			return SCI_ERR_NOSPC;
 	}
 	if (!r)
@@ -156,23 +158,27 @@ static sci_error_t send_to(struct target *t, const void *data, uint32_t length)
 				    : store_here(t, &place, data, length);
 	if (r)
 		return code_of(CODE_OPERATE, r);
-	t->head = place.next;
-	t->count++;
+	t->lane.head = place.next;
+	t->lane.count++;
 	return code_of(CODE_OPERATE, cw_signal_post(t->import, true));
 }
 
-/* To all; the first trouble is told. */
+/* To all; the first trouble is told. Of several, who is gone is none as long as one is left. */
 static sci_error_t send_all(struct remote_data_interrupt *i, const void *data, uint32_t length)
 {
-	sci_error_t first = SCI_ERR_OK, e;
+	sci_error_t trouble = SCI_ERR_OK, e;
+	uint32_t n_gone = 0;
 
 	pthread_mutex_lock(&i->object.lock);
 	for (uint32_t n = 0; n < i->n; n++) {
 		e = send_to(&i->targets[n], data, length);
-		first = first ? first : e;
+		if (e == SCI_ERR_NOT_CONNECTED)
+			n_gone++;
+		else if (!trouble)
+			trouble = e;
 	}
 	pthread_mutex_unlock(&i->object.lock);
-	return first;
+	return n_gone == i->n ? SCI_ERR_NOT_CONNECTED : trouble;
 }
 
 static sci_error_t trigger(
@@ -226,16 +232,15 @@ static sci_error_t target_connect(struct target *t, unsigned int node, unsigned 
 	sci_error_t e;
 	int r;
 
-	*t = (struct target){.lane = 0};
+	*t = (struct target){.import = 0};
 	e = number_connect(WIRE_SPACE_SISCI_DATA, node, adapter, number, milliseconds, &t->import);
 	if (e)
 		return e;
 	t->peek = cw_import_ref(t->import);
-	t->lane = t->peek->home_cell - 1;
-	if (t->lane >= LANES || t->peek->size < LANE_AREA_SIZE)
-		r = STATUS_NO_RESOURCES;
-	else
-		r = begin_lane(t);
+	/* an older daemon does not say which cell we have there */
+	r = STATUS_NOT_SUPPORTED;
+	if (t->peek->home_cell && t->peek->size >= LANE_AREA_SIZE)
+		r = begin_lane(t, t->peek->home_cell - 1);
 	if (r)
 		target_end(t);
 	return code_of(CODE_CONNECT, r);

@@ -12,15 +12,15 @@
 
 /* Local data interrupts: messages are taken from the lanes; the cell tells when to look. */
 
+#define COUNT_MAX 0x10000u /* of triggers without messages */
+
 struct local_data_interrupt {
 	struct object object;
 	struct number n;
 	sci_cb_data_interrupt_t callback;
 	void *callback_arg;
 
-	/* under the object's lock */
-	struct lane_area *area; /* NULL: it has ended */
-	uint32_t next_lane;
+	struct lane_reader reader;	   /* under the object's lock; area NULL: it has ended */
 	uint8_t message[LANE_MESSAGE_MAX]; /* the callback's */
 };
 
@@ -35,7 +35,7 @@ static void interrupt_end(struct object *o)
 	struct local_data_interrupt *i = interrupt_of(o);
 
 	pthread_mutex_lock(&o->lock);
-	i->area = NULL;
+	i->reader.area = NULL;
 	pthread_mutex_unlock(&o->lock);
 	number_end(&i->n);
 }
@@ -50,21 +50,18 @@ static void interrupt_release(struct object *o)
 
 /* messages */
 
+/* A trigger each, if it has come: so the count stays about that of the messages, and never reaches
+ * its end. Waiting needs no more of it than that it changes. */
 static int take_locked(struct local_data_interrupt *i, void *to)
 {
-	int length;
+	int length = i->reader.area ? lane_reader_take(&i->reader, to) : -1;
 
-	if (!i->area)
-		return -1;
-	length = lane_take(i->area, &i->next_lane, to);
-	if (length >= 0) {
+	if (length >= 0)
 		(void)number_take_trigger(&i->n);
-		return length;
-	}
-	/* triggers whose messages have been taken: none of them is to wake anybody */
-	while (number_take_trigger(&i->n) == SCI_ERR_OK)
-		;
-	return lane_take(i->area, &i->next_lane, to);
+	else if (atomic_load(&i->n.cell->word) > COUNT_MAX)
+		while (number_take_trigger(&i->n) == SCI_ERR_OK)
+			;
+	return length;
 }
 
 static const _Atomic uint32_t *cell_word(struct object *o)
@@ -163,7 +160,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_data_interrupt_t *i
 		free(i);
 		return e;
 	}
-	i->area = i->n.memory;
+	i->reader.area = i->n.memory;
 	if (flags & SCI_FLAG_USE_CALLBACK)
 		i->callback = callback;
 	i->callback_arg = arg;

@@ -10,16 +10,20 @@
 #include "api/sisci/wait.h"
 #include "client/signal.h"
 
-/* Local interrupts. One that others share is passed on by the callback thread, which then also
- * counts for its owner. */
+#define NUMBER_SIZE 4096u
+
+/* Local interrupts. Triggers of one that handlers share go through the callback thread, which
+ * passes them on and counts them for those who wait. */
 
 struct local_interrupt {
 	struct object object;
-	struct number n;
+	struct number n; /* of one that is shared: the callback thread's */
 	sci_cb_interrupt_t callback;
 	void *callback_arg;
-	bool passes_on;		/* the owner of a shared number */
-	_Atomic uint32_t count; /* of triggers that were passed on and not waited for yet */
+	bool shared;
+	bool had_enough;	/* a callback of one that is shared, which was cancelled */
+	_Atomic bool lost;	/* nobody could take the shared number on */
+	_Atomic uint32_t count; /* of triggers of one that is shared, for those who wait */
 };
 
 static struct local_interrupt *interrupt_of(struct object *o)
@@ -27,9 +31,14 @@ static struct local_interrupt *interrupt_of(struct object *o)
 	return container_of(o, struct local_interrupt, object);
 }
 
+/* What others who share the number have not got yet is theirs. */
 static void interrupt_end(struct object *o)
 {
-	number_end(&interrupt_of(o)->n);
+	struct local_interrupt *i = interrupt_of(o);
+
+	while (i->shared && i->n.export && number_take_trigger(&i->n) == SCI_ERR_OK)
+		(void)cw_signal_post(i->n.side, true);
+	number_end(&i->n);
 }
 
 static void interrupt_release(struct object *o)
@@ -52,11 +61,6 @@ static _Atomic uint32_t *cell_sleepers(struct object *o)
 	return &interrupt_of(o)->n.cell->sleepers;
 }
 
-static const _Atomic uint32_t *count_word(struct object *o)
-{
-	return &interrupt_of(o)->count;
-}
-
 static sci_error_t take_trigger(struct object *o, void *unused)
 {
 	sci_error_t e = number_take_trigger(&interrupt_of(o)->n);
@@ -64,30 +68,8 @@ static sci_error_t take_trigger(struct object *o, void *unused)
 	return e == SCI_ERR_TIMEOUT ? WAIT_MORE : e;
 }
 
-static sci_error_t take_count(struct object *o, void *unused)
-{
-	_Atomic uint32_t *count = &interrupt_of(o)->count;
-	uint32_t n = atomic_load(count);
-
-	while (n > 0)
-		if (atomic_compare_exchange_weak(count, &n, n - 1))
-			return SCI_ERR_OK;
-	return WAIT_MORE;
-}
-
 static const struct wait_ops waiting = {
 	.take = take_trigger, .word = cell_word, .sleepers = cell_sleepers};
-static const struct wait_ops waiting_for_count = {.take = take_count, .word = count_word};
-
-/* Everybody who has the number, this handler last. */
-static void pass_on(struct local_interrupt *i)
-{
-	(void)cw_signal_post(i->n.side, true);
-	if (i->callback)
-		return;
-	atomic_fetch_add(&i->count, 1);
-	wake_word(&i->count);
-}
 
 static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
 {
@@ -95,20 +77,82 @@ static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
 
 	if (number_take_trigger(&i->n))
 		return false;
-	if (i->passes_on)
-		pass_on(i);
-	if (i->callback)
-		*ret_action = i->callback(i->callback_arg, object_handle(o), SCI_ERR_OK);
-	/* others still want to hear of it */
-	if (i->passes_on && *ret_action == SCI_CALLBACK_CANCEL) {
-		i->callback = NULL;
-		*ret_action = SCI_CALLBACK_CONTINUE;
-	}
+	*ret_action = i->callback(i->callback_arg, object_handle(o), SCI_ERR_OK);
 	return true;
 }
 
 static const struct dispatch_ops callbacks = {
 	.word = cell_word, .sleepers = cell_sleepers, .run = run_callback};
+
+/* triggers of a number that is shared */
+
+static const _Atomic uint32_t *count_word(struct object *o)
+{
+	return &interrupt_of(o)->count;
+}
+
+static sci_error_t take_count(struct object *o, void *unused)
+{
+	struct local_interrupt *i = interrupt_of(o);
+	uint32_t n = atomic_load(&i->count);
+
+	while (n > 0)
+		if (atomic_compare_exchange_weak(&i->count, &n, n - 1))
+			return SCI_ERR_OK;
+	return i->lost ? SCI_ERR_CANCELLED : WAIT_MORE;
+}
+
+static const struct wait_ops waiting_for_count = {.take = take_count, .word = count_word};
+
+static void deliver(struct local_interrupt *i)
+{
+	sci_callback_action_t action;
+
+	if (!i->callback) {
+		atomic_fetch_add(&i->count, 1);
+		wake_word(&i->count);
+	} else if (!i->had_enough) {
+		action = i->callback(i->callback_arg, object_handle(&i->object), SCI_ERR_OK);
+		i->had_enough = action == SCI_CALLBACK_CANCEL;
+	}
+}
+
+/* The owner is gone: to own the number, or to attach to who does. False: somebody has it for
+ * himself, or there is no daemon. */
+static bool succeed_owner(struct local_interrupt *i)
+{
+	struct number n;
+
+	number_end(&i->n);
+	if (number_take(
+		    WIRE_SPACE_SISCI_INT, NUMBER_SIZE, SCI_FLAG_FIXED_INTNO, i->n.number, true, &n))
+		return false;
+	number_release(&i->n);
+	i->n = n;
+	return true;
+}
+
+static bool run_shared(struct object *o, sci_callback_action_t *ret_action)
+{
+	struct local_interrupt *i = interrupt_of(o);
+	sci_error_t e = number_take_trigger(&i->n);
+
+	if (e == SCI_ERR_TIMEOUT)
+		return false;
+	if (e == SCI_ERR_OK) {
+		if (i->n.export)
+			(void)cw_signal_post(i->n.side, true);
+		deliver(i);
+	} else if (!succeed_owner(i)) {
+		i->lost = true;
+		wake_word(&i->count);
+		*ret_action = SCI_CALLBACK_CANCEL;
+	}
+	return true;
+}
+
+static const struct dispatch_ops sharing = {
+	.word = cell_word, .sleepers = cell_sleepers, .run = run_shared};
 
 /* create */
 
@@ -122,8 +166,8 @@ static sci_error_t interrupt_enter(
 		interrupt_release(&i->object);
 		return code_of(CODE_CREATE, r);
 	}
-	if (i->callback || i->passes_on)
-		r = dispatch_add(&i->object, &callbacks);
+	if (i->callback || i->shared)
+		r = dispatch_add(&i->object, i->shared ? &sharing : &callbacks);
 	if (r < 0) {
 		object_end(&i->object);
 		return code_of(CODE_CREATE, r);
@@ -150,7 +194,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 	i = calloc(1, sizeof(*i));
 	if (!i)
 		return SCI_ERR_NOSPC;
-	e = number_take(WIRE_SPACE_SISCI_INT, 4096, flags, *number, shared, &i->n);
+	e = number_take(WIRE_SPACE_SISCI_INT, NUMBER_SIZE, flags, *number, shared, &i->n);
 	if (e) {
 		free(i);
 		return e;
@@ -158,7 +202,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 	if (flags & SCI_FLAG_USE_CALLBACK)
 		i->callback = callback;
 	i->callback_arg = arg;
-	i->passes_on = shared && i->n.export;
+	i->shared = shared;
 	i->object.end = interrupt_end;
 	i->object.release = interrupt_release;
 	e = interrupt_enter(i, desc, interrupt);
@@ -205,7 +249,7 @@ static sci_error_t interrupt_wait(sci_local_interrupt_t interrupt, unsigned int 
 		object_put(o);
 		return SCI_ERR_ILLEGAL_OPERATION;
 	}
-	return object_wait(o, i->passes_on ? &waiting_for_count : &waiting, NULL, milliseconds);
+	return object_wait(o, i->shared ? &waiting_for_count : &waiting, NULL, milliseconds);
 }
 
 SCI_CALL void SCIWaitForInterrupt(sci_local_interrupt_t interrupt, unsigned int timeout,

@@ -6,9 +6,10 @@
  * What both kinds of interrupts have in common: a segment whose id is the number, in a space of its
  * own. A trigger is a signal to it; every trigger counts.
  *
- * Handlers that share a number (SCI_FLAG_SHARED_INT): the first one owns the segment, the others
- * are attached to it. Triggers reach the owner, who passes each on to all; so the number goes with
- * him.
+ * Handlers that share a number (SCI_FLAG_SHARED_INT): one owns the segment, the others are attached
+ * to it. Triggers reach the owner, who passes each on to all. When he ends, the others learn it by
+ * their imports: one of them takes the number anew, the rest attach to that, and who had been
+ * connected finds it at the next trigger.
  */
 
 #include "api/sisci/object.h"
@@ -31,14 +32,17 @@ struct number {
  * with others. SCI_ERR_INTNO_USED, SCI_ERR_NOSPC … */
 sci_error_t number_take(uint32_t space, uint64_t size, unsigned int flags, unsigned int number,
 	bool shared, struct number *ret_number);
-/* Nobody triggers it any more. */
+/* Nobody triggers it any more. Of one that has ended, or of none, too. */
 void number_end(struct number *n);
 void number_release(struct number *n);
-/* One trigger, if there is one. SCI_ERR_CANCELLED: the owner of a shared number is gone. */
+/* One trigger, or SCI_ERR_TIMEOUT: there is none; SCI_ERR_CANCELLED: nor will there be, because the
+ * owner of a shared number is gone, or the node. */
 sci_error_t number_take_trigger(const struct number *n);
 
 /* The other side: a connection to a number of a node, as a handle. */
 sci_error_t number_connect(uint32_t space, unsigned int node_id, unsigned int adapter,
 	uint32_t number, unsigned int milliseconds, cw_handle *ret_import);
+/* Is it one that handlers share? */
+bool number_is_shared(cw_handle import);
 
 #endif
