@@ -210,15 +210,17 @@ static void failed(struct page_dial *d, const char *why)
 static void opened(struct page_dial *d)
 {
 	const EnginePeer *peer = engine_peer_find(d->manager->engine, d->node);
-	int r = -ENOTCONN;
+	int r = -ENOTCONN, fd = take_fd(&d->fd);
 
+	/* nothing here looks at it any more: the page thread may close it at once */
+	rest(d);
 	if (peer && peer->session)
-		r = coherent_link_new(d->manager->coherent, d->fd, d->node, true, peer);
+		r = coherent_link_new(d->manager->coherent, fd, d->node, true, peer);
 	if (r < 0) {
+		closer_hang_up(fd);
 		failed(d, strerror(-r));
 		return;
 	}
-	d->fd = -1;
 	dial_free(d);
 }
 

@@ -187,7 +187,7 @@ struct CoherentLink {
 	uint64_t session; /* that it belongs to */
 	uint64_t detection;
 	int fd;
-	bool broken;	 /* nothing is sent or read any more; freed by the page thread, once */
+	_Atomic bool broken; /* nothing is sent or read any more; freed by the page thread, once */
 	bool told;	 /* pagers and directories know that */
 	uint32_t events; /* epoll */
 
