@@ -86,9 +86,13 @@ static void on_recalled(Manager *m, EngineSegment *segment, void *userdata)
 
 int request_recall(ManagerClient *c, EngineSegment *segment)
 {
-	struct waiter *w = malloc(sizeof(*w));
+	struct waiter *w;
 	int r;
 
+	/* the end of a segment must not need memory */
+	if (!manager_segment(segment)->home)
+		return 0;
+	w = malloc(sizeof(*w));
 	if (!w)
 		return -ENOMEM;
 	w->client = c->engine->id;
