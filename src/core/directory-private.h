@@ -150,6 +150,8 @@ void work_finish(Directory *d, struct work *w);
 bool work_replan(Directory *d, uint64_t page, unsigned int slot);
 
 /* directory-run.c */
+/* Is it to be able to write? Of a request to read, too, if that has turned out to be the same. */
+bool work_writes(Directory *d, const struct work *w);
 /* Pages from the work's on that it can have in one transaction. */
 unsigned int work_run(const Directory *d, const struct work *w);
 void directory_note(Directory *d, uint64_t page, unsigned int n, unsigned int slot);

@@ -160,9 +160,11 @@ static struct item *items_new(const struct work *w, unsigned int n)
 
 static void activate(Directory *d, struct work *w)
 {
-	unsigned int n = work_run(d, w);
+	unsigned int n;
 	uint64_t slots;
 
+	w->write = work_writes(d, w);
+	n = work_run(d, w);
 	w->more = items_new(w, n);
 	w->n = (uint16_t)(w->more ? n : 1);
 	w->n_open = 0;

@@ -252,7 +252,8 @@ static bool data_valid(const Pager *p, const struct page_message *m)
 		return false;
 	if (!spot || !spot->request || m->n > spot->n)
 		return false;
-	return (spot->request == PAGE_GETS) == (m->type == PAGE_DATA_S);
+	/* To a request to read the home may say that it may be written, too. */
+	return spot->request == PAGE_GETS || m->type != PAGE_DATA_S;
 }
 
 static void set_run(Pager *p, uint64_t page, unsigned int n, enum pager_state state)
@@ -263,11 +264,15 @@ static void set_run(Pager *p, uint64_t page, unsigned int n, enum pager_state st
 	}
 }
 
-/* Who writes the first page is about to write the others. */
-static void allow_run(Pager *p, struct spot *spot, unsigned int n, uint64_t now)
+/* Who writes the first page is about to write the others; and who reads what he was given to be
+ * written, that. */
+static void allow_run(Pager *p, struct spot *spot, uint8_t request, unsigned int n, uint64_t now)
 {
-	uint64_t writers = spot->writers & pager_groups(p);
+	uint64_t writers = spot->writers;
 
+	if (request == PAGE_GETS)
+		writers |= spot->readers;
+	writers &= pager_groups(p);
 	if (!writers || p->frozen)
 		return;
 	spot->writers = 0;
@@ -295,10 +300,12 @@ int pager_receive_data(Pager *p, const struct page_message *m, uint64_t now)
 	}
 	p->counts.pages_in += m->flags & PAGE_CONTENT ? n : 0;
 	if (!by_the_way(p, m)) {
+		uint8_t request = spot->request;
+
 		n = spot->n;
 		end_request(p, spot);
-		if (write && m->n > 1)
-			allow_run(p, spot, m->n, now);
+		if (write)
+			allow_run(p, spot, request, m->n, now);
 	}
 	pager_settle_run(p, m->page, n, true, now);
 	return 0;

@@ -304,6 +304,54 @@ static void a_run_to_write_leaves_what_another_has_just_had(void **state)
 	directory_free(t.directory);
 }
 
+/* What the node does that has the page, when another one wants it. */
+static void give_back(struct test *t, unsigned int slot, uint64_t page)
+{
+	bool shares = strstr(t->log.text, "FETCH_S");
+
+	must_say(t, slot, PAGE_BACK, shares ? PAGE_CONTENT : PAGE_CONTENT | PAGE_GONE, page, 1);
+}
+
+/* Reads it, and writes it if it has not been given to be written. Returns whether it had to ask for
+ * that. */
+static bool read_and_write(struct test *t, unsigned int slot, unsigned int owner, uint64_t page)
+{
+	log_clear(&t->log);
+	must_say(t, slot, PAGE_GETS, 0, page, 1);
+	give_back(t, owner, page);
+	if (directory_entry(t->directory, page).owner == slot)
+		return false;
+	must_say(t, slot, PAGE_GETX, 0, page, 1);
+	must_say(t, 0, PAGE_BACK, PAGE_CONTENT | PAGE_GONE, page, 1);
+	must_say(t, owner, PAGE_ACK, 0, page, 1);
+	assert_int_equal(directory_entry(t->directory, page).owner, slot);
+	return true;
+}
+
+static void a_page_that_readers_write_is_given_to_be_written(void **state)
+{
+	unsigned int n = 0;
+	struct test t;
+
+	test_init(&t);
+	owns(&t, 1, 7);
+	for (unsigned int i = 0; i < 100; i++)
+		n += read_and_write(&t, 1 + (i + 1) % 2, 1 + i % 2, 7);
+	assert_in_range(n, 3, 12);
+	/* Until somebody only reads: after a while he has it like others. */
+	for (unsigned int i = 0; i < 20 && directory_entry(t.directory, 7).owner < 3; i++) {
+		unsigned int owner = directory_entry(t.directory, 7).owner;
+
+		log_clear(&t.log);
+		must_say(&t, 3 - owner, PAGE_GETS, 0, 7, 1);
+		give_back(&t, owner, 7);
+	}
+	must_be(&t, 7, 0x7, DIRECTORY_NOBODY);
+	shares(&t, 3, 7);
+	must_be(&t, 7, 0xf, DIRECTORY_NOBODY);
+	directory_free(t.directory);
+}
+
 static void what_is_given_up_comes_home(void **state)
 {
 	struct test t;
@@ -690,6 +738,7 @@ int main(void)
 		cmocka_unit_test(requests_wait_for_each_other_in_order),
 		cmocka_unit_test(a_run_takes_pages_that_are_alike),
 		cmocka_unit_test(a_run_to_write_leaves_what_another_has_just_had),
+		cmocka_unit_test(a_page_that_readers_write_is_given_to_be_written),
 		cmocka_unit_test(what_is_given_up_comes_home),
 		cmocka_unit_test(what_is_given_up_while_it_is_asked_for_answers),
 		cmocka_unit_test(the_stores_of_a_lost_owner_are_discarded),

@@ -152,6 +152,19 @@ static void a_write_fault_asks_and_the_answer_allows(void **state)
 	pager_free(t.pager);
 }
 
+static void who_is_given_more_than_he_asked_for_may_write(void **state)
+{
+	struct test t;
+
+	test_init(&t);
+	fault(&t, 3, false);
+	assert_log(&t.log, "GETS 3+1");
+	assert_int_equal(tell(&t, PAGE_DATA_M, 3, 1), 0);
+	assert_log(&t.log, "fill 3+1; allow 3+1 of 20");
+	assert_int_equal(t.table[3], PAGER_M);
+	pager_free(t.pager);
+}
+
 static void what_is_shared_becomes_writable_without_content(void **state)
 {
 	struct test t;
@@ -542,7 +555,6 @@ static void a_home_that_makes_no_sense_is_not_believed(void **state)
 		{.type = PAGE_DATA_S, .flags = PAGE_CONTENT, .n = 1, .page = 9}, /* unasked */
 		{.type = PAGE_DATA_S, .flags = PAGE_CONTENT, .n = 3, .page = 1}, /* too many */
 		{.type = PAGE_DATA_S, .flags = 0, .n = 1, .page = 1},
-		{.type = PAGE_DATA_M, .flags = PAGE_CONTENT, .n = 1, .page = 1}, /* to read */
 		{.type = PAGE_GRANT_M, .n = 1, .page = 1},
 		{.type = PAGE_GRANT_M, .n = 1, .page = 2}, /* not shared */
 		{.type = PAGE_DATA_S, .flags = PAGE_CONTENT, .n = 1, .page = 2},
@@ -641,6 +653,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_read_fault_asks_and_the_answer_wakes),
 		cmocka_unit_test(a_write_fault_asks_and_the_answer_allows),
+		cmocka_unit_test(who_is_given_more_than_he_asked_for_may_write),
 		cmocka_unit_test(what_is_shared_becomes_writable_without_content),
 		cmocka_unit_test(what_is_here_is_answered_here),
 		cmocka_unit_test(several_waiters_ask_once),

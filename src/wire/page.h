@@ -25,7 +25,7 @@
 enum page_type {
 	/* to the home */
 	PAGE_GETS = 1,	/* to read; the first page, and up to n - 1 behind it as convenient: one
-			   answer, from the same page on */
+			   answer, from the same page on; DATA_M if it will be written next */
 	PAGE_GETX = 2,	/* to write; likewise */
 	PAGE_ACK = 3,	/* of INV: they are not here any more */
 	PAGE_BACK = 4,	/* of FETCH, with content; PAGE_GONE: they are not here any more, else they
