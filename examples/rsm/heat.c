@@ -411,11 +411,10 @@ static void read_nodes(const char *list)
 {
 	char *end;
 
-	for (; n_ranks < RANKS_MAX; list = end + 1) {
+	do {
 		nodes[n_ranks++] = (rsm_node_id_t)strtoul(list, &end, 10);
-		if (*end != ',' || end == list)
-			break;
-	}
+		list = end + 1;
+	} while (*end == ',' && n_ranks < RANKS_MAX);
 	if (*end)
 		usage();
 }
