@@ -182,6 +182,20 @@ static inline double now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
+static inline int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of n times; sorts them. */
+static inline double median(double *times, size_t n)
+{
+	qsort(times, n, sizeof(*times), compare_doubles);
+	return n ? times[n / 2] : 0;
+}
+
 /* FNV-1a */
 static inline uint64_t checksum(const volatile void *data, size_t size)
 {
