@@ -134,7 +134,7 @@ static void print_map(const struct drawing *d)
 {
 	for (unsigned int i = 0; i < d->n_cells; i++) {
 		if (i % MAP_WIDTH == 0)
-			printf("%s%10llu  ", i ? "\n" : "", (unsigned long long)(i * d->per_cell));
+			printf("%s%10llu  ", i ? "\n" : "", (unsigned long long)i * d->per_cell);
 		putchar(cell_char(d, i));
 	}
 	putchar('\n');
