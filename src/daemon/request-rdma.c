@@ -20,8 +20,7 @@ int rdma_fill_question(
 }
 
 /* Of the provider that our programs are to load, and no other. */
-int rdma_pass(
-	const Manager *m, const struct wire_peer_rdma_reply *from, struct wire_rdma_reply *to)
+int rdma_pass(const Manager *m, const struct wire_peer_rdma_reply *from, struct wire_rdma_reply *to)
 {
 	if (from->kind != rdma_kind(m) || from->address_size > sizeof(from->address))
 		return STATUS_NOT_SUPPORTED;

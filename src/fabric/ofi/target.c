@@ -290,9 +290,9 @@ static void end_connection(OfiTarget *t, const struct fid *fid)
 
 static bool take_event(OfiTarget *t)
 {
-	struct {
-		struct fi_eq_cm_entry cm;
-		uint8_t data[256];
+	union {
+		struct fi_eq_cm_entry cm; /* data follow */
+		uint8_t bytes[sizeof(struct fi_eq_cm_entry) + 256];
 	} entry;
 	struct fi_eq_err_entry error = {0};
 	uint32_t event;
