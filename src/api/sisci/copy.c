@@ -182,14 +182,14 @@ SCI_CALL void SCIFlush(sci_sequence_t sequence, unsigned int flags)
 {
 	drain_stores();
 	if (work_has_ticks())
-		work_tick_hurry();
+		work_tick_settle();
 }
 
 SCI_CALL void SCIStoreBarrier(sci_sequence_t sequence, unsigned int flags)
 {
 	atomic_thread_fence(memory_order_seq_cst);
 	if (work_has_ticks())
-		work_tick_hurry();
+		work_tick_settle();
 }
 
 SCI_CALL void SCIFlushReadBuffers(sci_sequence_t sequence)

@@ -145,7 +145,7 @@ SCI_CALL sci_sequence_status_t SCICheckSequence(
 	sci_error_t e = call_begin(flags);
 
 	if (!e && work_has_ticks())
-		work_tick_hurry();
+		work_tick_settle();
 	call_end(error, e ? e : sequence_status(sequence, &status));
 	return status;
 }

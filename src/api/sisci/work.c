@@ -2,10 +2,13 @@
 #include "api/sisci/work.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include "api/sisci/thread.h"
 #include "api/sisci/wait.h"
 #include "base/clock.h"
+
+#define SETTLE_NS (5 * NSEC_PER_MSEC)
 
 static struct {
 	pthread_mutex_t lock; /* of all but calls */
@@ -17,6 +20,7 @@ static struct {
 	pthread_t thread;
 	_Atomic uint32_t calls; /* what the thread sleeps on */
 	_Atomic bool asleep;
+	_Atomic uint32_t passes; /* of all ticks */
 } worker = {.lock = PTHREAD_MUTEX_INITIALIZER,
 	.done = PTHREAD_COND_INITIALIZER,
 	.queue = {&worker.queue, &worker.queue},
@@ -67,7 +71,21 @@ static uint64_t run_ticks(void)
 
 	while ((t = next_tick(t)))
 		due = MIN(due, t->run(t));
+	atomic_fetch_add(&worker.passes, 1);
 	return due;
+}
+
+/* A pass that is under way may have been behind what was stored. */
+void work_tick_settle(void)
+{
+	uint32_t before = atomic_load(&worker.passes);
+	uint64_t end = clock_now() + SETTLE_NS;
+
+	work_tick_hurry();
+	while (atomic_load(&worker.passes) - before < 2 && clock_now() < end) {
+		sched_yield();
+		work_tick_hurry();
+	}
 }
 
 static void *work_thread(void *unused)

@@ -36,6 +36,10 @@ int work_tick_add(struct work_tick *tick);
 void work_tick_remove(struct work_tick *tick);
 /* Runs all of them soon. Never sleeps, takes no lock. */
 void work_tick_hurry(void);
+/* Returns when all of them have run from beginning to end since, or after some milliseconds. Takes
+ * no lock.
+ */
+void work_tick_settle(void);
 /* Are there any? */
 static inline bool work_has_ticks(void)
 {
