@@ -207,6 +207,7 @@ static void changing_mappings_without_end_is_borne_or_told_in_time(void **state)
 	struct daemon d;
 
 	need_rights();
+	need_children_without_tsan();
 	daemon_init(&d);
 	child_start(&d, 0, storm, &child);
 	until(child.words->ready == 1);
@@ -311,6 +312,7 @@ static void a_client_that_makes_reads_block_harms_itself(void **state)
 	struct daemon d;
 
 	need_rights();
+	need_children_without_tsan();
 	daemon_init(&d);
 	d.protects = true; /* so that its reader reads with the lock, too */
 	w = child_start(&d, 0, clear_nonblock, &hostile);
@@ -386,6 +388,7 @@ static void more_faults_than_are_kept_are_asked_again(void **state)
 	struct daemon d;
 
 	need_rights();
+	need_children_without_tsan();
 	assert_true(WATCHED_PAGES > WATCH_FAULTS);
 	daemon_init(&d);
 	child_start(&d, 0, load_in_many_threads, &child);

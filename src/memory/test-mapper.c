@@ -315,6 +315,7 @@ static void arming_under_writers_loses_no_store(void **state)
 	int r;
 
 	need_rights();
+	need_children_without_tsan();
 	daemon_init(&d);
 	assert_int_equal(page_store_reserve(&d.store, 0, WATCHED_SIZE), 0);
 	memset(d.store.map, PAGE_THERE, WATCHED_PAGES);

@@ -450,6 +450,16 @@ static inline bool page_is_marked(pid_t pid, uint64_t address)
 	return entry >> 57 & 1;
 }
 
+/* TSan loses its way in a forked child that makes threads, and keeps signals from threads that call
+ * nothing. */
+static inline void need_children_without_tsan(void)
+{
+#ifdef __SANITIZE_THREAD__
+	print_message("skip: not under TSan\n");
+	skip();
+#endif
+}
+
 /* Coherent maps need root, or to be skipped. */
 static inline void need_rights(void)
 {
