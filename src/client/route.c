@@ -239,8 +239,8 @@ static int open_locked(struct cw_route *route, uint32_t index)
 		return r;
 	route->index = index;
 	atomic_store(&route->generation, got.generation);
-	/* at the home an operation may wait for a page for twice the detection time */
-	options.stall = MAX(3 * got.detection, NSEC_PER_SEC);
+	/* at the home an operation may wait for a page, for the detection time */
+	options.stall = MAX(2 * got.detection, NSEC_PER_SEC);
 	options.records = got.records;
 	/* it has had another path: only where nodes are lost in the middle of connects */
 	r = got.done || got.node != route->node ? STATUS_NODE_UNREACHABLE

@@ -282,7 +282,7 @@ static void fill_table(CoherentHome *home)
 
 uint64_t coherent_patience(const Manager *m)
 {
-	return 2 * m->options.config->detection_time;
+	return m->options.config->detection_time;
 }
 
 /* The store is there. A predecessor's tables are brought together. */
