@@ -17,8 +17,11 @@
 #include "fabric/ofi/ofi.h"
 #include "wire/status.h"
 
+#define ASKED_MAX 1024u /* at a time: a peer may ask faster than memory can be registered */
+
 struct Rdma {
 	Manager *manager;
+	uint32_t n_asked;
 	enum ofi_kind kind; /* what it would be, if target is NULL */
 	OfiTarget *target;
 	char address[64];
@@ -122,6 +125,7 @@ static int on_answers(sd_event_source *source, int fd, uint32_t revents, void *u
 	while ((a = next_answer(rdma))) {
 		tell(rdma, a);
 		free(a);
+		rdma->n_asked--;
 	}
 	return 0;
 }
@@ -136,6 +140,8 @@ static int ask_target(ManagerPeer *p, EngineImport *import, uint64_t serial)
 	struct fabric_key key;
 	int r;
 
+	if (rdma->n_asked >= ASKED_MAX)
+		return STATUS_NO_RESOURCES;
 	if (!a)
 		return -ENOMEM;
 	*a = (struct asked){
@@ -143,9 +149,11 @@ static int ask_target(ManagerPeer *p, EngineImport *import, uint64_t serial)
 	if (!data_region(import, &key, &region))
 		return STATUS_NOT_SUPPORTED;
 	r = ofi_target_offer(rdma->target, &key, &region, a);
-	if (r == 0)
-		take_ptr(a);
-	return r;
+	if (r)
+		return r;
+	rdma->n_asked++;
+	take_ptr(a);
+	return 0;
 }
 
 /* 0: the answer comes later. */

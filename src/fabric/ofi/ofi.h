@@ -89,7 +89,7 @@ struct ofi_target_options {
 #define OFI_WHY_SIZE 240u
 int ofi_target_new(
 	const struct ofi_target_options *options, char why[OFI_WHY_SIZE], OfiTarget **ret_target);
-/* NULL is fine. Offers that were not answered are forgotten. */
+/* NULL is fine. Offers that were not answered are, with -ECANCELED. */
 void ofi_target_free(OfiTarget *target);
 
 /*

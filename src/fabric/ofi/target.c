@@ -504,18 +504,9 @@ static int start_thread(OfiTarget *t)
 	return r;
 }
 
-static void forget_wishes(OfiTarget *t)
-{
-	struct wish *w;
-
-	while ((w = list_first(&t->wishes, struct wish, link))) {
-		list_unlink(&w->link);
-		free(w);
-	}
-}
-
 void ofi_target_free(OfiTarget *t)
 {
+	struct wish *w, *next_wish;
 	struct guest *g, *next;
 
 	if (!t)
@@ -527,7 +518,8 @@ void ofi_target_free(OfiTarget *t)
 		eventfd_write(t->wake, 1);
 		pthread_join(t->thread, NULL);
 	}
-	forget_wishes(t);
+	list_for_each_safe (w, next_wish, &t->wishes, link)
+		answer(t, w, -ECANCELED, NULL);
 	list_for_each_safe (g, next, &t->guests, link)
 		ofi_guest_free(t, g);
 	CLOSE(t->listener);
