@@ -119,11 +119,13 @@ static bool run_all(void)
 struct words {
 	struct futex_waitv wait[WORDS_MAX + 1];
 	_Atomic uint32_t *sleepers[WORDS_MAX + 1];
+	struct object *objects[WORDS_MAX + 1]; /* whose memory that is, referenced; or NULL */
 	unsigned int n;
 	bool all; /* not one is missing */
 };
 
-static void words_add(struct words *w, const _Atomic uint32_t *word, _Atomic uint32_t *sleepers)
+static void words_add(
+	struct words *w, const _Atomic uint32_t *word, _Atomic uint32_t *sleepers, struct object *o)
 {
 	for (unsigned int i = 0; i < w->n; i++)
 		if (w->wait[i].uaddr == (uintptr_t)word && w->sleepers[i] == sleepers)
@@ -134,23 +136,32 @@ static void words_add(struct words *w, const _Atomic uint32_t *word, _Atomic uin
 	}
 	w->wait[w->n] = (struct futex_waitv){
 		.uaddr = (uintptr_t)word, .val = atomic_load(word), .flags = FUTEX_32};
-	w->sleepers[w->n++] = sleepers;
+	w->sleepers[w->n] = sleepers;
+	w->objects[w->n++] = o;
+	if (o)
+		object_ref(o);
 }
 
-/* Values first, then a look at everything, then the sleep: so nothing is missed. The words are
- * those of objects that have places, which only this thread takes out. */
+static void words_forget(struct words *w)
+{
+	for (unsigned int i = 0; i < w->n; i++)
+		object_put(w->objects[i]);
+	w->n = 0;
+}
+
+/* Values first, then a look at everything, then the sleep: so nothing is missed. An object may lose
+ * its place meanwhile: its words are there until we have forgotten them. */
 static void words_collect(struct words *w)
 {
 	struct dispatch *d;
 
-	w->n = 0;
 	w->all = true;
-	words_add(w, &dispatcher.kicks, NULL);
+	words_add(w, &dispatcher.kicks, NULL, NULL);
 	pthread_mutex_lock(&dispatcher.lock);
 	list_for_each (d, &dispatcher.places, all)
 		if (!d->removed && d->ops->word)
 			words_add(w, d->ops->word(d->object),
-				d->ops->sleepers ? d->ops->sleepers(d->object) : NULL);
+				d->ops->sleepers ? d->ops->sleepers(d->object) : NULL, d->object);
 	pthread_mutex_unlock(&dispatcher.lock);
 }
 
@@ -182,6 +193,7 @@ static void *dispatch_thread(void *unused)
 		words_collect(words);
 		if (!run_all())
 			words_sleep(words);
+		words_forget(words);
 	}
 	return NULL;
 }
@@ -253,6 +265,8 @@ void dispatch_remove(struct object *o)
 	if (mine) {
 		free(d);
 		object_put(o);
+		/* who may sleep on its words lets go of them */
+		dispatch_kick();
 	}
 }
 

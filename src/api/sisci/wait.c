@@ -40,13 +40,16 @@ struct waiting {
 	uint64_t end, spin_end;
 };
 
-/* The thread comes back no more. */
+/* The thread comes back no more. It may have been woken for something that others wait for, too. */
 static void cancelled(void *p)
 {
 	struct waiting *w = p;
+	const _Atomic uint32_t *word = atomic_load(&w->object->waiting_on);
 
 	if (w->sleepers)
 		atomic_fetch_sub(w->sleepers, 1);
+	if (word)
+		wake_word(word);
 	atomic_fetch_sub(&w->object->n_waiting, 1);
 	object_put(w->object);
 }
