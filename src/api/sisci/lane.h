@@ -14,7 +14,8 @@
  *
  * The reader believes nothing: where it is in each lane it keeps to itself, and only tells the
  * writer; what cannot be a record is thrown away with all that the lane holds. The writer believes
- * the reader no more: a tail that cannot be means that there is no room.
+ * the reader no more: a tail that cannot be means that there is no room. So whoever may connect can
+ * disturb the messages of others who may, and nothing else.
  */
 
 #include <assert.h>

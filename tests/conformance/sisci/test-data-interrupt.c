@@ -12,6 +12,7 @@ static sci_desc_t sd;
 static unsigned int number;
 static sci_local_data_interrupt_t local;
 static sci_remote_data_interrupt_t remote;
+static char abc[4] = "abc";
 
 static sci_remote_data_interrupt_t connected(unsigned int node)
 {
@@ -219,11 +220,14 @@ static void a_callback_without_the_flag_is_ignored(void)
 	CHECK_EQUAL(n_calls, 0);
 }
 
+static atomic_int n_waiting;
+
 static void *wait_for_ever(void *data)
 {
 	unsigned int length = 4;
 	int value;
 
+	n_waiting++;
 	SCIWaitForDataInterrupt(local, &value, &length, SCI_INFINITE_TIMEOUT, 0, data);
 	return NULL;
 }
@@ -236,7 +240,8 @@ static void removal_cancels_who_waits(void)
 
 	begin();
 	pthread_create(&thread, NULL, wait_for_ever, &e);
-	rig_sleep(30);
+	EVENTUALLY(n_waiting == 1);
+	rig_sleep(100);
 	OK(SCIRemoveDataInterrupt, local, 0);
 	pthread_join(thread, NULL);
 	CHECK_EQUAL(e, SCI_ERR_CANCELLED);
@@ -260,6 +265,122 @@ static void broadcasts_reach_this_node(void)
 		DIS_BROADCAST_NODEID_GROUP_ALL, 0, rig_id(), 0, SCI_FLAG_BROADCAST);
 }
 
+/* Each message once, and what one thread gets is in order. */
+static atomic_int n_taken, out_of_order;
+
+static void *take_all(void *unused)
+{
+	unsigned int in, length = sizeof(in), last = 0;
+
+	(void)unused;
+	while (SAYS(SCIWaitForDataInterrupt, local, &in, &length, SCI_INFINITE_TIMEOUT, 0) ==
+		SCI_ERR_OK) {
+		if (in <= last)
+			out_of_order = 1;
+		last = in;
+		n_taken++;
+	}
+	return NULL;
+}
+
+static void threads_that_wait_take_each_message_once(void)
+{
+	pthread_t threads[4];
+
+	begin();
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, take_all, NULL);
+	for (unsigned int i = 1; i <= 5000; i++) {
+		while (SAYS(SCITriggerDataInterrupt, remote, &i, sizeof(i), 0) == SCI_ERR_NOSPC)
+			rig_sleep(1);
+		if (i % 500 == 0)
+			rig_sleep(2);
+	}
+	EVENTUALLY(n_taken == 5000);
+	OK(SCIRemoveDataInterrupt, local, 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(n_taken == 5000 && !out_of_order);
+}
+
+static void waiting_threads_can_be_cancelled(void)
+{
+	unsigned int in, length = sizeof(in);
+	pthread_t thread;
+	sci_error_t e;
+
+	begin();
+	for (int i = 0; i < 10; i++) {
+		pthread_create(&thread, NULL, wait_for_ever, &e);
+		rig_sleep(i % 4);
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	}
+	OK(SCITriggerDataInterrupt, remote, abc, 4, 0);
+	OK(SCIWaitForDataInterrupt, local, &in, &length, 1000, 0);
+	OK(SCIRemoveDataInterrupt, local, 0);
+}
+
+static void there_are_256_connections(void)
+{
+	sci_remote_data_interrupt_t r[256], more;
+	unsigned int in, length = sizeof(in);
+
+	begin();
+	r[0] = remote;
+	for (int i = 1; i < 256; i++)
+		r[i] = connected(rig_node());
+	CODE(SCI_ERR_NOSPC, SCIConnectDataInterrupt, sd, &more, rig_node(), 0, number, 0, 0);
+	for (unsigned int i = 0; i < 256; i++)
+		OK(SCITriggerDataInterrupt, r[i], &i, sizeof(i), 0);
+	for (unsigned int i = 0; i < 256; i++) {
+		OK(SCIWaitForDataInterrupt, local, &in, &length, 1000, 0);
+		CHECK_EQUAL(in, i);
+	}
+	OK(SCIDisconnectDataInterrupt, r[77], 0);
+	r[77] = connected(rig_node());
+	OK(SCITriggerDataInterrupt, r[77], &in, sizeof(in), 0);
+	OK(SCIWaitForDataInterrupt, local, &in, &length, 1000, 0);
+}
+
+static sci_callback_action_t remove_it(void *arg, sci_local_data_interrupt_t interrupt, void *data,
+	unsigned int length, sci_error_t status)
+{
+	(void)arg;
+	(void)status;
+	OK(SCIRemoveDataInterrupt, interrupt, 0);
+	/* the message is there as long as the callback runs */
+	CHECK(length == 4 && !memcmp(data, "abc", 4));
+	n_calls++;
+	return SCI_CALLBACK_CONTINUE;
+}
+
+static void a_callback_may_remove_its_interrupt(void)
+{
+	sd = rig_open();
+	number = rig_id();
+	NEED(SCICreateDataInterrupt, sd, &local, 0, &number, remove_it, NULL,
+		SCI_FLAG_FIXED_INTNO | SCI_FLAG_USE_CALLBACK);
+	remote = connected(rig_node());
+	for (int i = 0; i < 3; i++)
+		(void)SAYS(SCITriggerDataInterrupt, remote, abc, 4, 0);
+	EVENTUALLY(n_calls == 1);
+	EVENTUALLY(SAYS(SCITriggerDataInterrupt, remote, abc, 4, 0) == SCI_ERR_NOT_CONNECTED);
+	CHECK_EQUAL(n_calls, 1);
+	CODE(SCI_ERR_ILLEGAL_PARAMETER, SCIRemoveDataInterrupt, local, 0);
+}
+
+/* Program E creates many of them: memory is for what is used. */
+static void five_hundred_cost_little(void)
+{
+	sci_local_data_interrupt_t l;
+	unsigned int n;
+
+	sd = rig_open();
+	for (int i = 0; i < 500; i++)
+		OK(SCICreateDataInterrupt, sd, &l, 0, &n, NULL, NULL, 0);
+}
+
 static const rig_test_t tests[] = {
 	TEST(arguments_are_checked),
 	TEST(both_kinds_may_have_the_same_number),
@@ -271,6 +392,11 @@ static const rig_test_t tests[] = {
 	TEST(a_callback_without_the_flag_is_ignored),
 	TEST(removal_cancels_who_waits),
 	TEST(broadcasts_reach_this_node),
+	TEST(threads_that_wait_take_each_message_once),
+	TEST(waiting_threads_can_be_cancelled),
+	TEST(there_are_256_connections),
+	TEST(a_callback_may_remove_its_interrupt),
+	TEST(five_hundred_cost_little),
 };
 
 RIG_MAIN(tests)
