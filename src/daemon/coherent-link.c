@@ -24,7 +24,6 @@
 #define OUT_MAX	      (64u << 20)
 #define READS	      4u /* of one link a turn */
 #define FRAME_TIMEOUT (2 * NSEC_PER_SEC)
-#define RECORDS_MAX   23726566u /* 2^24.5, RFC 8446 5.5 */
 
 /* Sending */
 
@@ -91,7 +90,8 @@ static int make_room(CoherentLink *l, size_t n)
 
 	if (l->out_size - l->out_end >= n)
 		return 0;
-	memmove(l->out, l->out + l->out_at, unsent(l));
+	if (unsent(l) && l->out_at)
+		memmove(l->out, l->out + l->out_at, unsent(l));
 	l->out_end = unsent(l);
 	l->out_at = 0;
 	if (l->out_end + n > OUT_MAX)
@@ -230,7 +230,9 @@ void coherent_link_ready(CoherentLink *l, uint32_t events)
 /* A link that has carried as much as its keys may is left for another one. */
 static bool is_worn(const CoherentLink *l)
 {
-	return fabric_tcp_is_encrypted(l->fd) && fabric_tcp_records(l->fd) >= RECORDS_MAX;
+	uint32_t max = l->coherent->manager->options.config->data_key_records;
+
+	return fabric_tcp_is_encrypted(l->fd) && fabric_tcp_records(l->fd) >= max;
 }
 
 static const char *trouble_of(const CoherentLink *l)

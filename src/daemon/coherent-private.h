@@ -12,7 +12,11 @@
  *   coherent-part.c     what a pager does to memory and mappers
  *   coherent-watch.c    watchers: the events of one userfaultfd
  *   coherent-guest.c    another node's segment, mapped here
- *   coherent-home.c     a segment of this node that others map
+ *   coherent-home.c     a segment of this node that others map, and the nodes' slots
+ *   coherent-directory.c what its directory does; frames from the nodes
+ *   coherent-slot.c     how nodes' maps end other than in order
+ *   coherent-recall.c   everything comes home
+ *   coherent-use.c      the data thread; what is shown
  *   coherent-arm.c      finds and watches this node's own maps of such a segment
  *   coherent-restore.c  what a predecessor left
  *
@@ -188,8 +192,8 @@ struct CoherentLink {
 	uint64_t detection;
 	int fd;
 	_Atomic bool broken; /* nothing is sent or read any more; freed by the page thread, once */
-	bool told;	 /* pagers and directories know that */
-	uint32_t events; /* epoll */
+	bool told;	     /* pagers and directories know that */
+	uint32_t events;     /* epoll */
 
 	uint8_t *out; /* [out_at, out_end) is to be sent */
 	size_t out_size, out_at, out_end;
@@ -308,11 +312,11 @@ struct CoherentHome {
 	uint64_t leaving[DIRECTORY_SLOTS]; /* no import is left; given up then; 0: not leaving */
 	const char *given_up[DIRECTORY_SLOTS]; /* why; to be ended by the main thread */
 	bool recalling, recalled;
-	bool held;	     /* SEGMENT_HOLD: recalled, and to go on (main) */
-	bool untold;	     /* for the main thread: discards */
-	struct list recalls; /* struct recall (main) */
-	uint64_t number;     /* of its descriptors in the keeper; (main) */
-	uint32_t slot;	     /* RECORD_COHERENT (main) */
+	bool held;	 /* SEGMENT_HOLD: recalled, and to go on (main) */
+	bool untold;	 /* for the main thread: discards */
+	bool waits;	 /* the owner's request, for everything to be home; (main) */
+	uint64_t number; /* of its descriptors in the keeper; (main) */
+	uint32_t slot;	 /* RECORD_COHERENT (main) */
 };
 
 static inline CoherentHome *coherent_home_of(CoherentPart *part)
@@ -320,16 +324,48 @@ static inline CoherentHome *coherent_home_of(CoherentPart *part)
 	return container_of(part, CoherentHome, part);
 }
 
+#define for_each_home(c, part)                                                                     \
+	list_for_each (part, &(c)->parts, link)                                                    \
+		if (part->home)
+
+#define for_each_slot(home, slot)                                                                  \
+	for (unsigned int slot = 1; slot < DIRECTORY_SLOTS; slot++)                                \
+		if ((home)->head->slots[slot].node)
+
+/* --- coherent-directory.c --- */
+
+extern const struct directory_ops coherent_directory_ops; /* userdata: the home */
+uint64_t coherent_n_pages(uint64_t size);
+/* 0: the node has none. */
+unsigned int coherent_slot_of(const CoherentHome *home, uint32_t node);
+CoherentHome *coherent_home_find_map(
+	Coherent *c, uint32_t node, uint32_t map, unsigned int *ret_slot);
+/* Its maps are to be ended by the main thread; as in the directory's operations. */
+void coherent_slot_give_up(void *home, unsigned int slot, const char *reason);
 void coherent_home_receive_own(CoherentHome *home, const struct page_message *message);
 void coherent_homes_link(Coherent *c, uint32_t node, bool up);
 int coherent_home_receive(
 	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content);
+/* --- coherent-slot.c (main) --- */
+
 void coherent_homes_look(Manager *m);
+/* The peer is told that its imports are over, for the reason that is noted. */
+void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot);
 /* Maps of other sessions with this node are lost; session 0: all. */
 void coherent_homes_session_changed(Manager *m, uint32_t node, uint64_t session);
 /* Earliest time of interest; when that has come. */
 uint64_t coherent_home_next(const CoherentPart *part);
 void coherent_home_tick(CoherentHome *home);
+
+/* --- coherent-home.c --- */
+
+/* With the lock; what it owned is discarded. */
+void coherent_slot_free(CoherentHome *home, unsigned int slot);
+bool coherent_home_has_slots(const CoherentHome *home);
+/* (main) With the last node everything comes home, and then the home is freed. */
+void coherent_home_check_empty(Manager *m, CoherentHome *home);
+/* (main) Without the lock. Whatever is not home is lost. */
+void coherent_home_discard(Manager *m, CoherentHome *home);
 void coherent_home_import_over(Manager *m, EngineImport *import);
 void coherent_home_attach(CoherentHome *home, EngineImport *import, unsigned int slot);
 

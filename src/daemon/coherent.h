@@ -70,10 +70,12 @@ int coherent_advise(Manager *m, EngineImport *import, uint32_t advice, uint64_t 
 int coherent_home_map(Manager *m, EngineImport *import, uint32_t page_bytes,
 	struct wire_peer_map_reply *ret_reply);
 void coherent_home_unmap(Manager *m, uint32_t node, uint32_t map);
-/* Before the segment's memory moves or goes: takes all pages home. 0: they are; REQUEST_LATER:
- * done() is called when they are, or their owners are lost; segment NULL: it is being freed. */
-int coherent_home_recall(Manager *m, EngineSegment *segment,
-	void (*done)(Manager *m, EngineSegment *segment, void *userdata), void *userdata);
+/* Before the segment's memory moves or goes: takes all pages home, and needs no memory for that. 0:
+ * they are; REQUEST_LATER: coherent_recalled() is called when they are, or their owners are lost.
+ */
+int coherent_home_recall(Manager *m, EngineSegment *segment);
+/* request-coherent.c: the owner's request goes on. */
+void coherent_recalled(Manager *m, EngineSegment *segment);
 /* Nothing is watched any more, and no node maps it. What was not recalled is lost. */
 void coherent_home_free(Manager *m, EngineSegment *segment);
 /* After a recall: nothing of this node is watched any more; and back: nodes go on. A negative

@@ -69,36 +69,19 @@ int request_advise(ManagerClient *c, struct request *q, struct reply *a)
 
 /* --- what moves the memory of a segment of this node --- */
 
-/* The client may be gone by then. */
-struct waiter {
-	uint64_t client;
-};
-
-static void on_recalled(Manager *m, EngineSegment *segment, void *userdata)
+void coherent_recalled(Manager *m, EngineSegment *segment)
 {
-	struct waiter *w = userdata;
-	ManagerClient *c = manager_client_find(m, w->client);
+	ManagerClient *c = segment->owner->userdata;
 
-	free(w);
-	if (c && c->again.type && segment)
+	if (c && c->again.type)
 		manager_client_go_on(c);
 }
 
+/* The end of a segment must not need memory. */
 int request_recall(ManagerClient *c, EngineSegment *segment)
 {
-	struct waiter *w;
-	int r;
+	int r = coherent_home_recall(c->manager, segment);
 
-	/* the end of a segment must not need memory */
-	if (!manager_segment(segment)->home)
-		return 0;
-	w = malloc(sizeof(*w));
-	if (!w)
-		return -ENOMEM;
-	w->client = c->engine->id;
-	r = coherent_home_recall(c->manager, segment, on_recalled, w);
-	if (r != REQUEST_LATER)
-		free(w);
 	return r == REQUEST_LATER ? REQUEST_AGAIN : r;
 }
 
