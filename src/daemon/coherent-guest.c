@@ -19,12 +19,7 @@
 
 #define HOLD (50 * NSEC_PER_USEC)
 
-static uint64_t n_pages_of(uint64_t size)
-{
-	return (size + PAGE_BYTES - 1) / PAGE_BYTES;
-}
-
-static CoherentGuest *guest_find(Coherent *c, uint32_t node, uint64_t instance)
+CoherentGuest *coherent_guest_find(Coherent *c, uint32_t node, uint64_t instance)
 {
 	CoherentPart *part;
 
@@ -37,7 +32,7 @@ static CoherentGuest *guest_find(Coherent *c, uint32_t node, uint64_t instance)
 	return NULL;
 }
 
-static CoherentGuest *guest_find_map(Coherent *c, uint32_t node, uint32_t map)
+CoherentGuest *coherent_guest_find_map(Coherent *c, uint32_t node, uint32_t map)
 {
 	CoherentPart *part;
 
@@ -84,7 +79,7 @@ static void add_discards(CoherentGuest *g, uint32_t times)
 /* Beginning and end */
 
 /* Several imports of a user share what is here. */
-static bool is_charged(const CoherentGuest *g, const EngineUser *user)
+bool coherent_guest_is_charged(const CoherentGuest *g, const EngineUser *user)
 {
 	const ManagerImport *i;
 
@@ -96,7 +91,7 @@ static bool is_charged(const CoherentGuest *g, const EngineUser *user)
 
 static void uncharge(const CoherentGuest *g, const EngineImport *import)
 {
-	if (!is_charged(g, import->client->user))
+	if (!coherent_guest_is_charged(g, import->client->user))
 		engine_copies_remove(import->client, import->size);
 }
 
@@ -106,7 +101,7 @@ void coherent_guest_attach(CoherentGuest *g, EngineImport *import)
 	struct wire_status_page *page = status_of(import);
 
 	/* that it may have them has been asked */
-	if (!is_charged(g, import->client->user))
+	if (!coherent_guest_is_charged(g, import->client->user))
 		(void)engine_copies_add(import->client, import->size, true);
 	i->coherent_guest = g;
 	list_append(&g->imports, &i->coherent_link);
@@ -187,7 +182,7 @@ static void guest_begin(CoherentGuest *g, const EnginePeer *home)
 	coherent_touch(&g->part);
 }
 
-static int guest_new(Manager *m, const EngineImport *import,
+int coherent_guest_new(Manager *m, const EngineImport *import,
 	const struct wire_peer_map_reply *reply, CoherentGuest **ret_guest)
 {
 	CoherentGuest *g = coherent_guest_alloc(m->coherent);
@@ -202,7 +197,7 @@ static int guest_new(Manager *m, const EngineImport *import,
 	g->discards = reply->discards;
 	r = page_store_new(import->size, &g->part.store);
 	if (r == 0)
-		r = pager_begin(g, n_pages_of(import->size));
+		r = pager_begin(g, coherent_n_pages(import->size));
 	if (r == 0)
 		r = coherent_guest_save(m, g);
 	if (r < 0) {
@@ -224,13 +219,13 @@ static void lose(CoherentGuest *g)
 		return;
 	pager_lose(g->part.pager);
 	(void)page_store_punch(
-		&g->part.store, 0, n_pages_of(g->part.store.size) << PAGE_SIZE_SHIFT);
+		&g->part.store, 0, coherent_n_pages(g->part.store.size) << PAGE_SIZE_SHIFT);
 	coherent_part_end(&g->part);
 	g->ended = true;
 	coherent_note(g->part.coherent);
 }
 
-static void say_unmap(Manager *m, uint32_t node, uint32_t map)
+void coherent_guest_say_unmap(Manager *m, uint32_t node, uint32_t map)
 {
 	EnginePeer *peer = engine_peer_find(m->engine, node);
 	const struct wire_message said = {
@@ -265,222 +260,6 @@ void coherent_import_over(Manager *m, EngineImport *import)
 		pager_release(g->part.pager, c->now);
 	}
 	coherent_unlock(c);
-}
-
-/* Opening */
-
-/* A client that waits for the memory of an import. */
-struct coherent_open {
-	struct list link;
-	uint64_t client, serial;
-	uint32_t index, generation;
-	bool asked;
-};
-
-static EngineImport *import_of(Manager *m, const struct coherent_open *o)
-{
-	ManagerClient *client = manager_client_find(m, o->client);
-	EngineImport *import = client ? engine_import_get(client->engine, o->index) : NULL;
-
-	return import && import->generation == o->generation && manager_import(import) ? import
-										       : NULL;
-}
-
-static bool same_import(const struct coherent_open *a, const struct coherent_open *b)
-{
-	return a->client == b->client && a->index == b->index && a->generation == b->generation;
-}
-
-/* All that wait for the same. */
-static void answer(Manager *m, const struct coherent_open *of, int status)
-{
-	struct coherent_open key = *of, *o, *tmp;
-
-	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
-		if (!same_import(o, &key))
-			continue;
-		list_unlink(&o->link);
-		coherent_opened(m, o->client, o->serial, o->index, status);
-		free(o);
-	}
-}
-
-/* Its user's quota has room for it. */
-static bool may_have(EngineImport *import, const CoherentGuest *g)
-{
-	if (g && is_charged(g, import->client->user))
-		return true;
-	if (engine_copies_add(import->client, import->size, false))
-		return false;
-	engine_copies_remove(import->client, import->size);
-	return true;
-}
-
-static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map_reply *reply)
-{
-	CoherentGuest *g = guest_find(m->coherent, import->node, import->instance);
-	int r = 0;
-
-	if (!reply->map || (g && g->map != reply->map))
-		return STATUS_BAD_REQUEST;
-	if (!may_have(import, g))
-		return STATUS_QUOTA_BYTES;
-	if (!g)
-		r = guest_new(m, import, reply, &g);
-	if (r < 0)
-		return r;
-	coherent_lock(m->coherent);
-	coherent_guest_attach(g, import);
-	coherent_unlock(m->coherent);
-	manager_import_save(m, import);
-	coherent_dial_need(m, import->node, reply->link ? reply->grant : NULL);
-	return 0;
-}
-
-struct question {
-	Manager *manager;
-	struct coherent_open open; /* its link is not used */
-	uint32_t node;
-};
-
-static void on_answer(void *userdata, int status, const struct wire_message *reply)
-{
-	_cleanup_free_ struct question *q = userdata;
-	const struct wire_peer_map_reply *p = reply ? &reply->peer_map_reply : NULL;
-	EngineImport *import = import_of(q->manager, &q->open);
-	bool live = import && import->state == WIRE_IMPORT_CONNECTED;
-
-	if (!status && !p)
-		status = STATUS_NODE_UNREACHABLE;
-	if (!status && !live)
-		status = STATUS_REVOKED;
-	if (!status)
-		status = take_map(q->manager, import, p);
-	/* nobody has this map */
-	if (status && p && !guest_find_map(q->manager->coherent, q->node, p->map))
-		say_unmap(q->manager, q->node, p->map);
-	answer(q->manager, &q->open, status);
-}
-
-static int question_send(Manager *m, const EngineImport *import, const struct coherent_open *o)
-{
-	const struct wire_message request = {.type = WIRE_PEER_MAP,
-		.peer_map = {.client = import->client->id,
-			.index = import->index,
-			.generation = import->generation,
-			.page_bytes = (uint32_t)sysconf(_SC_PAGESIZE),
-			.link = coherent_dial_wanted(m, import->node)}};
-	struct question *q = malloc(sizeof(*q));
-	int r;
-
-	if (!q)
-		return -ENOMEM;
-	*q = (struct question){m, *o, import->node};
-	r = manager_peer_request(m, import->node, &request, on_answer, q);
-	if (r)
-		free(q);
-	return r;
-}
-
-static struct coherent_open *find_asked(Manager *m, const struct coherent_open *of)
-{
-	struct coherent_open *o;
-
-	list_for_each (o, &m->coherent->opens, link)
-		if (o->asked && same_import(o, of))
-			return o;
-	return NULL;
-}
-
-/* As long as the node gives back what it had before, a new map must wait. */
-static int ask(Manager *m, EngineImport *import, struct coherent_open *o)
-{
-	CoherentGuest *g = guest_find(m->coherent, import->node, import->instance);
-	int r;
-
-	if (g && (g->releasing || g->ended))
-		return 0;
-	if (find_asked(m, o))
-		return 0;
-	r = question_send(m, import, o);
-	o->asked = r == 0;
-	return r;
-}
-
-static void ask_waiting(Manager *m)
-{
-	struct coherent_open *o, *tmp;
-
-	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
-		EngineImport *import = o->asked ? NULL : import_of(m, o);
-		int r = import ? ask(m, import, o) : 0;
-
-		if (!o->asked && (!import || r)) {
-			answer(m, o, import ? r : STATUS_REVOKED);
-			/* it may have been several */
-			ask_waiting(m);
-			return;
-		}
-	}
-}
-
-static int why_not(const EngineImport *import)
-{
-	if (import->state == WIRE_IMPORT_PENDING)
-		return STATUS_WRONG_STATE;
-	if (import->state == WIRE_IMPORT_NODE_LOST)
-		return STATUS_NODE_LOST;
-	if (import->state != WIRE_IMPORT_CONNECTED)
-		return STATUS_REVOKED;
-	if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) {
-		log_limited("segments of other nodes cannot be mapped: this kernel's pages are not "
-			    "of 4 KiB");
-		return STATUS_MAP_FAILED;
-	}
-	return 0;
-}
-
-int coherent_open(Manager *m, EngineImport *import, uint64_t serial)
-{
-	struct coherent_open *o;
-	int r = why_not(import);
-
-	if (r == 0)
-		r = coherent_need(m);
-	if (r || manager_import(import)->coherent_guest)
-		return r;
-	o = malloc(sizeof(*o));
-	if (!o)
-		return -ENOMEM;
-	*o = (struct coherent_open){.client = import->client->id,
-		.serial = serial,
-		.index = import->index,
-		.generation = import->generation};
-	r = ask(m, import, o);
-	if (r) {
-		free(o);
-		return r;
-	}
-	list_append(&m->coherent->opens, &o->link);
-	return REQUEST_LATER;
-}
-
-int coherent_lend(Manager *m, const EngineImport *import, int *ret_fd)
-{
-	const CoherentGuest *g = manager_import(import)->coherent_guest;
-
-	return page_store_lend(&g->part.store, !(import->rights & WIRE_WRITE), ret_fd);
-}
-
-void coherent_opens_forget(Manager *m, uint64_t client)
-{
-	struct coherent_open *o, *tmp;
-
-	list_for_each_safe (o, tmp, &m->coherent->opens, link)
-		if (o->client == client) {
-			list_unlink(&o->link);
-			free(o);
-		}
 }
 
 /* Advice */
@@ -540,7 +319,7 @@ void coherent_guests_link(Coherent *c, uint32_t node, bool up)
 int coherent_guest_receive(
 	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content)
 {
-	CoherentGuest *g = guest_find_map(c, link->node, message->map);
+	CoherentGuest *g = coherent_guest_find_map(c, link->node, message->map);
 	int r;
 
 	if (!g || g->part.over)
@@ -605,7 +384,7 @@ static CoherentGuest *take_noted(Coherent *c)
 static void look_at(Manager *m, CoherentGuest *g)
 {
 	if (g->ended || g->released) {
-		say_unmap(m, g->node, g->map);
+		coherent_guest_say_unmap(m, g->node, g->map);
 		guest_free(m, g);
 	} else if (g->part.failed) {
 		log_limited("the maps of a segment of node %u are ended: out of memory, or out of "
@@ -624,7 +403,7 @@ void coherent_guests_look(Manager *m)
 
 	while ((g = take_noted(m->coherent)))
 		look_at(m, g);
-	ask_waiting(m);
+	coherent_opens_ask(m);
 }
 
 static CoherentGuest *find_of_node(Coherent *c, uint32_t node, uint64_t other_than)
@@ -716,7 +495,7 @@ static void on_present(void *userdata, uint64_t offset, uint64_t n)
 /* A copy aside is of a page that is L; whatever else is there was about to be given back. */
 static void forget_aside(CoherentGuest *g)
 {
-	uint64_t n_pages = n_pages_of(g->part.store.size), begin = 0, end;
+	uint64_t n_pages = coherent_n_pages(g->part.store.size), begin = 0, end;
 
 	while (begin < n_pages) {
 		for (end = begin; end < n_pages && g->part.store.map[end] != PAGER_L; end++)
@@ -730,7 +509,7 @@ static void forget_aside(CoherentGuest *g)
 
 int coherent_guest_resume(Manager *m, CoherentGuest *g)
 {
-	uint64_t n_pages = n_pages_of(g->part.store.size);
+	uint64_t n_pages = coherent_n_pages(g->part.store.size);
 	struct presence p = {.table = g->part.store.map};
 	int r = page_store_present(&g->part.store, on_present, &p);
 

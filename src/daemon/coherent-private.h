@@ -12,6 +12,7 @@
  *   coherent-part.c     what a pager does to memory and mappers
  *   coherent-watch.c    watchers: the events of one userfaultfd
  *   coherent-guest.c    another node's segment, mapped here
+ *   coherent-open.c     how an import gets its memory
  *   coherent-home.c     a segment of this node that others map, and the nodes' slots
  *   coherent-directory.c what its directory does; frames from the nodes
  *   coherent-slot.c     how nodes' maps end other than in order
@@ -257,6 +258,16 @@ struct CoherentGuest {
 	uint32_t slot;	     /* RECORD_COHERENT; (main) */
 };
 
+/* NULL: none. */
+CoherentGuest *coherent_guest_find(Coherent *c, uint32_t node, uint64_t instance);
+CoherentGuest *coherent_guest_find_map(Coherent *c, uint32_t node, uint32_t map);
+/* (main) As the home has answered. */
+int coherent_guest_new(Manager *m, const EngineImport *import,
+	const struct wire_peer_map_reply *reply, CoherentGuest **ret_guest);
+/* Some import of the user's has a part in it. */
+bool coherent_guest_is_charged(const CoherentGuest *guest, const EngineUser *user);
+/* (main) */
+void coherent_guest_say_unmap(Manager *m, uint32_t node, uint32_t map);
 CoherentGuest *coherent_guest_alloc(Coherent *c);
 void coherent_guest_attach(CoherentGuest *guest, EngineImport *import);
 /* With the lock: a pager for the table as it is. */
@@ -274,7 +285,11 @@ void coherent_guests_link(Coherent *c, uint32_t node, bool up);
 /* A frame from the home. STATUS_BAD_REQUEST: cut it off. */
 int coherent_guest_receive(
 	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content);
-/* (main) The client does not wait any more. */
+/* --- coherent-open.c (main) --- */
+
+/* What had to wait until the node had given back what it had before. */
+void coherent_opens_ask(Manager *m);
+/* The client does not wait any more. */
 void coherent_opens_forget(Manager *m, uint64_t client);
 /* (main) What other threads have noted. */
 void coherent_guests_look(Manager *m);
