@@ -52,8 +52,18 @@ class Sharers:
             return stat.read_text().split()[2] if stat.exists() else "gone"
         return [of(p) for p in self.programs]
 
+    def meet(self, seconds=60):
+        """Until all have the memory: the work begins."""
+        for k in range(len(self.programs)):
+            line = self.read_line(k, seconds)
+            assert line == "met", f"{self.work}: worker {k}: {line}"
+
+    def busy(self):
+        """All are still at work."""
+        return not select.select([p.stdout for p in self.programs], [], [], 0)[0]
+
     def finish(self, seconds=60):
-        """What each said before "right": a list of lists of words."""
+        """What each said between "met" and "right": a list of lists of words."""
         reports = []
         for k in range(len(self.programs)):
             lines = []

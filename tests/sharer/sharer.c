@@ -3,8 +3,8 @@
  *	sharer WORK WORKER WORKERS ROUNDS SEED PAGES			exports
  *	sharer WORK WORKER WORKERS ROUNDS SEED PAGES NODE ID [NODE …]	imports
  *
- * The exporter prints "segment ID" first. Everybody ends with "right" or "wrong", or with exit
- * status 3 and the RSM code of the call that failed.
+ * The exporter prints "segment ID" first, everybody "met" when all have the memory. Everybody ends
+ * with "right" or "wrong", or with exit status 3 and the RSM code of the call that failed.
  */
 #include "sharer.h"
 
@@ -145,6 +145,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
 		if (!strcmp(works[i].name, s.work)) {
 			meet(&s);
+			printf("met\n");
+			fflush(stdout);
 			right = works[i].run(&s);
 			meet(&s);
 		}

@@ -20,11 +20,14 @@ def three(make, request):
 
 @pytest.fixture
 def share():
-    """share(nodes, work, where, rounds, …): what each of them said, after all went right."""
+    """share(nodes, work, where, rounds, …): what each of them said, after all went right. meanwhile(sharers) is called when they have begun."""
     made = []
 
-    def run(*args, seconds=60, **kwargs):
+    def run(*args, seconds=60, meanwhile=None, **kwargs):
         made.append(Sharers(*args, **kwargs))
+        made[-1].meet(seconds)
+        if meanwhile:
+            meanwhile(made[-1])
         return made[-1].finish(seconds)
     yield run
     for sharers in made:
@@ -89,5 +92,17 @@ def test_no_increment_is_lost(three, share, where):
 @pytest.mark.parametrize("where", PLACES.values(), ids=PLACES)
 def test_random_stores_with_false_sharing_are_what_the_model_says(three, share, where, seed):
     reports = share(three, "random", where, 40 * ROUNDS, pages=4, seed=seed, seconds=120)
+    sums = {words[1] for report in reports for words in report if words[0] == "sum"}
+    assert len(sums) == 1, "in the end all see the same"
+
+
+@pytest.mark.parametrize("killed", [1, 2], ids=["home", "another"])
+def test_a_daemon_may_be_killed_meanwhile(three, share, killed):
+    """The programs live on, and what they see is still what the model says."""
+    def kill(sharers):
+        old = three.kill_daemon(killed)
+        assert sharers.busy(), "the work was over too soon"
+        three.wait_restart(killed, old)
+    reports = share(three, "random", PLACES["three nodes"], 100 * ROUNDS, pages=4, seconds=120, meanwhile=kill)
     sums = {words[1] for report in reports for words in report if words[0] == "sum"}
     assert len(sums) == 1, "in the end all see the same"
