@@ -297,6 +297,8 @@ static void only_what_is_shared_can_be_attached(void **state)
 	attached_to(b, ID);
 	assert_int_equal(heard.n, 0);
 	assert_int_equal(engine_segment_share(made_by(a, S)), STATUS_NOT_PUBLISHED);
+	/* or from the beginning: nobody finds it taken and not to be shared */
+	engine_import_disconnect(attached_to(b, offered_by(a, ID + 1, WIRE_OFFER_SHARED)->id));
 	world_end(&w, a, b);
 }
 
