@@ -35,7 +35,7 @@ def test_the_suite_and_hostile_initiators_by_verbs(vm, kernel):
 def test_conformance_between_two_machines(vm, kernel, program):
     here, there = rdma.nodes(vm, kernel, *FILES)
     there.start(f"{NODE} test-rsm-remote-{program} --agents {7000 + REMOTE.index(program)}")
-    here.tap(f"{NODE} RSM_NODE2_AGENTS='10.9.9.2 {7000 + REMOTE.index(program)}' test-rsm-remote-{program}", seconds=120)
+    here.tap(f"{NODE} RSM_TEST_SECONDS=90 RSM_NODE2_AGENTS='10.9.9.2 {7000 + REMOTE.index(program)}' test-rsm-remote-{program}", seconds=120)
 
 
 def test_doctor_names_the_provider(vm, kernel):
