@@ -186,10 +186,10 @@ static void activate(Directory *d, struct work *w)
 /* A node that asks for what it has been given, or while everything goes home. */
 static bool pointless(const Directory *d, const struct work *w)
 {
-	if (d->recalling && for_node(w))
-		return true;
-	assert(w->slot != DIRECTORY_HOME || entry_get(d, w->page).owner != DIRECTORY_HOME);
-	return w->slot != DIRECTORY_RECALL && entry_get(d, w->page).owner == w->slot;
+	bool has = entry_get(d, w->page).owner == w->slot;
+
+	assert(!has || w->slot != DIRECTORY_HOME);
+	return has || (d->recalling && for_node(w));
 }
 
 void work_start(Directory *d, struct work *w)

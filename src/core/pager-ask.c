@@ -364,9 +364,8 @@ void pager_fault(Pager *p, unsigned int group, uint64_t page, bool write, uint64
 	struct spot *spot;
 
 	assert(group < PAGER_GROUPS && page < p->options.n_pages);
-	if (p->lost || p->release || answer_here(p, page, write, bit))
+	if (p->lost || !(pager_groups(p) & bit) || answer_here(p, page, write, bit))
 		return;
-	assert(p->groups & bit);
 	spot = pager_spot(p, page);
 	if (!spot) {
 		starve(p, page, now);

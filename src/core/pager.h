@@ -95,10 +95,12 @@ int pager_new(const struct pager_options *options, const struct pager_ops *ops, 
 void pager_free(Pager *pager);
 
 /* A mapper of this group (below PAGER_GROUPS) is stopped at a page. write: at a store. Whoever
- * waits is woken in the end, but after pager_release() and pager_lose(). */
+ * waits is woken in the end, unless the group is gone, or everything is by pager_release() or
+ * pager_lose(): then the caller does that. */
 void pager_fault(Pager *pager, unsigned int group, uint64_t page, bool write, uint64_t now);
-/* The group has mappers from now on, or none any more. With no group left everything is given back,
- * by and by, until there is one again. */
+/* The group has mappers from now on (said before they can store), or none any more (said when they
+ * cannot: it is not protected again). With no group left everything is given back, by and by, until
+ * there is one again. */
 void pager_group_set(Pager *pager, unsigned int group, bool used, uint64_t now);
 
 /* From the directory. STATUS_BAD_REQUEST: it makes no sense, and the home is not to be believed any

@@ -23,7 +23,7 @@ static const struct bytes *received(const struct world *w, uint64_t page)
 {
 	const struct packet *p = w->receiving;
 
-	HOLDS(w, p && page - p->message.page < p->message.n);
+	HOLDS(w, page - p->message.page < p->message.n);
 	return &p->content[page - p->message.page];
 }
 
