@@ -10,7 +10,8 @@
 #include "base/clock.h"
 
 #define SPIN_NS	 (20 * NSEC_PER_USEC)
-#define SLICE_NS NSEC_PER_SEC /* a sleeper looks again this often */
+#define ALONE_NS (2 * NSEC_PER_USEC) /* of it, until others on this CPU come first */
+#define SLICE_NS NSEC_PER_SEC	     /* a sleeper looks again this often */
 
 void wake_word(const _Atomic uint32_t *word)
 {
@@ -98,6 +99,9 @@ static sci_error_t wait_until(struct waiting *w, const struct wait_ops *ops, voi
 				i < 50 && atomic_load_explicit(word, memory_order_relaxed) == value;
 				i++)
 				cpu_relax();
+			/* who is to change the word may be waiting for this very CPU */
+			if (now > w->spin_end - SPIN_NS + ALONE_NS)
+				sched_yield();
 			continue;
 		}
 		sleep_on(w, ops, word, value, w->end - now);
