@@ -2,6 +2,7 @@
 """Python in a machine, with pytest: what Machine(files=...) needs for it. The same interpreter and modules as here."""
 import importlib
 import pathlib
+import re
 import sysconfig
 
 PYTHON = pathlib.Path("/usr/bin/python3")
@@ -37,3 +38,14 @@ def tree(*names):
         path = root / name
         found += below(path, {"__pycache__"}) if path.is_dir() else [path]
     return tuple((str(p), f"/tree/{p.relative_to(root)}") for p in found)
+
+
+def run_tests(guest, arguments, seconds, environment=""):
+    """Runs pytest in /tree of the machine, and gives its output: all must pass, and there must be some."""
+    result = guest.run(f"export CAUSEWAY_TEST_ROW=vm CAUSEWAY_BUILD_DIR=/build TMPDIR=/tmp {environment}; cd /tree && "
+                       f"python3 -m pytest -p no:cacheprovider -q --color=no -p pytest_timeout -rfEs --timeout=100 --durations=0 {arguments}",
+                       seconds=seconds)
+    print(result.output)
+    assert result.status == 0, result.output
+    assert re.search(r"\d+ passed", result.output)
+    return result.output
