@@ -112,14 +112,6 @@ static void on_drop(void *userdata, uint64_t page, unsigned int k)
 	step(n);
 }
 
-static bool all_marked(const struct node *n, uint64_t page)
-{
-	for (unsigned int g = 0; g < GROUPS; g++)
-		if (n->mappers[g].used && !n->mappers[g].marked[page])
-			return false;
-	return true;
-}
-
 static int on_set_aside(void *userdata, uint64_t page, unsigned int k)
 {
 	struct node *n = userdata;

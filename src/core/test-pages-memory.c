@@ -27,6 +27,14 @@ void mapper_init(struct node *n, unsigned int group)
 		m->marked[p] = true;
 }
 
+bool all_marked(const struct node *n, uint64_t page)
+{
+	for (unsigned int g = 0; g < GROUPS; g++)
+		if (n->mappers[g].used && !n->mappers[g].marked[page])
+			return false;
+	return true;
+}
+
 /* For the pager's operations */
 
 void node_protect(struct node *n, uint64_t page, unsigned int k, uint64_t groups)

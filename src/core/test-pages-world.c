@@ -307,6 +307,8 @@ static void say_lease(struct node *n)
 	if (!n->frozen && w->now >= n->since + DETECTION / 2) {
 		n->frozen = true;
 		pager_freeze(n->pager, true, w->now);
+		for (uint64_t i = 0; i < PAGES; i++)
+			HOLDS(w, all_marked(n, i));
 	}
 	if (!n->cut)
 		world_event(w,

@@ -174,6 +174,8 @@ void node_protect(struct node *n, uint64_t page, unsigned int k, uint64_t groups
 void node_allow(struct node *n, uint64_t page, unsigned int k, uint64_t groups);
 void node_wake(struct node *n, uint64_t page, unsigned int k, uint64_t groups);
 void node_drop(struct node *n, uint64_t page);
+/* Nobody can store there. */
+bool all_marked(const struct node *n, uint64_t page);
 /* Whoever may see memory that is not the newest. */
 bool node_believes(const struct node *n);
 bool bytes_equal(const struct bytes *a, const struct bytes *b);
