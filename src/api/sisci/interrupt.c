@@ -156,9 +156,13 @@ static const struct dispatch_ops sharing = {
 
 /* create */
 
-static sci_error_t interrupt_enter(
-	struct local_interrupt *i, struct object *desc, sci_local_interrupt_t *ret_interrupt)
+/* A callback may come, and remove it, before this returns: what the program is told is there first.
+ */
+static sci_error_t interrupt_enter(struct local_interrupt *i, struct object *desc,
+	sci_local_interrupt_t *interrupt, unsigned int *number)
 {
+	const sci_local_interrupt_t old = *interrupt;
+	const unsigned int old_number = *number;
 	int r = object_new(&i->object, SISCI_LOCAL_INTERRUPT, desc);
 
 	if (r) {
@@ -166,14 +170,16 @@ static sci_error_t interrupt_enter(
 		interrupt_release(&i->object);
 		return code_of(CODE_CREATE, r);
 	}
+	*interrupt = object_handle(&i->object);
+	*number = i->n.number;
 	if (i->callback || i->shared)
 		r = dispatch_add(&i->object, i->shared ? &sharing : &callbacks);
 	if (r < 0) {
+		*interrupt = old;
+		*number = old_number;
 		object_end(&i->object);
-		return code_of(CODE_CREATE, r);
 	}
-	*ret_interrupt = object_handle(&i->object);
-	return SCI_ERR_OK;
+	return code_of(CODE_CREATE, r);
 }
 
 static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interrupt,
@@ -205,10 +211,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 	i->shared = shared;
 	i->object.end = interrupt_end;
 	i->object.release = interrupt_release;
-	e = interrupt_enter(i, desc, interrupt);
-	if (!e)
-		*number = i->n.number;
-	return e;
+	return interrupt_enter(i, desc, interrupt, number);
 }
 
 SCI_CALL void SCICreateInterrupt(sci_desc_t sd, sci_local_interrupt_t *interrupt,

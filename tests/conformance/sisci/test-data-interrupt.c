@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Data interrupts: sisci.md §5.8, Decision 4, traps T1, T15, T16, T20, T22, T27.
+ * Data interrupts: sisci.md §5.8, Decision 4, traps T1, T15, T16, T19, T20, T22, T27.
  */
 #include "rig.h"
 
@@ -381,6 +381,65 @@ static void five_hundred_cost_little(void)
 		OK(SCICreateDataInterrupt, sd, &l, 0, &n, NULL, NULL, 0);
 }
 
+static void send_until_killed(void *unused)
+{
+	unsigned char out[700];
+
+	(void)unused;
+	number = rig_hear_parent();
+	sd = rig_open();
+	remote = connected(rig_node());
+	rig_tell_parent(1);
+	for (unsigned char i = 0;; i++) {
+		memset(out, i, sizeof(out));
+		(void)SAYS(SCITriggerDataInterrupt, remote, out, 1 + i * 2, 0);
+	}
+}
+
+static bool is_whole(const unsigned char *in, unsigned int length)
+{
+	for (unsigned int i = 0; i < length; i++)
+		if (in[i] != in[0])
+			return false;
+	return length == 1 + in[0] * 2u;
+}
+
+/* T19: whatever a sender was doing, messages are whole, and his place is good for the next one. */
+static void senders_may_die_at_any_time(void)
+{
+	unsigned char in[1000];
+	unsigned int length;
+	rig_peer_t senders[8];
+	sci_error_t e;
+
+	for (int i = 0; i < 8; i++)
+		senders[i] = rig_here(send_until_killed, NULL);
+	begin();
+	OK(SCIDisconnectDataInterrupt, remote, 0);
+	for (int i = 0; i < 8; i++) {
+		rig_tell(senders[i], number);
+		rig_hear(senders[i]);
+		for (int n = 0; n < 300 + 37 * i; n++) {
+			length = sizeof(in);
+			OK(SCIWaitForDataInterrupt, local, in, &length, 5000, 0);
+			CHECK(is_whole(in, length));
+		}
+		rig_kill(senders[i]);
+	}
+	do {
+		length = sizeof(in);
+		e = SAYS(SCIWaitForDataInterrupt, local, in, &length, 0, 0);
+	} while (e == SCI_ERR_OK && is_whole(in, length));
+	CHECK_EQUAL(e, SCI_ERR_TIMEOUT);
+	remote = connected(rig_node());
+	for (int i = 0; i < 600; i++) {
+		OK(SCITriggerDataInterrupt, remote, abc, 4, 0);
+		length = sizeof(in);
+		OK(SCIWaitForDataInterrupt, local, in, &length, 1000, 0);
+		CHECK(length == 4 && !memcmp(in, abc, 4));
+	}
+}
+
 static const rig_test_t tests[] = {
 	TEST(arguments_are_checked),
 	TEST(both_kinds_may_have_the_same_number),
@@ -397,6 +456,7 @@ static const rig_test_t tests[] = {
 	TEST(there_are_256_connections),
 	TEST(a_callback_may_remove_its_interrupt),
 	TEST(five_hundred_cost_little),
+	TEST(senders_may_die_at_any_time),
 };
 
 RIG_MAIN(tests)
