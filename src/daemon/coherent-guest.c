@@ -384,6 +384,7 @@ static CoherentGuest *take_noted(Coherent *c)
 static void look_at(Manager *m, CoherentGuest *g)
 {
 	if (g->ended || g->released) {
+		coherent_opens_unmapped(m->coherent, g);
 		coherent_guest_say_unmap(m, g->node, g->map);
 		guest_free(m, g);
 	} else if (g->part.failed) {

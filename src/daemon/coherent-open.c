@@ -32,14 +32,22 @@ static bool same_import(const struct coherent_open *a, const struct coherent_ope
 	return a->client == b->client && a->index == b->index && a->generation == b->generation;
 }
 
-/* All that wait for the same. */
+static struct coherent_open *find_open(Manager *m, const struct coherent_open *of, bool asked)
+{
+	struct coherent_open *o;
+
+	list_for_each (o, &m->coherent->opens, link)
+		if (same_import(o, of) && (o->asked || !asked))
+			return o;
+	return NULL;
+}
+
+/* All that wait for the same. A client that does not listen is freed, and all that it waits for. */
 static void answer(Manager *m, const struct coherent_open *of, int status)
 {
-	struct coherent_open key = *of, *o, *tmp;
+	struct coherent_open key = *of, *o;
 
-	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
-		if (!same_import(o, &key))
-			continue;
+	while ((o = find_open(m, &key, false))) {
 		list_unlink(&o->link);
 		coherent_opened(m, o->client, o->serial, o->index, status);
 		free(o);
@@ -80,13 +88,49 @@ static int take_map(Manager *m, EngineImport *import, const struct wire_peer_map
 
 struct question {
 	Manager *manager;
+	struct list link;	   /* coherent->questions */
 	struct coherent_open open; /* its link is not used */
 	uint32_t node;
+	uint64_t instance;
+	uint32_t over; /* a map of it that was given back since; 0: none */
 };
+
+static void question_free(struct question *q)
+{
+	list_unlink(&q->link);
+	free(q);
+}
+DEFINE_CLEANUP(struct question *, question_free);
+
+void coherent_opens_unmapped(Coherent *c, const CoherentGuest *guest)
+{
+	struct question *q;
+
+	list_for_each (q, &c->questions, link)
+		if (q->node == guest->node && q->instance == guest->instance)
+			q->over = guest->map;
+}
+
+/* The home has answered before it heard that this node gives the map back. */
+static bool is_over(const struct question *q, uint32_t map)
+{
+	const CoherentGuest *g = coherent_guest_find(q->manager->coherent, q->node, q->instance);
+
+	return map == q->over || (g && g->map == map && (g->releasing || g->ended));
+}
+
+static void ask_again(Manager *m, const struct coherent_open *of)
+{
+	struct coherent_open *o;
+
+	while ((o = find_open(m, of, true)))
+		o->asked = false;
+	coherent_opens_ask(m);
+}
 
 static void on_answer(void *userdata, int status, const struct wire_message *reply)
 {
-	_cleanup_free_ struct question *q = userdata;
+	_cleanup_(question_free_p) struct question *q = userdata;
 	const struct wire_peer_map_reply *p = reply ? &reply->peer_map_reply : NULL;
 	EngineImport *import = import_of(q->manager, &q->open);
 	bool live = import && import->state == WIRE_IMPORT_CONNECTED;
@@ -95,6 +139,10 @@ static void on_answer(void *userdata, int status, const struct wire_message *rep
 		status = STATUS_NODE_UNREACHABLE;
 	if (!status && !live)
 		status = STATUS_REVOKED;
+	if (!status && is_over(q, p->map)) {
+		ask_again(q->manager, &q->open);
+		return;
+	}
 	if (!status)
 		status = take_map(q->manager, import, p);
 	/* nobody has this map */
@@ -116,21 +164,13 @@ static int question_send(Manager *m, const EngineImport *import, const struct co
 
 	if (!q)
 		return -ENOMEM;
-	*q = (struct question){m, *o, import->node};
+	*q = (struct question){
+		.manager = m, .open = *o, .node = import->node, .instance = import->instance};
+	list_append(&m->coherent->questions, &q->link);
 	r = manager_peer_request(m, import->node, &request, on_answer, q);
 	if (r)
-		free(q);
+		question_free(q);
 	return r;
-}
-
-static struct coherent_open *find_asked(Manager *m, const struct coherent_open *of)
-{
-	struct coherent_open *o;
-
-	list_for_each (o, &m->coherent->opens, link)
-		if (o->asked && same_import(o, of))
-			return o;
-	return NULL;
 }
 
 /* As long as the node gives back what it had before, a new map must wait. */
@@ -141,28 +181,34 @@ static int ask(Manager *m, EngineImport *import, struct coherent_open *o)
 
 	if (g && (g->releasing || g->ended))
 		return 0;
-	if (find_asked(m, o))
+	if (find_open(m, o, true))
 		return 0;
 	r = question_send(m, import, o);
 	o->asked = r == 0;
 	return r;
 }
 
-void coherent_opens_ask(Manager *m)
+/* False: whoever could not be asked for has been answered, and there may be others. */
+static bool ask_all(Manager *m)
 {
-	struct coherent_open *o, *tmp;
+	struct coherent_open *o;
 
-	list_for_each_safe (o, tmp, &m->coherent->opens, link) {
+	list_for_each (o, &m->coherent->opens, link) {
 		EngineImport *import = o->asked ? NULL : import_of(m, o);
 		int r = import ? ask(m, import, o) : 0;
 
 		if (!o->asked && (!import || r)) {
 			answer(m, o, import ? r : STATUS_REVOKED);
-			/* it may have been several */
-			coherent_opens_ask(m);
-			return;
+			return false;
 		}
 	}
+	return true;
+}
+
+void coherent_opens_ask(Manager *m)
+{
+	while (!ask_all(m))
+		;
 }
 
 static int why_not(const EngineImport *import)

@@ -64,10 +64,11 @@ struct Coherent {
 	int notes; /* eventfd to the main thread */
 	sd_event_source *noted;
 
-	struct list dials;  /* struct page_dial (main) */
-	struct list grants; /* struct page_grant (main) */
-	struct list opens;  /* struct coherent_open: clients that wait (main) */
-	uint32_t last_map;  /* (main) */
+	struct list dials;     /* struct page_dial (main) */
+	struct list grants;    /* struct page_grant (main) */
+	struct list opens;     /* struct coherent_open: clients that wait (main) */
+	struct list questions; /* struct question of coherent-open.c (main) */
+	uint32_t last_map;     /* (main) */
 	uint64_t last_number;
 	struct coherent_rows *rows; /* coherent-restore.c */
 };
@@ -289,6 +290,8 @@ int coherent_guest_receive(
 
 /* What had to wait until the node had given back what it had before. */
 void coherent_opens_ask(Manager *m);
+/* The home is told that this node does not have the guest's map any more. */
+void coherent_opens_unmapped(Coherent *c, const CoherentGuest *guest);
 /* The client does not wait any more. */
 void coherent_opens_forget(Manager *m, uint64_t client);
 /* (main) What other threads have noted. */

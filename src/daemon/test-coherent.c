@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -508,6 +510,67 @@ static void without_its_home_a_map_reads_zeros(void **state)
 	wait_value(word(&s->at_b, 2), 0);
 }
 
+/* Beginning and end at the same time */
+
+static void a_map_may_begin_while_the_last_one_is_given_back(void **state)
+{
+	struct wire_message ask = {.type = WIRE_IMPORT_MEMORY};
+	struct scene *s = *state;
+	struct test_map there;
+	struct remote other;
+	struct client d;
+	int uffd, fd;
+
+	client_new(&d, &s->nodes.node[2]);
+	uffd = map_watch_begin(&d);
+	for (uint64_t i = 1; i < 20; i++) {
+		atomic_store(word(&s->home, 0), i);
+		assert_int_equal(remote_connect(&s->rb, &s->b, 1, s->id, WIRE_READ), STATUS_OK);
+		assert_int_equal(remote_connect(&other, &d, 1, s->id, WIRE_READ), STATUS_OK);
+		assert_int_equal(map_memory(&s->b, s->rb.import, &fd), STATUS_OK);
+		close(fd);
+		ask.serial = 0;
+		ask.import_memory.import = other.import;
+		client_send(&d, &ask, NULL, 0);
+		assert_int_equal(remote_disconnect(&s->rb), STATUS_OK);
+		assert_true(client_receive(&d));
+		assert_int_equal(d.reply.status, STATUS_OK);
+		assert_int_equal(map_enter(&there, &d, WIRE_SIDE_IMPORT, other.import, 0,
+					 client_take_fd(&d, 0), SIZE, PROT_READ),
+			STATUS_OK);
+		assert_int_equal(atomic_load(word(&there, 0)), i);
+		map_close(&there);
+		assert_int_equal(remote_disconnect(&other), STATUS_OK);
+	}
+	assert_int_equal(client_node_status(&d).restarts, 0);
+	client_close(&d);
+	close(uffd);
+}
+
+static void who_does_not_hear_what_he_waits_for_is_cut_off_alone(void **state)
+{
+	struct wire_message ask = {.type = WIRE_IMPORT_MEMORY};
+	struct scene *s = *state;
+	struct remote r;
+	struct client deaf;
+	struct pollfd p;
+
+	client_new(&deaf, &s->nodes.node[2]);
+	assert_int_equal(remote_connect(&r, &deaf, 1, s->id, WIRE_READ), STATUS_OK);
+	ask.import_memory.import = r.import;
+	assert_int_equal(shutdown(deaf.socket, SHUT_RD), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		ask.serial = 0;
+		client_send(&deaf, &ask, NULL, 0);
+	}
+	p = (struct pollfd){.fd = deaf.socket};
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	client_close(&deaf);
+	assert_int_equal(client_node_status(&s->b).restarts, 0);
+	map_b(s);
+	assert_int_equal(atomic_load(word(&s->at_b, 0)), 0);
+}
+
 /* Restarts */
 
 static void either_daemon_may_be_killed(void **state)
@@ -575,6 +638,8 @@ int main(int argc, char **argv)
 		TEST(the_exporters_end_ends_the_map),
 		THREE(stores_of_a_lost_node_are_discarded_and_others_are_told),
 		TEST(without_its_home_a_map_reads_zeros),
+		TEST(a_map_may_begin_while_the_last_one_is_given_back),
+		TEST(who_does_not_hear_what_he_waits_for_is_cut_off_alone),
 		TEST(either_daemon_may_be_killed),
 		TEST(nothing_is_lost_when_daemons_are_killed_under_fire),
 	};
