@@ -43,6 +43,7 @@ struct work {
 	uint16_t n;	 /* its pages; 0: not active yet */
 	uint16_t n_open; /* of them with answers outstanding */
 	uint64_t page;
+	uint64_t began;
 	uint64_t asked; /* when, or when patience was tried last */
 	struct item first;
 	struct item *more; /* the n - 1 others, or NULL */

@@ -341,9 +341,17 @@ uint64_t directory_next(const Directory *d)
 	return next;
 }
 
+/* In all a work waits so many times as long, however often the node makes a new link. */
+#define LINKS_PATIENCE 3u
+
 static bool passed(const Directory *d, uint64_t since)
 {
 	return d->now >= since && d->now - since >= d->options.patience;
+}
+
+static bool is_old(const Directory *d, const struct work *w)
+{
+	return d->now >= w->began && (d->now - w->began) / LINKS_PATIENCE >= d->options.patience;
 }
 
 static void lose_patience(Directory *d, struct work *w)
@@ -355,7 +363,9 @@ static void lose_patience(Directory *d, struct work *w)
 	for (unsigned int i = 1; i < DIRECTORY_SLOTS; i++) {
 		struct slot *s = &d->slots[i];
 
-		if (!(need & slot_bit(i)) || s->given_up || !passed(d, s->since))
+		if (!(need & slot_bit(i)) || s->given_up)
+			continue;
+		if (!passed(d, s->since) && !is_old(d, w))
 			continue;
 		s->given_up = true;
 		d->ops->give_up(d->userdata, i, "it does not give a page back");

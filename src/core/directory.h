@@ -99,9 +99,9 @@ int directory_add(Directory *directory, unsigned int slot, bool write);
 /* It does not any more. What it still owned is in the shadow then as it was last written back, and
  * discarded() is said. Also of a slot that was not added. */
 void directory_remove(Directory *directory, unsigned int slot, uint64_t now);
-/* It cannot be reached at present: what it was asked is asked again when it can, and waits so long;
- * its own requests are forgotten, and it will say them again. Up: it begins with HOLDS, before
- * which nothing is said to it. Up again without down is a new link, too. */
+/* It cannot be reached at present: what it was asked is asked again when it can, and waits so long,
+ * but not for ever; its own requests are forgotten, and it will say them again. Up: it begins with
+ * HOLDS, before which nothing is said to it. Up again without down is a new link, too. */
 void directory_link(Directory *directory, unsigned int slot, bool up, uint64_t now);
 
 /* STATUS_BAD_REQUEST: the node breaks the protocol; the caller ends its link and its maps. */

@@ -542,6 +542,29 @@ static void who_does_not_give_a_page_back_is_given_up(void **state)
 	directory_free(t.directory);
 }
 
+static void who_makes_new_links_to_keep_a_page_is_given_up(void **state)
+{
+	uint64_t asked;
+	struct test t;
+
+	test_init(&t);
+	owns(&t, 1, 7);
+	must_say(&t, 2, PAGE_GETS, 0, 7, 1);
+	asked = t.now;
+	log_clear(&t.log);
+	while (!strstr(t.log.text, "give up 1")) {
+		log_clear(&t.log);
+		assert_in_range(t.now - asked, 0, 4 * PATIENCE);
+		t.now += PATIENCE / 2;
+		directory_link(t.directory, 1, true, t.now);
+		must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_M, 7, 1);
+		must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_END, 0, 1);
+		directory_tick(t.directory, t.now);
+	}
+	assert_in_range(t.now - asked, 3 * PATIENCE, 4 * PATIENCE);
+	directory_free(t.directory);
+}
+
 static void content_goes_where_there_is_room(void **state)
 {
 	struct test t;
@@ -747,6 +770,7 @@ int main(void)
 		cmocka_unit_test(what_was_asked_of_a_node_is_asked_again_on_its_new_link),
 		cmocka_unit_test(what_a_node_wanted_on_its_old_link_is_forgotten),
 		cmocka_unit_test(who_does_not_give_a_page_back_is_given_up),
+		cmocka_unit_test(who_makes_new_links_to_keep_a_page_is_given_up),
 		cmocka_unit_test(content_goes_where_there_is_room),
 		cmocka_unit_test(what_cannot_be_recovered_is_tried_again),
 		cmocka_unit_test(a_recall_takes_everything_home),
