@@ -14,8 +14,8 @@
 
 /*
  * Page links: frames in and out. Nobody waits for a peer: what cannot be sent at once is kept, up
- * to a bound. Above OUT_MANY nothing more is read from a link, so that nothing more is asked for;
- * what others cause there is little, and above OUT_MAX the link is cut.
+ * to a bound. Above OUT_MANY nothing more is read from a link, and what was read waits, so that
+ * nothing more is asked for; what others cause there is little, and above OUT_MAX the link is cut.
  */
 
 #define IN_SIZE	      (PAGE_HEADER_SIZE + PAGE_RUN_MAX * PAGE_BYTES + 65536u)
@@ -42,9 +42,24 @@ static size_t unsent(const CoherentLink *l)
 	return l->out_end - l->out_at;
 }
 
+static bool is_full(const CoherentLink *l)
+{
+	return unsent(l) >= OUT_MANY;
+}
+
 static void choose_events(CoherentLink *l)
 {
-	want(l, (unsent(l) < OUT_MANY ? EPOLLIN : 0u) | (unsent(l) ? EPOLLOUT : 0u));
+	want(l, (is_full(l) ? 0u : EPOLLIN) | (unsent(l) || l->waits ? EPOLLOUT : 0u));
+}
+
+static void all_sent(CoherentLink *l)
+{
+	l->out_at = l->out_end = l->stalled = 0;
+	if (l->out_size <= 2 * OUT_MANY)
+		return;
+	free(l->out);
+	l->out = NULL;
+	l->out_size = 0;
 }
 
 /* Something has begun that must not take too long. */
@@ -74,7 +89,7 @@ void coherent_link_flush(CoherentLink *l)
 		return;
 	}
 	if (!unsent(l)) {
-		l->out_at = l->out_end = l->stalled = 0;
+		all_sent(l);
 	} else if (!l->stalled) {
 		l->stalled = now;
 		look_soon(l);
@@ -172,13 +187,15 @@ static int deliver(CoherentLink *l)
 	size_t at = 0;
 	int r = 0;
 
-	while (r == 0 && !l->broken && (size = frame(l->in + at, l->n_in - at, &message)) > 0) {
+	while (r == 0 && !l->broken && !is_full(l) &&
+		(size = frame(l->in + at, l->n_in - at, &message)) > 0) {
 		r = dispatch(l, &message, l->in + at + PAGE_HEADER_SIZE);
 		at += (size_t)size;
 	}
 	l->n_in -= at;
 	memmove(l->in, l->in + at, l->n_in);
-	if (!l->n_in) {
+	l->waits = l->n_in && is_full(l);
+	if (!l->n_in || l->waits) {
 		l->partial = 0;
 	} else if (!l->partial || at) {
 		l->partial = l->coherent->now;
@@ -187,28 +204,41 @@ static int deliver(CoherentLink *l)
 	return size < 0 ? (int)size : r;
 }
 
-/* Returns false when there is nothing more now. */
-static bool receive(CoherentLink *l)
+/* Bytes; 0: there are none now; negative: never again. */
+static ssize_t read_some(CoherentLink *l)
 {
 	ssize_t n = recv(l->fd, l->in + l->n_in, IN_SIZE - l->n_in, MSG_DONTWAIT);
-	Coherent *c = l->coherent;
-	int r = 0;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return -EPIPE;
+	l->n_in += (size_t)n;
+	return n;
+}
+
+/* What has come, or has waited. Returns false when there is nothing more now. */
+static bool receive(CoherentLink *l)
+{
+	ssize_t n = l->waits ? 0 : read_some(l);
+	Coherent *c = l->coherent;
+	bool more;
+	int r = 0;
+
+	if (n == 0 && !l->waits)
 		return false;
 	coherent_lock(c);
-	if (n > 0) {
-		l->n_in += (size_t)n;
+	if (n >= 0)
 		r = deliver(l);
-	}
 	if (r)
 		log_limited(
 			"the page link with node %u is cut off: it breaks the protocol", l->node);
-	if (n <= 0 || r)
+	if (n < 0 || r)
 		coherent_link_break(l);
-	r = l->broken || unsent(l) >= OUT_MANY;
+	coherent_link_flush(l);
+	more = !l->broken && !is_full(l);
 	coherent_unlock(c);
-	return !r;
+	return more;
 }
 
 void coherent_link_ready(CoherentLink *l, uint32_t events)
@@ -220,7 +250,7 @@ void coherent_link_ready(CoherentLink *l, uint32_t events)
 		coherent_link_flush(l);
 		coherent_unlock(c);
 	}
-	if (events & ~EPOLLOUT)
+	if (events & ~EPOLLOUT || l->waits)
 		for (unsigned int i = 0; i < READS && !l->broken && receive(l); i++)
 			;
 }
@@ -251,8 +281,12 @@ void coherent_links_look(Coherent *c)
 	CoherentLink *l;
 
 	list_for_each (l, &c->links, link) {
-		const char *trouble = l->broken ? NULL : trouble_of(l);
+		const char *trouble;
 
+		/* who is not listened to need not go on */
+		if (l->partial && !(l->events & EPOLLIN))
+			l->partial = c->now;
+		trouble = l->broken ? NULL : trouble_of(l);
 		if (trouble)
 			log_limited("the page link with node %u is cut off: %s", l->node, trouble);
 		if (trouble || is_worn(l))

@@ -203,6 +203,7 @@ struct CoherentLink {
 
 	uint8_t *in; /* the page thread's without the lock */
 	size_t n_in;
+	bool waits;	  /* in may have whole frames, for whose answers there was no room */
 	uint64_t partial; /* a frame has begun then; 0: none */
 };
 

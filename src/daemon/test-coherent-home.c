@@ -375,6 +375,33 @@ static void who_keeps_a_page_loses_it(void **state)
 	close(two.fd);
 }
 
+static void more_than_fits_is_answered_by_and_by(void **state)
+{
+	enum { TIMES = 300, PAGES = SIZE / PAGE_BYTES };
+	uint8_t said[TIMES][2][PAGE_HEADER_SIZE];
+	struct scene *s = *state;
+	struct page_message m;
+	struct node_map two;
+
+	map_segment(s, &s->two, WIRE_READ, &two);
+	/* what has been given is given again, if it has been given up */
+	for (unsigned int i = 0; i < TIMES; i++) {
+		m = (struct page_message){.type = PAGE_GETS, .n = PAGES, .map = two.map};
+		page_message_encode(&m, said[i][0]);
+		m.type = PAGE_PUT;
+		page_message_encode(&m, said[i][1]);
+	}
+	assert_int_equal(send(two.fd, said, sizeof(said), MSG_NOSIGNAL), sizeof(said));
+	for (unsigned int i = 0; i < TIMES; i++) {
+		assert_true(hear(&two, &m, NULL));
+		assert_int_equal(m.type, PAGE_DATA_S);
+		assert_int_equal(m.n, PAGES);
+		if (i % 64 == 0)
+			beat(s);
+	}
+	close(two.fd);
+}
+
 static void who_does_not_read_keeps_nobody_waiting(void **state)
 {
 	struct scene *s = *state;
@@ -406,6 +433,7 @@ int main(int argc, char **argv)
 		TEST(pages_beyond_the_segment_end_the_map),
 		TEST(rubbish_ends_the_link_and_another_one_goes_on),
 		TEST(who_keeps_a_page_loses_it),
+		TEST(more_than_fits_is_answered_by_and_by),
 		TEST(who_does_not_read_keeps_nobody_waiting),
 	};
 
