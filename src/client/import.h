@@ -63,7 +63,7 @@ struct cw_import {
 	uint32_t space, controller, node, id;
 	uint64_t instance;
 	uint32_t home_cell; /* in the segment, wherever that is; 0: an older daemon did not say */
-	uint8_t *whole;		       /* the mapping behind base, also while base is NULL */
+	uint8_t *whole;	    /* the mapping behind base, also while base is NULL */
 	uint32_t whole_slot, map_slot; /* in the client page */
 	uint8_t *_Atomic map;	       /* the program's mapping, or NULL */
 	_Atomic uint64_t map_offset, map_size;

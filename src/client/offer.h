@@ -16,7 +16,8 @@
 #include "client/handle.h"
 #include "wire/shared.h"
 
-/* flags: WIRE_OFFER_AUTO, _SHARED, _GROUP, _UNICAST. STATUS_ID_IN_USE, STATUS_ALREADY_PUBLISHED … */
+/* flags: WIRE_OFFER_AUTO, _SHARED, _GROUP, _UNICAST. STATUS_ID_IN_USE, STATUS_ALREADY_PUBLISHED …
+ */
 CW_EXPORT int cw_export_offer(cw_handle handle, uint32_t *id, uint32_t flags);
 /* Of an export or an attached import. flags: WIRE_CLOSE_…, when it closes. STATUS_WRONG_STATE. */
 CW_EXPORT int cw_offer_open(cw_handle handle, bool open, uint32_t flags);
