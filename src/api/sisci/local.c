@@ -73,13 +73,14 @@ static sci_error_t local_enter(
 		local_release(&s->object);
 		return code_of(CODE_CREATE, r);
 	}
+	/* before: a callback may want it, and may remove the segment */
+	*ret_segment = object_handle(&s->object);
 	e = local_segment_listen(s);
 	if (e) {
+		*ret_segment = NULL;
 		object_end(&s->object);
-		return e;
 	}
-	*ret_segment = object_handle(&s->object);
-	return SCI_ERR_OK;
+	return e;
 }
 
 /* create */

@@ -151,13 +151,14 @@ static sci_error_t remote_enter(
 		remote_release(&s->object);
 		return code_of(CODE_CREATE, r);
 	}
+	/* before: a callback may want it, and may disconnect */
+	*ret_segment = object_handle(&s->object);
 	e = remote_segment_listen(s);
 	if (e) {
+		*ret_segment = NULL;
 		object_end(&s->object);
-		return e;
 	}
-	*ret_segment = object_handle(&s->object);
-	return SCI_ERR_OK;
+	return e;
 }
 
 static sci_error_t connect_now(struct remote_segment *s, struct object *desc,
