@@ -205,6 +205,7 @@ static sci_error_t local_attach(sci_desc_t sd, sci_local_segment_t *segment, uns
 {
 	_cleanup_object_ struct object *desc = desc_get(sd);
 	struct local_segment *s;
+	uint64_t whole;
 	sci_error_t e;
 	int r;
 
@@ -218,9 +219,10 @@ static sci_error_t local_attach(sci_desc_t sd, sci_local_segment_t *segment, uns
 		local_release(&s->object);
 		return code_of(CODE_ATTACH, r);
 	}
+	whole = s->size;
 	e = local_enter(s, desc, segment);
 	if (!e && size)
-		*size = s->size;
+		*size = whole;
 	return e;
 }
 
