@@ -216,7 +216,7 @@ static int slot_take(CoherentHome *home, const EnginePeer *peer, bool write, uns
 
 	if (fresh)
 		slot = free_slot(home);
-	if (!slot)
+	if (!slot || home->given_up[slot])
 		return STATUS_NO_RESOURCES;
 	s = &home->head->slots[slot];
 	r = directory_add(home->directory, slot, write || s->write);

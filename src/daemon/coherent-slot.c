@@ -21,18 +21,70 @@ static void end_import(Manager *m, EngineImport *import)
 	engine_import_disconnect(import);
 }
 
-void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot)
+/* Its processes believe what they have until the peer has heard that: it says PEER_UNMAP then, or
+ * its lease, which is not renewed before it has heard, is over. */
+static void tell_ended(Manager *m, CoherentHome *home, unsigned int slot)
 {
+	const EnginePeer *peer = engine_peer_find(m->engine, home->head->slots[slot].node);
+	uint64_t detection = peer ? peer->detection : 0;
 	ManagerImport *i;
 
-	log_limited("the maps that node %u has of segment %llu are ended: %s",
-		home->head->slots[slot].node, (unsigned long long)home->instance,
-		home->given_up[slot]);
 	while ((i = list_first(&home->imports[slot], ManagerImport, coherent_link)))
 		end_import(m, i->engine);
 	coherent_lock(m->coherent);
+	home->leaving[slot] = m->coherent->now + detection;
+	coherent_touch(&home->part);
+	coherent_unlock(m->coherent);
+}
+
+/* Whatever the node has said for its lease was said before now, and is good for three quarters of
+ * the detection time; some more for clocks that differ. */
+static uint64_t lease_time(Manager *m, uint32_t node)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, node);
+
+	return (peer ? peer->detection : coherent_patience(m)) / 8 * 7;
+}
+
+static void say_end(Manager *m, CoherentHome *home, unsigned int slot)
+{
+	Coherent *c = m->coherent;
+	uint32_t node = home->head->slots[slot].node;
+	ManagerImport *i;
+
+	log_limited("the maps that node %u has of segment %llu are ended: %s", node,
+		(unsigned long long)home->instance, home->given_up[slot]);
+	while ((i = list_first(&home->imports[slot], ManagerImport, coherent_link)))
+		end_import(m, i->engine);
+	coherent_lock(c);
+	directory_link(home->directory, slot, false, c->now);
+	home->leaving[slot] = c->now + lease_time(m, node);
+	coherent_touch(&home->part);
+	coherent_unlock(c);
+}
+
+static void end_silently(Manager *m, CoherentHome *home, unsigned int slot)
+{
+	log_limited("node %u does not say that its maps of segment %llu are over",
+		home->head->slots[slot].node, (unsigned long long)home->instance);
+	coherent_lock(m->coherent);
 	coherent_slot_free(home, slot);
 	coherent_unlock(m->coherent);
+}
+
+void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot)
+{
+	if (list_empty(&home->imports[slot]))
+		end_silently(m, home, slot);
+	else
+		say_end(m, home, slot);
+}
+
+/* It is to be told that its maps are over, or need not be waited for any more. */
+static bool is_to_end(const CoherentHome *home, unsigned int slot)
+{
+	return home->given_up[slot] &&
+	       (!list_empty(&home->imports[slot]) || !home->leaving[slot]);
 }
 
 static bool maps(const CoherentHome *home, uint32_t node)
@@ -73,7 +125,7 @@ static CoherentHome *take_noted(Coherent *c, unsigned int *ret_slot, bool *ret_r
 		CoherentHome *home = coherent_home_of(part);
 
 		for_each_slot (home, slot)
-			if (home->given_up[slot])
+			if (home->given_up[slot] && !home->leaving[slot])
 				*ret_slot = slot;
 		*ret_recalled = home->recalled &&
 				(home->waits || (!coherent_home_has_slots(home) && !home->held));

@@ -359,6 +359,7 @@ static void who_keeps_a_page_loses_it(void **state)
 	struct loader l = {.at = s->home.at + PAGE_BYTES};
 	struct page_message m;
 	struct node_map two;
+	uint64_t since;
 
 	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
 	say(&two, PAGE_GETX, 0, 1, 1, NULL);
@@ -366,9 +367,12 @@ static void who_keeps_a_page_loses_it(void **state)
 	assert_int_equal(pthread_create(&l.thread, NULL, load, &l), 0);
 	assert_true(hear(&two, &m, NULL));
 	assert_int_equal(m.type, PAGE_FETCH_S);
+	since = clock_now();
 	/* it lives, and says nothing */
 	for (int i = 0; i < 500 && !atomic_load(&l.done); i++)
 		beat(s);
+	/* and what it has is believed there, until its lease must be over */
+	assert_true(clock_now() - since > 900 * NSEC_PER_MSEC);
 	assert_int_equal(pthread_join(l.thread, NULL), 0);
 	assert_int_equal(l.value, 0x11);
 	assert_cut(s, &two);
