@@ -21,22 +21,6 @@ static void end_import(Manager *m, EngineImport *import)
 	engine_import_disconnect(import);
 }
 
-/* Its processes believe what they have until the peer has heard that: it says PEER_UNMAP then, or
- * its lease, which is not renewed before it has heard, is over. */
-static void tell_ended(Manager *m, CoherentHome *home, unsigned int slot)
-{
-	const EnginePeer *peer = engine_peer_find(m->engine, home->head->slots[slot].node);
-	uint64_t detection = peer ? peer->detection : 0;
-	ManagerImport *i;
-
-	while ((i = list_first(&home->imports[slot], ManagerImport, coherent_link)))
-		end_import(m, i->engine);
-	coherent_lock(m->coherent);
-	home->leaving[slot] = m->coherent->now + detection;
-	coherent_touch(&home->part);
-	coherent_unlock(m->coherent);
-}
-
 /* Whatever the node has said for its lease was said before now, and is good for three quarters of
  * the detection time; some more for clocks that differ. */
 static uint64_t lease_time(Manager *m, uint32_t node)
@@ -125,7 +109,7 @@ static CoherentHome *take_noted(Coherent *c, unsigned int *ret_slot, bool *ret_r
 		CoherentHome *home = coherent_home_of(part);
 
 		for_each_slot (home, slot)
-			if (home->given_up[slot] && !home->leaving[slot])
+			if (is_to_end(home, slot))
 				*ret_slot = slot;
 		*ret_recalled = home->recalled &&
 				(home->waits || (!coherent_home_has_slots(home) && !home->held));
