@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/coherent-private.h"
 
+#include "base/cleanup.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
@@ -42,31 +43,56 @@ void coherent_home_hold(Manager *m, EngineSegment *segment)
 	coherent_unlock(m->coherent);
 }
 
-/* With the lock: a new directory, with the nodes that there were. Their links begin anew, so that
- * they say again what they want. */
-static int begin_again(Manager *m, CoherentHome *home)
+static void break_links(const CoherentHome *home)
 {
-	Coherent *c = m->coherent;
-	CoherentLink *link;
-	int r = 0;
-
-	pager_free(home->part.pager);
-	directory_free(home->directory);
-	home->part.pager = NULL;
-	home->directory = NULL;
-	home->recalling = home->recalled = home->part.over = false;
-	r = coherent_home_begin(home, coherent_patience(m), false);
 	for_each_slot (home, slot) {
-		const struct coherent_slot *s = &home->head->slots[slot];
+		CoherentLink *link = coherent_link_find(
+			home->part.coherent, home->head->slots[slot].node, false);
 
-		if (r == 0)
-			r = directory_add(home->directory, slot, s->write);
-		link = coherent_link_find(c, s->node, false);
 		if (link)
 			coherent_link_break(link);
 	}
-	coherent_touch(&home->part);
+}
+
+static int add_nodes(const CoherentHome *home)
+{
+	int r = 0;
+
+	for_each_slot (home, slot)
+		if (r == 0)
+			r = directory_add(home->directory, slot, home->head->slots[slot].write);
 	return r;
+}
+
+static void put_protocol(CoherentHome *home, Directory *directory, Pager *pager)
+{
+	pager_free(home->part.pager);
+	directory_free(home->directory);
+	home->part.pager = pager;
+	home->directory = directory;
+}
+
+/* With the lock: a new directory, with the nodes that there were. Their links begin anew, so that
+ * they say again what they want. Without memory for it the former one stays: it has everything
+ * home. */
+static int begin_again(Manager *m, CoherentHome *home)
+{
+	Directory *directory = take_ptr(home->directory);
+	Pager *pager = take_ptr(home->part.pager);
+	int r = coherent_home_begin(home, coherent_patience(m), false);
+
+	if (r == 0)
+		r = add_nodes(home);
+	if (r < 0) {
+		put_protocol(home, directory, pager);
+		return r;
+	}
+	pager_free(pager);
+	directory_free(directory);
+	home->recalling = home->recalled = home->part.over = false;
+	break_links(home);
+	coherent_touch(&home->part);
+	return 0;
 }
 
 static void end_all(Manager *m, CoherentHome *home, const char *why)
@@ -120,17 +146,10 @@ void coherent_home_restore_import(CoherentHome *home, EngineImport *import, bool
 
 int coherent_home_resume(Manager *m, CoherentHome *home)
 {
-	int r = 0;
-
-	for_each_slot (home, slot) {
-		const struct coherent_slot *s = &home->head->slots[slot];
-
-		if (r == 0)
-			r = directory_add(home->directory, slot, s->write);
+	for_each_slot (home, slot)
 		if (list_empty(&home->imports[slot]))
 			home->leaving[slot] = home->part.coherent->now + coherent_patience(m);
-	}
-	return r;
+	return add_nodes(home);
 }
 
 static bool has_session(Manager *m, const struct coherent_slot *s)
