@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "daemon/data.h"
@@ -199,103 +200,192 @@ static bool has_segment(const ManagerClient *c, const EngineSegment *segment)
 
 /* Copies of maps that nobody watches: in children of clients, and of those that once had it. */
 
-typedef void (*found_map)(void *userdata, pid_t pid, uint64_t address);
+#define SOUGHT_MAX 64u /* parts that are looked for at once */
+
+struct sought {
+	ino_t inode;
+	CoherentPart *part;
+};
+
+struct found_map {
+	pid_t pid;
+	int process; /* its pidfd */
+	uint64_t address;
+};
+
+struct scan {
+	struct sought sought[SOUGHT_MAX];
+	unsigned int n;
+	uid_t user; /* whose processes; 0: all, for who may do everything may give that up, too */
+	/* False: enough of this process. */
+	bool (*found)(void *userdata, CoherentPart *part, const struct found_map *map);
+	void *userdata;
+};
+
+static int seek(struct scan *scan, CoherentPart *part)
+{
+	struct stat st;
+
+	if (fstat(part->store.memory, &st) < 0)
+		return negative_errno();
+	scan->sought[scan->n++] = (struct sought){st.st_ino, part};
+	return 0;
+}
 
 /* "start-end rwxs offset major:minor inode    name" */
-static void scan_process(pid_t pid, ino_t inode, found_map found, void *userdata)
+static bool scan_line(const struct scan *scan, struct found_map *map, const char *line)
+{
+	uint64_t number;
+
+	if (sscanf(line, "%" SCNx64 "-%*x %*s %*x %*s %" SCNu64, &map->address, &number) != 2 ||
+		!strstr(line, "/memfd:causeway"))
+		return true;
+	for (unsigned int i = 0; i < scan->n; i++)
+		if (scan->sought[i].inode == number &&
+			!scan->found(scan->userdata, scan->sought[i].part, map))
+			return false;
+	return true;
+}
+
+static FILE *open_proc(pid_t pid, const char *name)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	return fopen(path, "re");
+}
+
+static bool is_of_user(pid_t pid, uid_t user)
 {
 	_cleanup_free_ char *line = NULL;
-	uint64_t start, number;
+	FILE *f = open_proc(pid, "status");
+	unsigned int ids[4];
+	bool is = false;
 	size_t size = 0;
-	char path[32];
+
+	while (f && getline(&line, &size, f) > 0) {
+		if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
+			continue;
+		for (size_t i = 0; i < ELEMENTS(ids); i++)
+			is |= ids[i] == user;
+		break;
+	}
+	if (f)
+		fclose(f);
+	return is;
+}
+
+static void scan_process(const struct scan *scan, pid_t pid)
+{
+	/* before anything of it is read: the number may be another's afterwards */
+	_cleanup_close_ int process = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct found_map map = {.pid = pid, .process = process};
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	f = fopen(path, "re");
+	if (scan->user && !is_of_user(pid, scan->user))
+		return;
+	f = open_proc(pid, "maps");
 	if (!f)
 		return;
-	while (getline(&line, &size, f) > 0)
-		if (sscanf(line, "%" SCNx64 "-%*x %*s %*x %*s %" SCNu64, &start, &number) == 2 &&
-			number == inode && strstr(line, "/memfd:causeway"))
-			found(userdata, pid, start);
+	while (getline(&line, &size, f) > 0 && scan_line(scan, &map, line))
+		;
 	fclose(f);
 }
 
 /* Whatever other processes have mapped of this memory. */
-static int scan(int memory, found_map found, void *userdata)
+static int scan_all(const struct scan *scan)
 {
 	const struct dirent *e;
-	struct stat st;
 	pid_t pid;
-	DIR *proc;
+	DIR *proc = opendir("/proc");
 
-	if (fstat(memory, &st) < 0)
-		return negative_errno();
-	proc = opendir("/proc");
 	if (!proc)
 		return negative_errno();
 	while ((e = readdir(proc))) {
 		pid = (pid_t)atoi(e->d_name);
 		if (pid > 0 && pid != getpid())
-			scan_process(pid, st.st_ino, found, userdata);
+			scan_process(scan, pid);
 	}
 	closedir(proc);
 	return 0;
 }
 
-static bool is_known(const CoherentPart *part, pid_t pid, uint64_t address)
+static bool is_known(const CoherentPart *part, const struct found_map *map)
 {
 	const CoherentMapper *mapper;
 	uint64_t offset;
 
 	list_for_each (mapper, &part->mappers, of_part)
-		if (mapper->watch->pid == pid && mapper_find(&mapper->m, address, &offset))
+		if (mapper->watch->pid == map->pid &&
+			mapper_find(&mapper->m, map->address, &offset))
 			return true;
 	return false;
 }
 
-struct strangers {
-	CoherentPart *part;
-	pid_t first; /* 0: none */
-};
-
-static void note_stranger(void *userdata, pid_t pid, uint64_t address)
+static bool note_stranger(void *userdata, CoherentPart *part, const struct found_map *map)
 {
-	struct strangers *s = userdata;
+	pid_t *first = userdata;
+	bool known;
 
-	coherent_lock(s->part->coherent);
-	if (!is_known(s->part, pid, address))
-		s->first = pid;
-	coherent_unlock(s->part->coherent);
+	coherent_lock(part->coherent);
+	known = is_known(part, map);
+	coherent_unlock(part->coherent);
+	if (!known)
+		*first = map->pid;
+	return known;
 }
 
 static int refuse_strangers(CoherentHome *home)
 {
-	struct strangers s = {.part = &home->part};
-	int r = scan(home->part.store.memory, note_stranger, &s);
+	pid_t first = 0;
+	struct scan scan = {.found = note_stranger, .userdata = &first};
+	int r = seek(&scan, &home->part);
 
-	if (r < 0 || !s.first)
+	if (r == 0)
+		r = scan_all(&scan);
+	if (r < 0 || !first)
 		return r;
 	log_limited(
 		"segment %llu cannot be mapped by other nodes: process %d has it mapped, and it "
 		"is not known where from; it was forked before",
-		(unsigned long long)home->instance, (int)s.first);
+		(unsigned long long)home->instance, (int)first);
 	return STATUS_MAP_FAILED;
 }
 
 /* A child's number is not known. */
-static void kill_stranger(void *userdata, pid_t pid, uint64_t address)
+static bool kill_stranger(void *userdata, CoherentPart *part, const struct found_map *map)
 {
-	if (!is_known(userdata, pid, address))
-		kill(pid, SIGKILL);
+	if (is_known(part, map))
+		return true;
+	(void)syscall(SYS_pidfd_send_signal, map->process, SIGKILL, NULL, 0);
+	return false;
 }
 
-void coherent_children_kill(const CoherentWatch *w)
+static bool has_part(const CoherentWatch *w, const CoherentPart *part)
 {
 	const CoherentMapper *mapper;
 
 	list_for_each (mapper, &w->mappers, of_watch)
-		(void)scan(mapper->part->store.memory, kill_stranger, mapper->part);
+		if (mapper->part == part)
+			return true;
+	return false;
+}
+
+void coherent_children_kill(const CoherentWatch *w)
+{
+	struct scan scan = {.user = w->user, .found = kill_stranger};
+	CoherentPart *part;
+
+	list_for_each (part, &w->coherent->parts, link) {
+		if (!has_part(w, part) || seek(&scan, part) < 0 || scan.n < SOUGHT_MAX)
+			continue;
+		(void)scan_all(&scan);
+		scan.n = 0;
+	}
+	if (scan.n)
+		(void)scan_all(&scan);
 }
 
 int coherent_arm(Manager *m, CoherentHome *home)

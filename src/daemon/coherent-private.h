@@ -158,6 +158,7 @@ struct CoherentWatch {
 	bool current;	 /* the client's latest userfaultfd is this one */
 	int process;	 /* the client's pidfd; -1: a child's */
 	pid_t pid;	 /* the client's; 0: a child's */
+	uid_t user;	 /* the client's; a child's is its parent's */
 	uint64_t number; /* of uffd in the keeper */
 	bool stored;	 /* it is there (main) */
 	struct list mappers;
@@ -171,7 +172,7 @@ int coherent_uffd_begin(ManagerClient *client);
  * cannot be watched; in the log. */
 int coherent_watch_get(Manager *m, ManagerClient *client, CoherentWatch **ret_watch);
 /* uffd has been initialised, and is the watch's on success. Nobody reads it yet. */
-int coherent_watch_new(Coherent *c, int uffd, CoherentWatch **ret_watch);
+int coherent_watch_new(Coherent *c, int uffd, uid_t user, CoherentWatch **ret_watch);
 int coherent_watch_start(CoherentWatch *watch);
 void coherent_watch_set_client(CoherentWatch *watch, const ManagerClient *client);
 /* What the process has changed of its mappings; may be called by operations of pagers. */
@@ -418,7 +419,8 @@ void coherent_row_remove(CoherentMapper *mapper);
 int coherent_arm(Manager *m, CoherentHome *home);
 /* What clients must know of their segments and imports of this one. */
 void coherent_show(Manager *m, const EngineSegment *segment, bool coherent);
-/* Whoever has what this watch has and is not known. */
+/* Any thread, with the lock. Whoever of its user's processes has what this watch has and is not
+ * known. */
 void coherent_children_kill(const CoherentWatch *watch);
 
 #endif

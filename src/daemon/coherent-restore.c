@@ -33,7 +33,7 @@ struct coherent_row {
 	uint64_t instance;
 	uint32_t node; /* of the segment; 0: this one */
 	uint32_t read_only;
-	uint64_t reserved;
+	uint64_t user; /* the watch's */
 };
 
 static_assert(sizeof(struct coherent_row) * ROWS_BLOCK == 4096, "a page");
@@ -125,6 +125,7 @@ int coherent_row_add(CoherentMapper *mapper)
 	mapper->row = index + 1;
 	t->rows[index].watch = mapper->watch->number;
 	t->rows[index].client = mapper->watch->client;
+	t->rows[index].user = mapper->watch->user;
 	t->rows[index].read_only = mapper->m.read_only;
 	t->rows[index].node = part->home ? 0 : coherent_guest_of(part)->node;
 	t->rows[index].instance =
@@ -390,7 +391,7 @@ static int restore_watch(Manager *m, const struct coherent_row *row, struct keep
 	uffd = keeper_stored_take(stored, KEEP_WATCH, row->watch);
 	if (uffd < 0)
 		return -EBADMSG;
-	r = coherent_watch_new(m->coherent, uffd, &w);
+	r = coherent_watch_new(m->coherent, uffd, (uid_t)row->user, &w);
 	if (r < 0)
 		return r;
 	uffd = -1;
@@ -448,6 +449,16 @@ static int restore_rows(Manager *m, struct keeper_stored *stored)
 	for (uint32_t i = 0; i < t->n_reserved && r == 0; i++)
 		r = restore_row(m, i, stored);
 	return r;
+}
+
+/* With the lock. Who has no reader now would wait at his next fork or munmap for ever. */
+static void end_unread(Coherent *c)
+{
+	CoherentWatch *w;
+
+	list_for_each (w, &c->watches, link)
+		if (!w->has_thread)
+			coherent_watch_kill(w);
 }
 
 /* Imports */
@@ -534,6 +545,7 @@ int coherent_restored(Manager *m, struct keeper_stored *stored)
 	coherent_lock(c);
 	if (c->rows)
 		r = restore_rows(m, stored);
+	end_unread(c);
 	restore_imports(m);
 	coherent_unlock(c);
 	if (r == 0)

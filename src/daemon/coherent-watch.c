@@ -41,25 +41,42 @@ static void change_one(CoherentMapper *mapper, const struct watch_event *e)
 	coherent_row_change(mapper);
 }
 
+/* Nobody would see what it does. Its parent first: a fork that has not come so far that the child
+ * can be found does not go on then. */
+static void refuse_child(CoherentWatch *parent)
+{
+	coherent_watch_kill(parent);
+	coherent_children_kill(parent);
+}
+
+static int add_child(CoherentWatch *parent, CoherentWatch *child)
+{
+	CoherentMapper *mapper;
+	int r;
+
+	list_for_each (mapper, &parent->mappers, of_watch) {
+		r = coherent_mapper_add(mapper, &mapper->m, child);
+		if (r < 0)
+			return r;
+	}
+	return coherent_watch_start(child);
+}
+
 static void on_fork(CoherentWatch *parent, int uffd)
 {
 	Coherent *c = parent->coherent;
-	CoherentMapper *mapper;
 	CoherentWatch *child;
 	int r;
 
-	r = coherent_watch_new(c, uffd, &child);
+	r = coherent_watch_new(c, uffd, parent->user, &child);
 	if (r < 0) {
+		/* until it is dead it waits at its faults */
+		refuse_child(parent);
 		closer_close(uffd);
-		coherent_watch_kill(parent);
 		return;
 	}
-	list_for_each (mapper, &parent->mappers, of_watch)
-		if (coherent_mapper_add(mapper, &mapper->m, child) < 0)
-			r = -ENOMEM;
-	if (r < 0)
-		coherent_watch_kill(parent);
-	coherent_watch_start(child);
+	if (add_child(parent, child) < 0)
+		refuse_child(parent);
 	coherent_note(c);
 }
 
@@ -213,7 +230,7 @@ void coherent_watches_sweep(Coherent *c)
 
 /* Making */
 
-int coherent_watch_new(Coherent *c, int uffd, CoherentWatch **ret_watch)
+int coherent_watch_new(Coherent *c, int uffd, uid_t user, CoherentWatch **ret_watch)
 {
 	_cleanup_free_ CoherentWatch *w = calloc(1, sizeof(*w));
 	int r;
@@ -225,6 +242,7 @@ int coherent_watch_new(Coherent *c, int uffd, CoherentWatch **ret_watch)
 		return r;
 	w->coherent = c;
 	w->uffd = uffd;
+	w->user = user;
 	w->process = -1;
 	w->number = ++c->last_number;
 	list_init(&w->mappers);
@@ -302,7 +320,7 @@ static int make(Coherent *c, ManagerClient *client, CoherentWatch **ret_watch)
 	if (uffd < 0)
 		return negative_errno();
 	coherent_lock(c);
-	r = coherent_watch_new(c, uffd, ret_watch);
+	r = coherent_watch_new(c, uffd, client->identity.uid, ret_watch);
 	if (r == 0) {
 		coherent_watch_set_client(*ret_watch, client);
 		r = coherent_watch_start(*ret_watch);
