@@ -96,15 +96,24 @@ static uint64_t offset_of(uint64_t page)
 	return page << PAGE_SIZE_SHIFT;
 }
 
+/* Pages that are there are read without asking: a part of them must not stay. */
+static int keep_in_memory(CoherentPart *part, uint64_t page, unsigned int n, const void *content)
+{
+	int r = page_store_write(&part->store, offset_of(page), content, offset_of(n));
+
+	if (r < 0)
+		coherent_pager_ops.drop(part, page, n);
+	return r;
+}
+
 static int on_keep(void *userdata, uint64_t page, unsigned int n, enum page_source where)
 {
-	const CoherentPart *part = &((CoherentHome *)userdata)->part;
+	CoherentPart *part = &((CoherentHome *)userdata)->part;
 	const uint8_t *content = part->content + offset_of(page - part->content_page);
 
-	return where == PAGE_SHADOW
-		       ? page_store_write_aside(
-				 &part->store, offset_of(page), content, offset_of(n))
-		       : page_store_write(&part->store, offset_of(page), content, offset_of(n));
+	return where == PAGE_SHADOW ? page_store_write_aside(
+					      &part->store, offset_of(page), content, offset_of(n))
+				    : keep_in_memory(part, page, n, content);
 }
 
 static int on_recover(void *userdata, uint64_t page, unsigned int n)
@@ -183,7 +192,7 @@ void coherent_homes_link(Coherent *c, uint32_t node, bool up)
 		CoherentHome *home = coherent_home_of(part);
 		unsigned int slot = coherent_slot_of(home, node);
 
-		if (!slot)
+		if (!slot || home->given_up[slot])
 			continue;
 		coherent_touch(part);
 		if (up)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -364,10 +365,10 @@ static void who_keeps_a_page_loses_it(void **state)
 	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
 	say(&two, PAGE_GETX, 0, 1, 1, NULL);
 	assert_true(hear(&two, &m, NULL));
+	since = clock_now();
 	assert_int_equal(pthread_create(&l.thread, NULL, load, &l), 0);
 	assert_true(hear(&two, &m, NULL));
 	assert_int_equal(m.type, PAGE_FETCH_S);
-	since = clock_now();
 	/* it lives, and says nothing */
 	for (int i = 0; i < 500 && !atomic_load(&l.done); i++)
 		beat(s);
@@ -406,6 +407,55 @@ static void more_than_fits_is_answered_by_and_by(void **state)
 	close(two.fd);
 }
 
+static void limit_files(struct scene *s, uint64_t size)
+{
+	const struct rlimit limit = {.rlim_cur = size, .rlim_max = RLIM_INFINITY};
+
+	assert_int_equal(prlimit((pid_t)s->a.hello.daemon_pid, RLIMIT_FSIZE, &limit, NULL), 0);
+}
+
+static bool is_present(const struct scene *s, uint64_t page)
+{
+	unsigned char present;
+
+	assert_int_equal(mincore(s->home.at + page * PAGE_BYTES, PAGE_BYTES, &present), 0);
+	return present & 1;
+}
+
+/* There is room for half of what a node gives back. */
+static void what_could_not_be_kept_is_not_there(void **state)
+{
+	static uint8_t content[4 * PAGE_BYTES];
+	uint64_t page = SIZE / PAGE_BYTES - 4;
+	struct scene *s = *state;
+	struct wire_message unmap = {.type = WIRE_PEER_UNMAP, .flags = WIRE_ONEWAY};
+	struct node_map two, three;
+	struct page_message m;
+
+	memset(content, 0xee, sizeof(content));
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	map_segment(s, &s->three, WIRE_READ, &three);
+	assert_serves(&three, 0, 0x11);
+	say(&two, PAGE_GETX, 0, 4, page, NULL);
+	assert_true(hear(&two, &m, NULL));
+	assert_int_equal(m.type, PAGE_DATA_M);
+	assert_int_equal(m.n, 4);
+	limit_files(s, SIZE - 2 * PAGE_BYTES);
+	say(&two, PAGE_PUT, PAGE_CONTENT, 4, page, content);
+	for (int i = 0; i < 500 && s->two.n_lost == 0; i++)
+		beat(s);
+	limit_files(s, RLIM_INFINITY);
+	assert_int_equal(s->two.n_lost, 1);
+	for (uint64_t i = 0; i < 4; i++)
+		assert_false(is_present(s, page + i));
+	unmap.peer_unmap.map = two.map;
+	fake_say(&s->two, &unmap);
+	assert_int_equal(s->home.at[(page + 3) * PAGE_BYTES], 0x11);
+	assert_serves(&three, page + 3, 0x11);
+	close(two.fd);
+	close(three.fd);
+}
+
 static void who_does_not_read_keeps_nobody_waiting(void **state)
 {
 	struct scene *s = *state;
@@ -438,6 +488,7 @@ int main(int argc, char **argv)
 		TEST(rubbish_ends_the_link_and_another_one_goes_on),
 		TEST(who_keeps_a_page_loses_it),
 		TEST(more_than_fits_is_answered_by_and_by),
+		TEST(what_could_not_be_kept_is_not_there),
 		TEST(who_does_not_read_keeps_nobody_waiting),
 	};
 
