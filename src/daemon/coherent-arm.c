@@ -88,7 +88,8 @@ static void make_way(CoherentWatch *w, const struct mapper *m)
 			continue;
 		n = mapper_change(&mapper->m, &gone, pieces);
 		for (unsigned int i = 1; i < n; i++)
-			(void)coherent_mapper_add(mapper, &pieces[i], w);
+			if (coherent_mapper_add(mapper, &pieces[i], w) < 0)
+				coherent_watch_kill(w);
 		if (n == 0) {
 			coherent_mapper_free(mapper);
 		} else {
@@ -375,7 +376,7 @@ static bool has_part(const CoherentWatch *w, const CoherentPart *part)
 
 void coherent_children_kill(const CoherentWatch *w)
 {
-	struct scan scan = {.user = w->user, .found = kill_stranger};
+	struct scan scan = {.user = w->uid, .found = kill_stranger};
 	CoherentPart *part;
 
 	list_for_each (part, &w->coherent->parts, link) {

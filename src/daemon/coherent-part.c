@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "daemon/data.h"
+#include "daemon/log.h"
+#include "wire/status.h"
 
 /* What a pager does to memory and mappers. */
 
@@ -21,6 +23,12 @@ static unsigned int choose_group(const CoherentPart *part)
 	return best;
 }
 
+static bool has_room(const CoherentWatch *watch)
+{
+	return watch->user && watch->n_mappers < COHERENT_MAPPERS &&
+	       watch->user->n_mappers < COHERENT_USER_MAPPERS;
+}
+
 static CoherentMapper *attach(
 	CoherentPart *part, CoherentWatch *watch, const struct mapper *m, unsigned int group)
 {
@@ -33,6 +41,8 @@ static CoherentMapper *attach(
 	list_append(&part->mappers, &mapper->of_part);
 	list_append(&watch->mappers, &mapper->of_watch);
 	part->n_mappers[group]++;
+	watch->n_mappers++;
+	watch->user->n_mappers++;
 	return mapper;
 }
 
@@ -43,6 +53,8 @@ void coherent_mapper_free(CoherentMapper *mapper)
 	coherent_row_remove(mapper);
 	list_unlink(&mapper->of_part);
 	list_unlink(&mapper->of_watch);
+	mapper->watch->n_mappers--;
+	mapper->watch->user->n_mappers--;
 	if (--part->n_mappers[mapper->group] == 0)
 		part->emptied |= 1ull << mapper->group;
 	coherent_touch(part);
@@ -65,8 +77,13 @@ int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct m
 {
 	unsigned int group = choose_group(part);
 	CoherentMapper *mapper;
-	int r = arm(watch, m);
+	int r;
 
+	if (!has_room(watch)) {
+		log_limited("user %u has too many coherent maps", (unsigned int)watch->uid);
+		return STATUS_MAP_FAILED;
+	}
+	r = arm(watch, m);
 	if (r < 0)
 		return r;
 	mapper = attach(part, watch, m, group);
@@ -88,9 +105,12 @@ int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct m
 
 int coherent_mapper_add(const CoherentMapper *of, const struct mapper *m, CoherentWatch *watch)
 {
-	CoherentMapper *mapper = attach(of->part, watch, m, of->group);
+	CoherentMapper *mapper;
 	int r;
 
+	if (!has_room(watch))
+		return -ENOSPC;
+	mapper = attach(of->part, watch, m, of->group);
 	if (!mapper)
 		return -ENOMEM;
 	r = coherent_row_add(mapper);

@@ -11,6 +11,7 @@
  *   coherent-dial.c     how page links come about (main thread)
  *   coherent-part.c     what a pager does to memory and mappers
  *   coherent-watch.c    watchers: the events of one userfaultfd
+ *   coherent-user.c     what the processes of one user may cost
  *   coherent-guest.c    another node's segment, mapped here
  *   coherent-open.c     how an import gets its memory
  *   coherent-home.c     a segment of this node that others map, and the nodes' slots
@@ -40,6 +41,7 @@
 typedef struct CoherentPart CoherentPart;
 typedef struct CoherentLink CoherentLink;
 typedef struct CoherentWatch CoherentWatch;
+typedef struct CoherentUser CoherentUser;
 
 struct Coherent {
 	Manager *manager; /* (main) */
@@ -57,7 +59,9 @@ struct Coherent {
 	struct list links;	    /* CoherentLink.link */
 	struct list unsent;	    /* CoherentLink.unsent: have something to send, or are broken */
 	struct list watches, ended; /* CoherentWatch.link */
-	uint32_t n_watches;
+	uint32_t n_watches;	    /* that have not ended */
+	struct list users;	    /* CoherentUser.link */
+	bool sweeping;
 	uint64_t look; /* when to look for processes that are gone and for peers that take too long;
 			* UINT64_MAX: not at all */
 
@@ -129,7 +133,7 @@ void coherent_touch(CoherentPart *part);
 void coherent_part_counts(const CoherentPart *part, struct coherent_counts *ret);
 
 /* Watches this mapping; the memory behind it is the part's. A status or a negative errno of
- * mapper_arm(). */
+ * mapper_arm(); STATUS_MAP_FAILED: its process or user has too many. */
 int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct mapper *mapper);
 /* One that is watched already: what a change has left, or made in a forked child, of another one,
  * in whose group it is. */
@@ -153,15 +157,17 @@ struct CoherentWatch {
 	Coherent *coherent;
 	struct list link; /* coherent->watches, or ->ended */
 	Watch *watch;
-	int uffd;	 /* ours */
-	uint64_t client; /* 0: of a process that is no client, or not any more */
-	bool current;	 /* the client's latest userfaultfd is this one */
-	int process;	 /* the client's pidfd; -1: a child's */
-	pid_t pid;	 /* the client's; 0: a child's */
-	uid_t user;	 /* the client's; a child's is its parent's */
-	uint64_t number; /* of uffd in the keeper */
-	bool stored;	 /* it is there (main) */
+	int uffd;	    /* ours */
+	uint64_t client;    /* 0: of a process that is no client, or not any more */
+	bool current;	    /* the client's latest userfaultfd is this one */
+	int process;	    /* the client's pidfd; -1: a child's */
+	pid_t pid;	    /* the client's; 0: a child's */
+	uid_t uid;	    /* the client's; a child's is its parent's */
+	CoherentUser *user; /* NULL: it has ended */
+	uint64_t number;    /* of uffd in the keeper */
+	bool stored;	    /* it is there (main) */
 	struct list mappers;
+	uint32_t n_mappers;
 	bool has_thread;
 	pthread_t thread;
 };
@@ -172,7 +178,7 @@ int coherent_uffd_begin(ManagerClient *client);
  * cannot be watched; in the log. */
 int coherent_watch_get(Manager *m, ManagerClient *client, CoherentWatch **ret_watch);
 /* uffd has been initialised, and is the watch's on success. Nobody reads it yet. */
-int coherent_watch_new(Coherent *c, int uffd, uid_t user, CoherentWatch **ret_watch);
+int coherent_watch_new(Coherent *c, int uffd, uid_t uid, CoherentWatch **ret_watch);
 int coherent_watch_start(CoherentWatch *watch);
 void coherent_watch_set_client(CoherentWatch *watch, const ManagerClient *client);
 /* What the process has changed of its mappings; may be called by operations of pagers. */
@@ -183,6 +189,26 @@ void coherent_watch_kill(CoherentWatch *watch);
 void coherent_watches_sweep(Coherent *c);
 /* (main) Stores what is new, frees what has ended. */
 void coherent_watches_look(Manager *m);
+
+/* --- coherent-user.c --- */
+
+#define COHERENT_WATCHES      4096u /* with a thread each */
+#define COHERENT_USER_WATCHES 1024u
+#define COHERENT_USER_MAPPERS 16384u
+#define COHERENT_MAPPERS      1024u /* of one watch */
+
+struct CoherentUser {
+	struct list link;
+	uid_t uid;
+	uint32_t n_watches, n_mappers;
+	struct watch_credit credit;
+};
+
+/* Counts a watch; the user's credit is there until it is put. */
+int coherent_user_get(Coherent *c, uid_t uid, CoherentUser **ret_user);
+void coherent_user_put(CoherentUser *user);
+/* For one more watch. */
+bool coherent_user_has_room(Coherent *c, uid_t uid);
 
 /* --- coherent-link.c --- */
 

@@ -33,7 +33,7 @@ struct coherent_row {
 	uint64_t instance;
 	uint32_t node; /* of the segment; 0: this one */
 	uint32_t read_only;
-	uint64_t user; /* the watch's */
+	uint64_t uid; /* the watch's */
 };
 
 static_assert(sizeof(struct coherent_row) * ROWS_BLOCK == 4096, "a page");
@@ -125,7 +125,7 @@ int coherent_row_add(CoherentMapper *mapper)
 	mapper->row = index + 1;
 	t->rows[index].watch = mapper->watch->number;
 	t->rows[index].client = mapper->watch->client;
-	t->rows[index].user = mapper->watch->user;
+	t->rows[index].uid = mapper->watch->uid;
 	t->rows[index].read_only = mapper->m.read_only;
 	t->rows[index].node = part->home ? 0 : coherent_guest_of(part)->node;
 	t->rows[index].instance =
@@ -391,7 +391,7 @@ static int restore_watch(Manager *m, const struct coherent_row *row, struct keep
 	uffd = keeper_stored_take(stored, KEEP_WATCH, row->watch);
 	if (uffd < 0)
 		return -EBADMSG;
-	r = coherent_watch_new(m->coherent, uffd, (uid_t)row->user, &w);
+	r = coherent_watch_new(m->coherent, uffd, (uid_t)row->uid, &w);
 	if (r < 0)
 		return r;
 	uffd = -1;

@@ -20,8 +20,7 @@
  * more. Its thread reads; what is read is dealt with by whoever holds the lock.
  */
 
-#define WATCHES_MAX 4096u		  /* with a thread each; others are not served */
-#define SWEEP	    (500 * NSEC_PER_MSEC) /* between two looks for processes that are gone */
+#define SWEEP (500 * NSEC_PER_MSEC) /* between two looks for processes that are gone */
 
 /* What a process tells */
 
@@ -62,13 +61,26 @@ static int add_child(CoherentWatch *parent, CoherentWatch *child)
 	return coherent_watch_start(child);
 }
 
+/* Most of those that fork much are gone soon. The parent is not to be ended now. */
+static void make_room(CoherentWatch *parent)
+{
+	bool current = parent->current;
+
+	if (coherent_user_has_room(parent->coherent, parent->uid))
+		return;
+	parent->current = true;
+	coherent_watches_sweep(parent->coherent);
+	parent->current = current;
+}
+
 static void on_fork(CoherentWatch *parent, int uffd)
 {
 	Coherent *c = parent->coherent;
 	CoherentWatch *child;
 	int r;
 
-	r = coherent_watch_new(c, uffd, parent->user, &child);
+	make_room(parent);
+	r = coherent_watch_new(c, uffd, parent->uid, &child);
 	if (r < 0) {
 		/* until it is dead it waits at its faults */
 		refuse_child(parent);
@@ -209,6 +221,11 @@ static void end(CoherentWatch *w)
 
 	list_for_each_safe (mapper, tmp, &w->mappers, of_watch)
 		coherent_mapper_free(mapper);
+	/* it may still be looked at, and has a credit of its own for that */
+	watch_forgive(w->watch);
+	coherent_user_put(w->user);
+	w->user = NULL;
+	w->coherent->n_watches--;
 	list_unlink(&w->link);
 	list_append(&w->coherent->ended, &w->link);
 	coherent_note(w->coherent);
@@ -218,31 +235,44 @@ void coherent_watches_sweep(Coherent *c)
 {
 	CoherentWatch *w, *tmp;
 
+	if (c->sweeping)
+		return;
+	c->sweeping = true;
 	list_for_each_safe (w, tmp, &c->watches, link) {
 		if (w->current)
 			continue;
-		if (is_gone(w))
+		if (is_gone(w)) {
+			/* its last children have what it had */
+			coherent_watch_apply(w);
 			end(w);
-		else
+		} else {
 			c->look = MIN(c->look, c->now + SWEEP);
+		}
 	}
+	c->sweeping = false;
 }
 
 /* Making */
 
-int coherent_watch_new(Coherent *c, int uffd, uid_t user, CoherentWatch **ret_watch)
+int coherent_watch_new(Coherent *c, int uffd, uid_t uid, CoherentWatch **ret_watch)
 {
 	_cleanup_free_ CoherentWatch *w = calloc(1, sizeof(*w));
 	int r;
 
 	if (!w)
 		return -ENOMEM;
-	r = watch_new(uffd, &w->watch);
+	r = coherent_user_get(c, uid, &w->user);
 	if (r < 0)
 		return r;
+	r = watch_new(uffd, &w->watch);
+	if (r < 0) {
+		coherent_user_put(w->user);
+		return r;
+	}
+	watch_share_credit(w->watch, &w->user->credit);
 	w->coherent = c;
 	w->uffd = uffd;
-	w->user = user;
+	w->uid = uid;
 	w->process = -1;
 	w->number = ++c->last_number;
 	list_init(&w->mappers);
@@ -257,7 +287,8 @@ int coherent_watch_start(CoherentWatch *w)
 {
 	int r = -EAGAIN;
 
-	if (w->coherent->n_watches <= WATCHES_MAX)
+	if (w->coherent->n_watches <= COHERENT_WATCHES &&
+		w->user->n_watches <= COHERENT_USER_WATCHES)
 		r = coherent_thread(run, w, &w->thread);
 	w->has_thread = r == 0;
 	if (r < 0)
@@ -320,6 +351,8 @@ static int make(Coherent *c, ManagerClient *client, CoherentWatch **ret_watch)
 	if (uffd < 0)
 		return negative_errno();
 	coherent_lock(c);
+	if (!coherent_user_has_room(c, client->identity.uid))
+		coherent_watches_sweep(c);
 	r = coherent_watch_new(c, uffd, client->identity.uid, ret_watch);
 	if (r == 0) {
 		coherent_watch_set_client(*ret_watch, client);
@@ -410,10 +443,8 @@ static CoherentWatch *take_ended(Coherent *c)
 
 	coherent_lock(c);
 	w = list_first(&c->ended, CoherentWatch, link);
-	if (w) {
+	if (w)
 		list_unlink(&w->link);
-		c->n_watches--;
-	}
 	coherent_unlock(c);
 	return w;
 }

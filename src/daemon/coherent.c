@@ -298,7 +298,7 @@ static int open_descriptors(Coherent *c)
 static void init(Coherent *c, Manager *m)
 {
 	struct list *lists[] = {&c->parts, &c->touched, &c->links, &c->unsent, &c->watches,
-		&c->ended, &c->dials, &c->grants, &c->opens, &c->questions};
+		&c->ended, &c->users, &c->dials, &c->grants, &c->opens, &c->questions};
 
 	c->manager = m;
 	c->epoll = c->timer = c->wake = c->notes = -1;

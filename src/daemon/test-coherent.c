@@ -571,6 +571,67 @@ static void who_does_not_hear_what_he_waits_for_is_cut_off_alone(void **state)
 	assert_int_equal(atomic_load(word(&s->at_b, 0)), 0);
 }
 
+/* Too much */
+
+#define MAPS_MAX     1024u /* of one process */
+#define CHILDREN_MAX 20u   /* that have more together than one user may have */
+
+static void map_too_often(struct scene *s)
+{
+	struct test_map map;
+	struct client d;
+	struct remote r;
+	int fd;
+
+	client_new(&d, &s->nodes.node[2]);
+	map_watch_begin(&d);
+	assert_int_equal(remote_connect(&r, &d, 1, s->id, WIRE_READ | WIRE_WRITE), STATUS_OK);
+	assert_int_equal(map_memory(&d, r.import, &fd), STATUS_OK);
+	for (unsigned int i = 0; i <= MAPS_MAX; i++)
+		assert_int_equal(map_enter(&map, &d, WIRE_SIDE_IMPORT, r.import, i % 64 * PAGE,
+					 dup(fd), PAGE, PROT_READ | PROT_WRITE),
+			i < MAPS_MAX ? STATUS_OK : STATUS_MAP_FAILED);
+}
+
+/* Returns if nobody hinders it. */
+static void fork_too_often(void)
+{
+	for (unsigned int i = 0; i < CHILDREN_MAX; i++)
+		if (!fork()) {
+			alarm(20);
+			pause();
+			_exit(0);
+		}
+}
+
+static void who_maps_and_forks_without_end_is_killed_with_his_children(void **state)
+{
+	struct scene *s = *state;
+	int status, ends[2];
+	struct pollfd p;
+	pid_t pid;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 1), 1);
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (!pid) {
+		map_too_often(s);
+		fork_too_often();
+		_exit(0);
+	}
+	close(ends[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	p = (struct pollfd){.fd = ends[0]};
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	assert_true(p.revents & POLLHUP);
+	close(ends[0]);
+	assert_int_equal(atomic_fetch_add(word(&s->home, 1), 1), 1);
+	assert_int_equal(atomic_fetch_add(word(&s->at_b, 1), 1), 2);
+	assert_int_equal(client_node_status(&s->b).restarts, 0);
+}
+
 /* Restarts */
 
 static void either_daemon_may_be_killed(void **state)
@@ -640,6 +701,7 @@ int main(int argc, char **argv)
 		TEST(without_its_home_a_map_reads_zeros),
 		TEST(a_map_may_begin_while_the_last_one_is_given_back),
 		TEST(who_does_not_hear_what_he_waits_for_is_cut_off_alone),
+		TEST(who_maps_and_forks_without_end_is_killed_with_his_children),
 		TEST(either_daemon_may_be_killed),
 		TEST(nothing_is_lost_when_daemons_are_killed_under_fire),
 	};
