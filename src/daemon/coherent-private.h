@@ -204,7 +204,7 @@ struct CoherentUser {
 	struct watch_credit credit;
 };
 
-/* Counts a watch; the user's credit is there until it is put. */
+/* Counts a watch, until it is put. */
 int coherent_user_get(Coherent *c, uid_t uid, CoherentUser **ret_user);
 void coherent_user_put(CoherentUser *user);
 /* For one more watch. */

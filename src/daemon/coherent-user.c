@@ -2,15 +2,28 @@
 #include "daemon/coherent-private.h"
 
 #include <stdlib.h>
-#include "base/cleanup.h"
 
 /*
  * Users: what the processes of one of them together may cost everybody else. Each page that is
  * given or taken is said to every mapper of the segment, with the lock; each process has a thread;
  * and who waits for one that changes its mappings waits with the lock.
  *
- * One lives while it has a watch.
+ * One lives while it has a watch, and then until its credit is full again: whoever is killed for
+ * using it up does not begin anew with the next process.
  */
+
+#define REFILLED (4 * WATCH_CREDIT)
+
+static void forget_unused(Coherent *c)
+{
+	CoherentUser *user, *tmp;
+
+	list_for_each_safe (user, tmp, &c->users, link)
+		if (!user->n_watches && c->now > user->credit.at + REFILLED) {
+			list_unlink(&user->link);
+			free(user);
+		}
+}
 
 static CoherentUser *find(Coherent *c, uid_t uid)
 {
@@ -24,8 +37,10 @@ static CoherentUser *find(Coherent *c, uid_t uid)
 
 int coherent_user_get(Coherent *c, uid_t uid, CoherentUser **ret_user)
 {
-	CoherentUser *user = find(c, uid);
+	CoherentUser *user;
 
+	forget_unused(c);
+	user = find(c, uid);
 	if (!user) {
 		user = calloc(1, sizeof(*user));
 		if (!user)
@@ -41,10 +56,7 @@ int coherent_user_get(Coherent *c, uid_t uid, CoherentUser **ret_user)
 
 void coherent_user_put(CoherentUser *user)
 {
-	if (--user->n_watches)
-		return;
-	list_unlink(&user->link);
-	free(user);
+	user->n_watches--;
 }
 
 bool coherent_user_has_room(Coherent *c, uid_t uid)

@@ -12,6 +12,8 @@
 #include <sys/timerfd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/log.h"
+#include "memory/page-guard.h"
 
 /* The lock, the page thread, time, and what other threads want of the main one. */
 
@@ -322,6 +324,18 @@ uint64_t coherent_number(Coherent *c)
 	return number;
 }
 
+/* (the guard's thread) */
+static void on_guard(pid_t pid)
+{
+	if (pid)
+		log_warning(
+			"process %d kept a write to memory of a segment from ending: it is killed",
+			(int)pid);
+	else
+		log_warning("a write to memory of a segment does not end, and it cannot be seen "
+			    "because of whom");
+}
+
 int coherent_new(Manager *m)
 {
 	_cleanup_(discard_p) Coherent *c = NULL;
@@ -332,6 +346,7 @@ int coherent_new(Manager *m)
 		return -ENOMEM;
 	init(c, m);
 	r = open_descriptors(c);
+	page_guard_tell(on_guard);
 	if (r == 0)
 		r = coherent_thread(run, c, &c->thread);
 	if (r == 0)
