@@ -99,6 +99,7 @@ void coherent_guest_attach(CoherentGuest *g, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
 	struct wire_status_page *page = status_of(import);
+	uint64_t lease = engine_peer_lease_end(import->home);
 
 	/* that it may have them has been asked */
 	if (!coherent_guest_is_charged(g, import->client->user))
@@ -106,7 +107,9 @@ void coherent_guest_attach(CoherentGuest *g, EngineImport *import)
 	i->coherent_guest = g;
 	list_append(&g->imports, &i->coherent_link);
 	atomic_store(&page->import_coherent[import->index], 1);
-	atomic_store(&page->leases[import->index], engine_peer_lease_end(import->home));
+	/* after a restart there is none yet: until then that of the predecessor counts */
+	if (lease)
+		atomic_store(&page->leases[import->index], lease);
 }
 
 static int pager_begin(CoherentGuest *g, uint64_t n_pages)

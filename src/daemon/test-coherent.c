@@ -652,6 +652,26 @@ static void either_daemon_may_be_killed(void **state)
 	}
 }
 
+static void a_successor_leaves_the_lease_as_it_was_until_the_home_answers(void **state)
+{
+	struct scene *s = *state;
+	pid_t home = (pid_t)client_node_status(&s->a).daemon_pid;
+	const _Atomic uint64_t *lease;
+	uint64_t end, state;
+
+	map_b(s);
+	atomic_store(word(&s->at_b, 1), 1);
+	lease = &s->b.status->leases[s->rb.import];
+	assert_true(atomic_load(lease) > 0);
+	kill(home, SIGSTOP);
+	nodes_kill_daemon(&s->b);
+	end = atomic_load(lease);
+	state = client_import_word(&s->b, s->rb.import) & UINT32_MAX;
+	kill(home, SIGCONT);
+	/* of what is over there is none */
+	assert_true(end > 0 || state != WIRE_IMPORT_CONNECTED);
+}
+
 static void nothing_is_lost_when_daemons_are_killed_under_fire(void **state)
 {
 	struct scene *s = *state;
@@ -703,6 +723,7 @@ int main(int argc, char **argv)
 		TEST(who_does_not_hear_what_he_waits_for_is_cut_off_alone),
 		TEST(who_maps_and_forks_without_end_is_killed_with_his_children),
 		TEST(either_daemon_may_be_killed),
+		TEST(a_successor_leaves_the_lease_as_it_was_until_the_home_answers),
 		TEST(nothing_is_lost_when_daemons_are_killed_under_fire),
 	};
 
