@@ -657,7 +657,7 @@ static void a_successor_leaves_the_lease_as_it_was_until_the_home_answers(void *
 	struct scene *s = *state;
 	pid_t home = (pid_t)client_node_status(&s->a).daemon_pid;
 	const _Atomic uint64_t *lease;
-	uint64_t end, state;
+	uint64_t end, now;
 
 	map_b(s);
 	atomic_store(word(&s->at_b, 1), 1);
@@ -666,10 +666,10 @@ static void a_successor_leaves_the_lease_as_it_was_until_the_home_answers(void *
 	kill(home, SIGSTOP);
 	nodes_kill_daemon(&s->b);
 	end = atomic_load(lease);
-	state = client_import_word(&s->b, s->rb.import) & UINT32_MAX;
+	now = client_import_word(&s->b, s->rb.import) & UINT32_MAX;
 	kill(home, SIGCONT);
 	/* of what is over there is none */
-	assert_true(end > 0 || state != WIRE_IMPORT_CONNECTED);
+	assert_true(end > 0 || now != WIRE_IMPORT_CONNECTED);
 }
 
 static void nothing_is_lost_when_daemons_are_killed_under_fire(void **state)
