@@ -407,11 +407,11 @@ static void more_than_fits_is_answered_by_and_by(void **state)
 	close(two.fd);
 }
 
-static void limit_files(struct scene *s, uint64_t size)
+static void limit_daemon(struct scene *s, int resource, uint64_t size)
 {
 	const struct rlimit limit = {.rlim_cur = size, .rlim_max = RLIM_INFINITY};
 
-	assert_int_equal(prlimit((pid_t)s->a.hello.daemon_pid, RLIMIT_FSIZE, &limit, NULL), 0);
+	assert_int_equal(prlimit((pid_t)s->a.hello.daemon_pid, resource, &limit, NULL), 0);
 }
 
 static bool is_present(const struct scene *s, uint64_t page)
@@ -440,11 +440,11 @@ static void what_could_not_be_kept_is_not_there(void **state)
 	assert_true(hear(&two, &m, NULL));
 	assert_int_equal(m.type, PAGE_DATA_M);
 	assert_int_equal(m.n, 4);
-	limit_files(s, SIZE - 2 * PAGE_BYTES);
+	limit_daemon(s, RLIMIT_FSIZE, SIZE - 2 * PAGE_BYTES);
 	say(&two, PAGE_PUT, PAGE_CONTENT, 4, page, content);
 	for (int i = 0; i < 500 && s->two.n_lost == 0; i++)
 		beat(s);
-	limit_files(s, RLIM_INFINITY);
+	limit_daemon(s, RLIMIT_FSIZE, RLIM_INFINITY);
 	assert_int_equal(s->two.n_lost, 1);
 	for (uint64_t i = 0; i < 4; i++)
 		assert_false(is_present(s, page + i));
@@ -454,6 +454,36 @@ static void what_could_not_be_kept_is_not_there(void **state)
 	assert_serves(&three, page + 3, 0x11);
 	close(two.fd);
 	close(three.fd);
+}
+
+static void hold(struct scene *s, uint32_t segment, uint32_t on)
+{
+	struct wire_message m = {.type = WIRE_SEGMENT_HOLD, .segment_hold = {segment, on}};
+
+	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
+}
+
+/* Its tables are too large for what the daemon has left. */
+static void without_memory_maps_end_and_the_daemon_goes_on(void **state)
+{
+	struct scene *s = *state;
+	struct node_map two;
+	uint32_t segment;
+	int fd;
+
+	assert_int_equal(client_create(&s->a, 1ull << 30, &segment, &fd), STATUS_OK);
+	assert_int_equal(client_publish(&s->a, segment, 0, &s->id), STATUS_OK);
+	map_segment(s, &s->two, WIRE_READ | WIRE_WRITE, &two);
+	assert_serves(&two, 3, 0);
+	say(&two, PAGE_PUT, 0, 1, 3, NULL);
+	hold(s, segment, 1);
+	limit_daemon(s, RLIMIT_AS, 4096);
+	hold(s, segment, 0);
+	limit_daemon(s, RLIMIT_AS, RLIM_INFINITY);
+	assert_cut(s, &two);
+	assert_int_equal(client_node_status(&s->a).restarts, 0);
+	close(two.fd);
+	close(fd);
 }
 
 static void who_does_not_read_keeps_nobody_waiting(void **state)
@@ -489,6 +519,7 @@ int main(int argc, char **argv)
 		TEST(who_keeps_a_page_loses_it),
 		TEST(more_than_fits_is_answered_by_and_by),
 		TEST(what_could_not_be_kept_is_not_there),
+		TEST(without_memory_maps_end_and_the_daemon_goes_on),
 		TEST(who_does_not_read_keeps_nobody_waiting),
 	};
 
