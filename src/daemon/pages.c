@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "memory/memfd.h"
+#include "memory/page-guard.h"
 #include "wire/message.h"
 
 #define PAGE 4096u
@@ -300,11 +301,16 @@ uint32_t client_page_maps(int fd)
 static int client_page_clear(int fd, uint64_t at, size_t size)
 {
 	static const uint8_t zeros[sizeof(struct wire_traffic)];
+	int place, r;
 
 	assert(size <= sizeof(zeros));
-	if (pwrite(fd, zeros, size, (off_t)at) == (ssize_t)size || errno == EPERM)
+	/* the client, too, can write there */
+	place = page_guard_enter(fd);
+	r = pwrite(fd, zeros, size, (off_t)at) == (ssize_t)size ? 0 : negative_errno();
+	page_guard_leave(place);
+	if (r == -EPERM)
 		return 0;
-	return errno == ENOSPC ? -ENOMEM : negative_errno();
+	return r == -ENOSPC ? -ENOMEM : r;
 }
 
 static uint64_t import_at(uint32_t import)
