@@ -203,7 +203,7 @@ int cw_signal_cell(cw_handle handle, struct wire_cell **ret_cell)
 
 	if (r)
 		return r;
-	*ret_cell = &s.cells[s.own];
+	*ret_cell = s.cells + s.own;
 	side_close(&s);
 	return 0;
 }
