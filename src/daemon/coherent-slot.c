@@ -67,8 +67,7 @@ void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot)
 /* It is to be told that its maps are over, or need not be waited for any more. */
 static bool is_to_end(const CoherentHome *home, unsigned int slot)
 {
-	return home->given_up[slot] &&
-	       (!list_empty(&home->imports[slot]) || !home->leaving[slot]);
+	return home->given_up[slot] && (!list_empty(&home->imports[slot]) || !home->leaving[slot]);
 }
 
 static bool maps(const CoherentHome *home, uint32_t node)

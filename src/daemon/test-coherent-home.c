@@ -463,10 +463,12 @@ static void hold(struct scene *s, uint32_t segment, uint32_t on)
 	assert_int_equal(client_call(&s->a, &m), STATUS_OK);
 }
 
-/* Its tables are too large for what the daemon has left. */
-static void without_memory_maps_end_and_the_daemon_goes_on(void **state)
+/* Its tables are too large for what the daemon has left; mostly, for the allocator may find room in
+ * what it has reserved: then only the link begins anew. */
+static void without_memory_for_its_maps_a_daemon_goes_on(void **state)
 {
 	struct scene *s = *state;
+	struct page_message m;
 	struct node_map two;
 	uint32_t segment;
 	int fd;
@@ -480,7 +482,8 @@ static void without_memory_maps_end_and_the_daemon_goes_on(void **state)
 	limit_daemon(s, RLIMIT_AS, 4096);
 	hold(s, segment, 0);
 	limit_daemon(s, RLIMIT_AS, RLIM_INFINITY);
-	assert_cut(s, &two);
+	while (hear(&two, &m, NULL))
+		;
 	assert_int_equal(client_node_status(&s->a).restarts, 0);
 	close(two.fd);
 	close(fd);
@@ -519,7 +522,7 @@ int main(int argc, char **argv)
 		TEST(who_keeps_a_page_loses_it),
 		TEST(more_than_fits_is_answered_by_and_by),
 		TEST(what_could_not_be_kept_is_not_there),
-		TEST(without_memory_maps_end_and_the_daemon_goes_on),
+		TEST(without_memory_for_its_maps_a_daemon_goes_on),
 		TEST(who_does_not_read_keeps_nobody_waiting),
 	};
 
