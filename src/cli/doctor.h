@@ -74,8 +74,7 @@ void check_peer(struct doctor *d, const struct wire_node_row *row, struct findin
 void check_transport(struct doctor *d, uint32_t node, struct finding *f);
 
 /* doctor-encryption.c */
-void check_encryption(
-	const struct doctor *d, const struct wire_node_row *row, struct finding *f);
+void check_encryption(const struct doctor *d, const struct wire_node_row *row, struct finding *f);
 
 /* doctor-rdma.c */
 void check_rdma(struct doctor *d, struct finding *f);

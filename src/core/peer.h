@@ -68,8 +68,8 @@ struct EnginePeer {
 	bool resumed;	      /* the connection that comes up goes on with the session */
 	bool holds_due;	      /* HOLDS has not been heard to its end on a resumed connection */
 	uint64_t holds;	      /* number of the HOLDS that is being heard; 0: no first part yet */
-	bool told_away; /* all imports either way know that there is no contact at present */
-	bool ending;	/* the session, and with it its guests */
+	bool told_away;	      /* all imports either way know that there is no contact at present */
+	bool ending;	      /* the session, and with it its guests */
 	uint32_t uid;	      /* not 0: the peer speaks for this user only */
 	struct list imports;  /* EngineImport.home_link: ours of its segments, not over */
 	struct list guests;   /* EngineClient.guest_link */

@@ -481,11 +481,10 @@ static struct wire_message any_message(uint8_t *tail)
 		if (random_below(8))
 			m.tail_size = engine_identity_encode(&who, tail);
 	} else if (m.type == WIRE_PEER_CONNECT_REPLY) {
-		m.peer_connect_reply =
-			(struct wire_peer_connect_reply){any_number(), (uint32_t)any_number(),
-				(uint32_t)any_number(), any_number(), random_below(3) * PAGE,
-				random_below(2) ? RW : 0, (uint32_t)any_number(), {}, {},
-				(uint32_t)any_number()};
+		m.peer_connect_reply = (struct wire_peer_connect_reply){any_number(),
+			(uint32_t)any_number(), (uint32_t)any_number(), any_number(),
+			random_below(3) * PAGE, random_below(2) ? RW : 0, (uint32_t)any_number(),
+			{}, {}, (uint32_t)any_number()};
 	} else if (m.type == WIRE_PEER_HOLDS) {
 		uint8_t *at = tail, *end = tail + 16 * 6;
 

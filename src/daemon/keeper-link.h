@@ -34,7 +34,7 @@ enum keeper_kind {
 	KEEP_PAGES_MEMORY, /* record_coherent.number */
 	KEEP_PAGES_TABLE,
 	KEEP_PAGES_ASIDE,
-	KEEP_FILLER = 40,  /* shmid: to the process that follows free memory */
+	KEEP_FILLER = 40, /* shmid: to the process that follows free memory */
 };
 
 /* index: of the import or route, below WIRE_CLIENT_IMPORTS */

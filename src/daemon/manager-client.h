@@ -39,8 +39,8 @@ typedef struct ManagerClient {
 	 * are UINT64_MAX until the first new number shows where they end. */
 	uint64_t missed_from, missed_to;
 	struct wire_message again; /* a request that is to be done again; type 0: none */
-	struct query *query; /* that waits for another node's answer; NULL: none */
-	bool cut;	     /* to be freed once the packet is dealt with */
+	struct query *query;	   /* that waits for another node's answer; NULL: none */
+	bool cut;		   /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;
 } ManagerClient;
 

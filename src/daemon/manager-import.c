@@ -31,8 +31,7 @@ int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **re
 int manager_import_save(Manager *m, EngineImport *import)
 {
 	ManagerImport *i = manager_import(import);
-	struct record_import record = {
-		.serial = i->serial,
+	struct record_import record = {.serial = i->serial,
 		.route = i->route ? 1 + i->route->index : 0,
 		.coherent = i->coherent_guest || i->coherent_home || i->coherent_before};
 

@@ -36,7 +36,7 @@ typedef struct ManagerImport {
 	struct CoherentGuest *coherent_guest;
 	struct CoherentHome *coherent_home;
 	struct list coherent_link; /* their imports */
-	bool coherent_before; /* a predecessor's had one of them */
+	bool coherent_before;	   /* a predecessor's had one of them */
 } ManagerImport;
 
 #define IMPORT_OWN_CELL 1u

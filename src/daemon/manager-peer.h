@@ -29,7 +29,7 @@ typedef struct ManagerPeer {
 	bool listed;
 	uint8_t key[PEER_KEY_SIZE];
 	bool has_key;
-	uint32_t rdma; /* enum ofi_kind, as it last said */
+	uint32_t rdma;	    /* enum ofi_kind, as it last said */
 	EnginePeer *engine; /* NULL: the engine has none at present */
 	PeerLink *link;	    /* of the session; hello has been said */
 	bool up;	    /* the engine has been told so */

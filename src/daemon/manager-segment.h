@@ -23,8 +23,8 @@ typedef struct ManagerSegment {
 	uint64_t offset;      /* of the segment in memory */
 	struct traffic ended; /* counts of imports that are gone; begins anew after a restart */
 	bool moved; /* the last unpublish gave it fresh memory, or the one that is announced will */
-	bool coherent; /* never registered for RDMA (any more); rdma_withdraw() */
-	struct data_memory *data; /* while guests have keys to it; data.c */
+	bool coherent;		   /* never registered for RDMA (any more); rdma_withdraw() */
+	struct data_memory *data;  /* while guests have keys to it; data.c */
 	struct CoherentHome *home; /* while other nodes map it; coherent-home.c */
 } ManagerSegment;
 

@@ -66,8 +66,8 @@ struct record_segment {
 struct record_import {
 	struct engine_import_record engine;
 	uint64_t serial;
-	uint8_t key[16]; /* of a guest's */
-	uint32_t route;	 /* of another node's segment: 1 + the route */
+	uint8_t key[16];   /* of a guest's */
+	uint32_t route;	   /* of another node's segment: 1 + the route */
 	uint32_t coherent; /* it maps: another node's segment here, or ours there */
 };
 

@@ -94,8 +94,8 @@ int request_import_disconnect(ManagerClient *c, struct request *q, struct reply 
 int request_import_memory(ManagerClient *c, struct request *q, struct reply *a);
 int request_import_result(ManagerClient *c, struct request *q, struct reply *a);
 
-/* What request-offer.c needs of it: the import that a predecessor made for this request; all that the
- * daemon has of one; the memory into the answer. */
+/* What request-offer.c needs of it: the import that a predecessor made for this request; all that
+ * the daemon has of one; the memory into the answer. */
 EngineImport *request_import_find(ManagerClient *c, uint64_t serial);
 int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial);
 int request_import_reply_memory(const EngineImport *import, struct reply *a);

@@ -161,8 +161,7 @@ static void shared_pages_have_their_layout(void **state)
 	assert_int_equal(sizeof(struct wire_status_page),
 		64 + 8 * WIRE_CLIENT_IMPORTS + 8 * WIRE_CLIENT_EXPORTS + 8 * WIRE_CLIENT_ROUTES +
 			16 * WIRE_CLIENT_IMPORTS + 4 * WIRE_CLIENT_EXPORTS + 8 +
-			4 * WIRE_CLIENT_IMPORTS +
-			2 * (8 + 8 * WIRE_RING_SIZE) * WIRE_CLIENT_RINGS);
+			4 * WIRE_CLIENT_IMPORTS + 2 * (8 + 8 * WIRE_RING_SIZE) * WIRE_CLIENT_RINGS);
 }
 
 int main(void)
