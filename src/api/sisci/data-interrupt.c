@@ -125,7 +125,7 @@ static const struct dispatch_ops callbacks = {
 static sci_error_t interrupt_enter(struct local_data_interrupt *i, struct object *desc,
 	sci_local_data_interrupt_t *interrupt, unsigned int *number)
 {
-	const sci_local_data_interrupt_t old = *interrupt;
+	sci_local_data_interrupt_t old = *interrupt;
 	const unsigned int old_number = *number;
 	int r = object_new(&i->object, SISCI_LOCAL_DATA_INTERRUPT, desc);
 

@@ -161,7 +161,7 @@ static const struct dispatch_ops sharing = {
 static sci_error_t interrupt_enter(struct local_interrupt *i, struct object *desc,
 	sci_local_interrupt_t *interrupt, unsigned int *number)
 {
-	const sci_local_interrupt_t old = *interrupt;
+	sci_local_interrupt_t old = *interrupt;
 	const unsigned int old_number = *number;
 	int r = object_new(&i->object, SISCI_LOCAL_INTERRUPT, desc);
 

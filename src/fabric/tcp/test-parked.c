@@ -248,6 +248,7 @@ static void a_put_goes_on_where_it_was_left(void **state)
 {
 	struct scene *s = *state;
 	struct frame_request f = request(s, FRAME_PUT, AT - 8, 16);
+	static const char digits[17] = "fedcba9876543210";
 	uint8_t batch[48];
 
 	say(s, &f, "0123456789abcdef", 16);
@@ -261,9 +262,9 @@ static void a_put_goes_on_where_it_was_left(void **state)
 	claims_take(s->home.claims, AWAY);
 	f = request(s, FRAME_BATCH, 2, sizeof(batch));
 	frame_record_encode(batch, AT - 8, 0, 16);
-	memcpy(batch + 8, "fedcba9876543210", 16);
+	memcpy(batch + 8, digits, 16);
 	frame_record_encode(batch + 24, 0, 0, 16);
-	memcpy(batch + 32, "fedcba9876543210", 16);
+	memcpy(batch + 32, digits, 16);
 	say(s, &f, batch, sizeof(batch));
 	wait_refused(s, 2);
 	memcpy(s->home.memory + AT - 8, "CHANGED!", 8);
