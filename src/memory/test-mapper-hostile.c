@@ -279,6 +279,38 @@ static void a_change_that_nobody_reads_ends_the_patience_and_killing_helps(void 
 	daemon_end(&d);
 }
 
+static void those_that_share_a_credit_use_it_up_once(void **state)
+{
+	struct watch_credit credit;
+	struct watched *w[2];
+	struct child child[2];
+	uint64_t begun;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	watch_credit_init(&credit);
+	for (unsigned int i = 0; i < 2; i++) {
+		w[i] = child_start(&d, 0, unmap_when_told, &child[i]);
+		watch_share_credit(w[i]->watch, &credit);
+		watched_stop(w[i]);
+		child[i].words->go = 1;
+		until(child[i].words->ready == 1);
+	}
+	usleep(20000);
+	assert_int_equal(mapper_protect(&w[0]->pieces[0], 0, PAGE), -EBUSY);
+	begun = clock_now();
+	assert_int_equal(mapper_protect(&w[1]->pieces[0], 0, PAGE), -EBUSY);
+	assert_in_range(clock_now() - begun, 0, WATCH_CREDIT / 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		kill(child[i].pid, SIGKILL);
+		watch_forgive(w[i]->watch);
+		assert_int_equal(mapper_protect(&w[i]->pieces[0], 0, PAGE), MAPPER_OK);
+		assert_int_equal(child_end(&child[i]), SIGKILL);
+	}
+	daemon_end(&d);
+}
+
 /* --- its own copy of the userfaultfd --- */
 
 static void *steal_events(void *userdata)
@@ -478,6 +510,7 @@ int main(void)
 		cmocka_unit_test(nobody_that_may_only_read_changes_nothing),
 		cmocka_unit_test(changing_mappings_without_end_is_borne_or_told_in_time),
 		cmocka_unit_test(a_change_that_nobody_reads_ends_the_patience_and_killing_helps),
+		cmocka_unit_test(those_that_share_a_credit_use_it_up_once),
 		cmocka_unit_test(a_client_that_makes_reads_block_harms_itself),
 		cmocka_unit_test(a_client_that_makes_reads_block_once_is_served),
 		cmocka_unit_test(more_faults_than_are_kept_are_asked_again),
