@@ -18,11 +18,13 @@
  * nothing more is asked for; what others cause there is little, and above OUT_MAX the link is cut.
  */
 
-#define IN_SIZE	      (PAGE_HEADER_SIZE + PAGE_RUN_MAX * PAGE_BYTES + 65536u)
+#define IN_SIZE	      (PAGE_HEADER_SIZE + PAGE_RUN_MAX * PAGE_BYTES) /* the largest frame */
+#define IN_MIN	      16384u
 #define OUT_MIN	      65536u
 #define OUT_MANY      (4u << 20)
 #define OUT_MAX	      (64u << 20)
-#define READS	      4u /* of one link a turn */
+#define OUT_PIECE     32u /* pages that are copied and sent at once */
+#define READS	      4u  /* of one link a turn */
 #define FRAME_TIMEOUT (2 * NSEC_PER_SEC)
 
 /* Sending */
@@ -132,27 +134,47 @@ static int read_content(const struct page_store *store, enum coherent_content co
 					 : page_store_read(store, offset, data, n);
 }
 
+/* Much is sent while it is in the processor's cache, and the peer has something to do. */
+static int add_content(CoherentLink *l, const struct page_message *message,
+	const struct page_store *store, enum coherent_content content)
+{
+	for (unsigned int i = 0, n; i < message->n && !l->broken; i += n) {
+		int r;
+
+		n = MIN(message->n - i, OUT_PIECE);
+		r = make_room(l, n * PAGE_BYTES);
+		if (r == 0)
+			r = read_content(store, content, message->page + i, l->out + l->out_end,
+				n * PAGE_BYTES);
+		if (r < 0)
+			return r;
+		l->out_end += n * PAGE_BYTES;
+		if (n == OUT_PIECE && !l->stalled)
+			coherent_link_flush(l);
+	}
+	return 0;
+}
+
 void coherent_link_send(CoherentLink *l, const struct page_message *message,
 	const struct page_store *store, enum coherent_content content)
 {
-	size_t n = page_message_content(message);
 	int r;
 
 	if (!l || l->broken)
 		return;
-	r = make_room(l, PAGE_HEADER_SIZE + n);
-	if (r == 0 && n)
-		r = read_content(
-			store, content, message->page, l->out + l->out_end + PAGE_HEADER_SIZE, n);
+	r = make_room(l, PAGE_HEADER_SIZE);
+	if (r == 0) {
+		page_message_encode(message, l->out + l->out_end);
+		l->out_end += PAGE_HEADER_SIZE;
+		if (list_empty(&l->unsent))
+			list_append(&l->coherent->unsent, &l->unsent);
+	}
+	if (r == 0 && page_message_content(message))
+		r = add_content(l, message, store, content);
 	if (r < 0) {
 		log_limited("the page link with node %u is cut off: %s", l->node, strerror(-r));
 		coherent_link_break(l);
-		return;
 	}
-	page_message_encode(message, l->out + l->out_end);
-	l->out_end += PAGE_HEADER_SIZE + n;
-	if (list_empty(&l->unsent))
-		list_append(&l->coherent->unsent, &l->unsent);
 }
 
 /* Receiving */
@@ -193,7 +215,8 @@ static int deliver(CoherentLink *l)
 		at += (size_t)size;
 	}
 	l->n_in -= at;
-	memmove(l->in, l->in + at, l->n_in);
+	if (at)
+		memmove(l->in, l->in + at, l->n_in);
 	l->waits = l->n_in && is_full(l);
 	if (!l->n_in || l->waits) {
 		l->partial = 0;
@@ -204,10 +227,21 @@ static int deliver(CoherentLink *l)
 	return size < 0 ? (int)size : r;
 }
 
+/* Not what is behind a large frame: it would have to be moved. */
+static size_t wanted(const CoherentLink *l)
+{
+	size_t size = IN_SIZE;
+	struct page_message m;
+
+	if (l->n_in >= PAGE_HEADER_SIZE && page_message_decode(l->in, &m) == 0)
+		size = MAX(PAGE_HEADER_SIZE + page_message_content(&m), (size_t)IN_MIN);
+	return size - l->n_in;
+}
+
 /* Bytes; 0: there are none now; negative: never again. */
 static ssize_t read_some(CoherentLink *l)
 {
-	ssize_t n = recv(l->fd, l->in + l->n_in, IN_SIZE - l->n_in, MSG_DONTWAIT);
+	ssize_t n = recv(l->fd, l->in + l->n_in, wanted(l), MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
