@@ -27,7 +27,7 @@
 #define PAGER_WRITE_RUN 64u
 /* Asked for at once, in several requests, where faults follow each other for long enough: while the
  * program goes through the first, the others come. */
-#define PAGER_READ_WINDOW  (4 * PAGE_RUN_MAX)
+#define PAGER_READ_WINDOW  (8 * PAGE_RUN_MAX)
 #define PAGER_WRITE_WINDOW (2 * PAGER_WRITE_RUN)
 #define PAGER_AHEAD	   4u	      /* requests of pager_will_need() at a time */
 #define PAGER_ASIDE_MAX	   1024u      /* pages that a release gives back at a time */
