@@ -75,7 +75,11 @@ def is_alive(pid):
 
 def offspring():
     """Child processes, ended ones too."""
-    return {int(pid) for task in pathlib.Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    pids = set()
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread of ours that has just ended
+            pids.update(map(int, (task / "children").read_text().split()))
+    return pids
 
 
 def reap_orphans():

@@ -143,13 +143,13 @@ def test_maps_that_change_while_they_are_checked_do_no_harm(attack):
                                   rng.choice((0, 4096, 2**63)), rng.choice((1, 2, 3)), own.segment)
                     LIBC.syscall(MUNMAP, ctypes.c_void_p(fixed + 8192), ctypes.c_size_t(4096))
                     map_fixed(fixed + 8192, 4096, own.fds[0], 8192)
-            thread = threading.Thread(target=change)
+            thread = threading.Thread(target=change, daemon=True)
             thread.start()
             end = time.monotonic() + 1.5
             while time.monotonic() < end:
                 c.call("CHECK_MAP", slot=0)
             ended.set()
-            thread.join()
+            thread.join(1)  # a change within a check waits for a reader that there may not be: that is his own harm
     attack(probe)
 
 
