@@ -248,7 +248,8 @@ static void a_put_goes_on_where_it_was_left(void **state)
 {
 	struct scene *s = *state;
 	struct frame_request f = request(s, FRAME_PUT, AT - 8, 16);
-	static const char digits[17] = "fedcba9876543210";
+	static const uint8_t digits[16] = {
+		'f', 'e', 'd', 'c', 'b', 'a', '9', '8', '7', '6', '5', '4', '3', '2', '1', '0'};
 	uint8_t batch[48];
 
 	say(s, &f, "0123456789abcdef", 16);
