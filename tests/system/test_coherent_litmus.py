@@ -2,6 +2,7 @@
 """Memory that several nodes have mapped is sequentially consistent: the classic litmus tests, locks, counters, and a model."""
 import collections
 import os
+import time
 
 import pytest
 
@@ -105,5 +106,22 @@ def test_a_daemon_may_be_killed_meanwhile(three, share, killed):
         assert sharers.busy(), "the work was over too soon"
         three.wait_restart(killed, old)
     reports = share(three, "random", PLACES["three nodes"], 100 * ROUNDS, pages=4, seconds=120, meanwhile=kill)
+    sums = {words[1] for report in reports for words in report if words[0] == "sum"}
+    assert len(sums) == 1, "in the end all see the same"
+
+
+@netns
+@pytest.mark.parametrize("node", [1, 2, 4], ids=["one", "home", "another"])
+def test_a_cable_may_be_cut_for_less_than_the_detection_time_meanwhile(make, share, node):
+    """Four nodes, two processes on the one whose pages everybody wants: accesses wait, and go on."""
+    nodes = make(4, netns=True, detection=5)
+
+    def cut(sharers):
+        for _ in range(3):
+            assert sharers.busy(), "the work was over too soon"
+            with nodes.cut(node):
+                time.sleep(0.7)
+            time.sleep(0.2)
+    reports = share(nodes, "random", [2, 1, 3, 4, 1], 100 * ROUNDS, pages=4, seconds=120, meanwhile=cut)
     sums = {words[1] for report in reports for words in report if words[0] == "sum"}
     assert len(sums) == 1, "in the end all see the same"
