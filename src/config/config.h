@@ -37,6 +37,7 @@ enum config_setting {
 #define CONFIG_TYPE_LEVEL    uint32_t
 #define CONFIG_TYPE_BOOL     bool
 #define CONFIG_TYPE_NEED     bool
+#define CONFIG_TYPE_LOSS     uint32_t
 #define CONFIG_TYPE_PATH     char *
 #define CONFIG_TYPE_ADDRESS  char *
 #define CONFIG_TYPE_RDMA     char *

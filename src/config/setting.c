@@ -19,10 +19,13 @@ const struct setting settings[CONFIG_SETTINGS] = {
 static const char *const levels[] = {
 	"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
 
-static int parse_level(const char *text, uint64_t *ret)
+/* From 1 on: what wire/message.h has as enum wire_shm_loss. */
+static const char *const losses[] = {"", "sigbus", "kill", "zero"};
+
+static int parse_word(const char *text, const char *const words[], unsigned int n, uint64_t *ret)
 {
-	for (unsigned int i = 0; i < ELEMENTS(levels); i++) {
-		if (strcmp(text, levels[i]))
+	for (unsigned int i = 0; i < n; i++) {
+		if (!*words[i] || strcmp(text, words[i]))
 			continue;
 		*ret = i;
 		return 0;
@@ -123,7 +126,9 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 	case SETTING_WORDS:
 		return count_words(text, ret);
 	case SETTING_LEVEL:
-		return parse_level(text, ret);
+		return parse_word(text, levels, ELEMENTS(levels), ret);
+	case SETTING_LOSS:
+		return parse_word(text, losses, ELEMENTS(losses), ret);
 	case SETTING_BOOL:
 		return parse_yes(text, ret);
 	case SETTING_NEED:
@@ -144,8 +149,8 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 
 static bool in_bounds(const struct setting *s, uint64_t v)
 {
-	return s->type == SETTING_BOOL || s->type == SETTING_NEED || s->type >= SETTING_PATH ||
-	       (v >= s->min && v <= s->max);
+	return s->type == SETTING_BOOL || s->type == SETTING_NEED || s->type == SETTING_LOSS ||
+	       s->type >= SETTING_PATH || (v >= s->min && v <= s->max);
 }
 
 int setting_set(const struct setting *s, const char *text, struct config *config)
@@ -163,6 +168,7 @@ int setting_set(const struct setting *s, const char *text, struct config *config
 	switch (s->type) {
 	case SETTING_U32:
 	case SETTING_LEVEL:
+	case SETTING_LOSS:
 		*(uint32_t *)field = (uint32_t)v;
 		break;
 	case SETTING_SIZE:
@@ -251,6 +257,9 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 		break;
 	case SETTING_NEED:
 		snprintf(buf, size, "off or require");
+		break;
+	case SETTING_LOSS:
+		snprintf(buf, size, "sigbus, kill or zero");
 		break;
 	case SETTING_PATH:
 		snprintf(buf, size, "a file's name");

@@ -101,6 +101,43 @@ enum wire_offer {
 #define WIRE_CLOSE_TELL 0x1u
 #define WIRE_CLOSE_END	0x2u
 
+/* Keys and ids of clshm: partition << 24 | a number that is not 0. */
+#define WIRE_SHM_PARTITIONS   64u
+#define WIRE_SHM_PARTITION(n) ((uint32_t)(n) >> 24)
+#define WIRE_SHM_NUMBER(n)    ((uint32_t)(n)&0xffffffu)
+#define WIRE_SHM_HERE	      UINT32_MAX
+
+#define WIRE_SHM_EXCLUSIVE 0x1u /* SHM_GET */
+
+/* A segment of clshm. */
+#define WIRE_SHM_AUTO	 0x1u /* removed with its last attach */
+#define WIRE_SHM_REMOVED 0x2u
+#define WIRE_SHM_LOCKED	 0x4u
+#define WIRE_SHM_PLACED	 0x8u
+
+enum wire_shm_command {
+	WIRE_SHM_REMOVE = 1,
+	WIRE_SHM_AUTOREMOVE = 2,
+	WIRE_SHM_SET = 3, /* uid, gid, mode */
+	WIRE_SHM_LOCK = 4,
+	WIRE_SHM_UNLOCK = 5,
+};
+
+enum wire_shm_setting {
+	WIRE_SHM_STARTUP = 1,
+	WIRE_SHM_SHUTDOWN =
+		2, /* SHM_HELLO fails, and so do new keys and segments; those that there are stay */
+	WIRE_SHM_MAX_PAGES = 3,
+	WIRE_SHM_TIMEOUT = 4,
+};
+
+/* What becomes of who accesses memory of a partition that is lost. */
+enum wire_shm_loss {
+	WIRE_SHM_LOSS_SIGBUS = 1,
+	WIRE_SHM_LOSS_KILL = 2, /* its process group, at once */
+	WIRE_SHM_LOSS_ZERO = 3, /* it sees zeros, and writes to memory of its own */
+};
+
 /* A route in the status page: generation << 32 | state, as imports. */
 enum wire_route_state {
 	WIRE_ROUTE_FREE = 0,

@@ -44,6 +44,10 @@ struct wire_node_page {
 		_Atomic uint32_t alive;
 		pthread_mutex_t mutex; /* its first word is the lock word */
 	};
+	/* since minor version 3 */
+	/* Goes up, never by 0, before a segment of clshm of this node is answered for as removed or
+	 * changed: what was known of any is to be asked for again. */
+	_Atomic uint64_t shm_changes;
 };
 
 /* One import in the status page: generation << 32 | enum wire_import_state, in one word. */
