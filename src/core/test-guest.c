@@ -477,7 +477,8 @@ static struct wire_message any_message(uint8_t *tail)
 	if (m.type == WIRE_PEER_CONNECT) {
 		m.peer_connect = (struct wire_peer_connect){any_number(), (uint32_t)any_number(),
 			(uint32_t)any_number(), random_below(3), ID + random_below(3),
-			2 * random_below(4), random_below(2), random_below(5) ? 0 : any_number()};
+			2 * random_below(4), random_below(2), random_below(5) ? 0 : any_number(),
+			.heir = 0};
 		if (random_below(8))
 			m.tail_size = engine_identity_encode(&who, tail);
 	} else if (m.type == WIRE_PEER_CONNECT_REPLY) {
