@@ -38,10 +38,23 @@ void shm_peer_keep(Manager *m, bool keep);
 /* The partitions that are up into the reply, or REQUEST_LATER. */
 int shm_partitions(ManagerClient *client, const struct request *request, struct reply *reply);
 
-/* shm-place.c: policies and pages of a segment's memory. */
-int shm_place(EngineSegment *segment, const struct engine_shm_place *place);
-int shm_resident_node(const EngineSegment *segment, uint32_t *ret_node);
-int shm_lock(EngineSegment *segment, bool lock);
+/* shm-place*.c: where a segment's memory comes from, and stays. */
+/* Of a key, too. STATUS_BAD_REQUEST: no such policy, no nodes, or one without memory. */
+int shm_place_check(const struct engine_shm_place *place);
+/* Checked, and for a new segment or one that nobody has attached yet: that is the caller's to see.
+ * The policy stays in the memory, also for a successor. STATUS_BAD_REQUEST; STATUS_NO_MEMORY: hard,
+ * and could not be kept. After a failure it has none. */
+int shm_place(Manager *m, EngineSegment *segment, const struct engine_shm_place *place);
+/* STATUS_WRONG_STATE: several, or no page is there. REQUEST_AGAIN: so many pages take some turns of
+ * the loop, and who asked is served again then: a client that gave this as its result, a peer's
+ * question by shm_node_later(). */
+int shm_resident_node(Manager *m, EngineSegment *segment, uint32_t *ret_node);
+void shm_node_later(ManagerPeer *peer, const struct wire_message *message);
+/* Also for a segment that a predecessor had locked. STATUS_NO_RESOURCES: more than may be locked.
+ */
+int shm_lock(Manager *m, EngineSegment *segment, bool lock);
+/* The segment is about to be freed: says manager_segment_free(). */
+void shm_place_forget(Manager *m, EngineSegment *segment);
 
 /* client-side bookkeeping: a process of this node that had said SHM_HELLO, or made keys, is gone.
  */
