@@ -56,7 +56,9 @@ static int take_pages(struct cw_link *link, struct cw_reply *reply)
 
 	if (reply->n_fds < 3)
 		return STATUS_VERSION;
-	r = map_page(reply->fds[0], sizeof(*link->node_page), sizeof(*link->node_page), PROT_READ,
+	/* an older daemon has no clshm */
+	r = map_page(reply->fds[0], sizeof(*link->node_page),
+		offsetof(struct wire_node_page, shm_changes), PROT_READ,
 		(const void **)&link->node_page);
 	if (r)
 		return r;

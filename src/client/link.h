@@ -89,6 +89,17 @@ static inline bool cw_link_suspect(const struct cw_link *link)
 	return cw_link_alive_word(link) & 0x40000000u; /* FUTEX_OWNER_DIED */
 }
 
+/* wire_node_page.shm_changes; false: a daemon that does not count them. */
+static inline bool cw_link_shm_changes(const struct cw_link *link, uint64_t *ret_n)
+{
+	const struct wire_node_page *page = link->node_page;
+
+	if (page->head.size < offsetof(struct wire_node_page, shm_changes) + sizeof(*ret_n))
+		return false;
+	*ret_n = atomic_load_explicit(&page->shm_changes, memory_order_acquire);
+	return true;
+}
+
 /* A slot of the client page for a map. Slots are given before the map is made, so that running out
  * of them undoes nothing. -ENOSPC, -ENOMEM. */
 CW_EXPORT int cw_link_map_reserve(struct cw_link *link, uint32_t *ret_slot);

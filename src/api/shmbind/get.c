@@ -5,12 +5,12 @@
 #include <shmbind.h>
 
 #include "api/shmbind/codes.h"
-#include "api/shmbind/mask.h"
 #include "api/shmbind/segment.h"
-#include "api/shmbind/usercopy.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/usercopy.h"
 #include "placement/apply.h"
+#include "placement/mask.h"
 
 static int flags_of(const struct placement *p)
 {

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include "api/shmbind/codes.h"
 #include "api/shmbind/commit.h"
-#include "api/shmbind/mask.h"
 #include "api/shmbind/registry.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "placement/apply.h"
 #include "placement/kernel.h"
+#include "placement/mask.h"
 
 #define ORDERS (MEM_FIRSTREF | MEM_STRIPE | MEM_MOSTFREE)
 #define BINDS  (MEM_HARDBIND | MEM_SOFTBIND)

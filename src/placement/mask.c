@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/shmbind/mask.h"
+#include "placement/mask.h"
 
 #include <string.h>
-#include "api/shmbind/usercopy.h"
+#include "base/usercopy.h"
 #include "base/error.h"
 
 #define CHUNK 512u /* longs copied at a time */

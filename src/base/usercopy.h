@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef API_SHMBIND_USERCOPY_H
-#define API_SHMBIND_USERCOPY_H
+#ifndef BASE_USERCOPY_H
+#define BASE_USERCOPY_H
 
 /*
  * Reading and writing where a program points, as a system call would: an address that is none gives

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef API_SHMBIND_MASK_H
-#define API_SHMBIND_MASK_H
+#ifndef PLACEMENT_MASK_H
+#define PLACEMENT_MASK_H
 
 /* The program's masks of any length. */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/shmbind/usercopy.h"
+#include "base/usercopy.h"
 
 #include <fcntl.h>
 #include <limits.h>
