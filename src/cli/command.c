@@ -44,6 +44,16 @@ const struct option_spec option_specs[OPTIONS] = {
 	[OPTION_COMMIT] = {"commit", 'c', NULL, "Allocate all pages now, or fail.", NULL},
 	[OPTION_SHOW_PAGES] = {"show", 's', NULL, "Draw where the pages are.", NULL},
 	[OPTION_PAGES] = {"pages", 'p', NULL, "Draw which node has which page now.", NULL},
+	[OPTION_SHMEMS] = {"shmems", 'm', NULL,
+		"Shared memory, as for ipcs; there is nothing else here.", NULL},
+	[OPTION_PARTITION] = {"partition", 'p', "PARTITION", "Only segments of this partition.",
+		NULL},
+	[OPTION_TIME] = {"time", 't', NULL, "Show when they were last attached, detached, changed.",
+		NULL},
+	[OPTION_PID] = {"pid", 'P', NULL, "Show who made them and who used them last.", NULL},
+	[OPTION_CREATOR] = {"creator", 'c', NULL, "Show their creators and owners.", NULL},
+	[OPTION_SHMEM_ID] = {"shmem-id", 'm', NULL, "The numbers are shmids.", NULL},
+	[OPTION_SHMEM_KEY] = {"shmem-key", 'M', NULL, "The numbers are keys.", NULL},
 };
 
 #define BIT(name) (1u << OPTION_##name)
@@ -208,6 +218,23 @@ const struct command commands[] = {
 		"keys "
 		"and logs stay in DIR.",
 		cluster_stop_run},
+	{"ipcs", "", 0, 0, false,
+		BIT(JSON) | BIT(COLUMNS) | BIT(NOHEADINGS) | BIT(SHMEMS) | BIT(PARTITION) |
+			BIT(TIME) | BIT(PID) | BIT(CREATOR),
+		"List the segments of clshm of all partitions.",
+		"Shows what ipcs -m shows of System V segments, and on which partition and host "
+		"each "
+		"segment is. Shown are those that you may read or that are yours, and as root "
+		"all. A partition that is not up is named on standard error, and the others are "
+		"shown all the same.",
+		ipcs_run},
+	{"ipcrm", "-m SHMID...|-M KEY...", 1, INT32_MAX, false, BIT(SHMEM_ID) | BIT(SHMEM_KEY),
+		"Remove segments of clshm, on whichever partition they are.",
+		"Key and number are gone at once; the memory goes when the last process that has "
+		"it attached lets go of it. Only the segment's owner and creator and root may. A "
+		"number that "
+		"begins with 0x is hexadecimal; 'causeway ipcs' shows both.",
+		ipcrm_run},
 	{"numa", "", 0, 0, false, BIT(JSON) | BIT(NOHEADINGS) | BIT(BYTES),
 		"Show this machine's NUMA nodes and the segments bound to them.",
 		"Bound segments are those that the node's daemon knows of: bound by shmbind() or "
@@ -231,11 +258,13 @@ const struct command commands[] = {
 };
 const unsigned int n_commands = ELEMENTS(commands);
 
+const char *cli_name = "causeway";
+
 int cli_fail(const char *format, ...)
 {
 	va_list args;
 
-	fputs("causeway: ", stderr);
+	fprintf(stderr, "%s: ", cli_name);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
@@ -247,12 +276,19 @@ int cli_usage(const char *format, ...)
 {
 	va_list args;
 
-	fputs("causeway: ", stderr);
+	fprintf(stderr, "%s: ", cli_name);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
-	fputs("\nTry 'causeway --help'.\n", stderr);
+	fprintf(stderr, "\nTry '%s --help'.\n", cli_name);
 	return EXIT_USAGE;
+}
+
+int cli_flushed(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	return status ? status : cli_fail("cannot write the output: %s", strerror(errno));
 }
 
 int command_group_length(const struct command *c)

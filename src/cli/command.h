@@ -41,6 +41,13 @@ enum option_id {
 	OPTION_COMMIT,
 	OPTION_SHOW_PAGES,
 	OPTION_PAGES,
+	OPTION_SHMEMS,
+	OPTION_PARTITION,
+	OPTION_TIME,
+	OPTION_PID,
+	OPTION_CREATOR,
+	OPTION_SHMEM_ID,
+	OPTION_SHMEM_KEY,
 	OPTIONS,
 };
 
@@ -99,10 +106,16 @@ bool command_begins_group(const struct command *c);
 void command_print_man(FILE *out);
 void command_print_completion(FILE *out);
 
+/* The name of the program, before whatever it says on stderr: "causeway" unless main() sets it. */
+extern const char *cli_name;
+
 /* "causeway: " and a line on stderr; returns EXIT_FAILED. */
 __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 /* the same with a pointer to the help; returns EXIT_USAGE */
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
+
+/* Output that did not reach its file is a failure: status, or EXIT_FAILED after it said so. */
+int cli_flushed(int status);
 
 int list_run(const struct invocation *in);
 int show_run(const struct invocation *in);
@@ -129,6 +142,8 @@ int cluster_heal_run(const struct invocation *in);
 int cluster_stop_run(const struct invocation *in);
 int shmbind_run(const struct invocation *in);
 int numa_run(const struct invocation *in);
+int ipcs_run(const struct invocation *in);
+int ipcrm_run(const struct invocation *in);
 int help_run(const struct invocation *in);
 
 #endif

@@ -13,14 +13,6 @@
 #include "cli/command.h"
 #include "config/config.h"
 
-/* Output that did not reach its file is a failure. */
-static int flushed(int status)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return status;
-	return status ? status : cli_fail("cannot write the output: %s", strerror(errno));
-}
-
 /* True if argv asked for a document. */
 static bool print_document(int argc, char **argv)
 {
@@ -59,7 +51,7 @@ int main(int argc, char **argv)
 
 	setlocale(LC_CTYPE, "");
 	if (print_document(argc, argv))
-		return flushed(EXIT_OK);
+		return cli_flushed(EXIT_OK);
 	r = command_parse(argc, argv, &in);
-	return r ? r : flushed(run_invocation(&in));
+	return r ? r : cli_flushed(run_invocation(&in));
 }
