@@ -233,7 +233,8 @@ static void check_guests_of(const EnginePeer *p)
 
 static void check_peer(const Engine *engine, const EnginePeer *p)
 {
-	bool needed = p->n_wanted > 0 || p->n_imports > 0 || p->account.n_clients > 0;
+	bool needed = p->n_wanted > 0 || p->n_imports > 0 || p->account.n_clients > 0 ||
+		      p->number < engine->keep_below;
 
 	assert(p->engine == engine && p->number != engine->node);
 	assert(p->listed == engine_has_node(engine, p->number));
@@ -241,6 +242,7 @@ static void check_peer(const Engine *engine, const EnginePeer *p)
 	assert((p->session != 0) == (p->state == WIRE_PEER_UP || p->state == WIRE_PEER_AWAY));
 	assert((p->session != 0) == (p->incarnation != 0));
 	assert(p->session || (p->n_imports == p->n_waiting && p->account.n_clients == 0));
+	assert(p->session || !p->keeps);
 	assert(p->listed || (!p->session && p->n_imports == 0));
 	/* Somebody will look at it again, unless the caller has something to do. */
 	assert(p->due != UINT64_MAX || (!p->session && needed && (p->dialling || !p->listed)));

@@ -39,6 +39,7 @@ struct Engine {
 	struct tree timers; /* EnginePeer by when it must be looked at */
 	uint64_t serial;    /* of our last request */
 	uint64_t last_holds;
+	uint32_t keep_below; /* see engine_keep_sessions() */
 };
 
 /* client.c */

@@ -64,6 +64,30 @@ static void mark_peer(EnginePeer *peer, uint64_t now)
 	engine_peer_settle(peer);
 }
 
+/* A peer for each node with which a session is to be kept. */
+static int make_kept(Engine *engine)
+{
+	EnginePeer *peer;
+	int result = 0, r;
+
+	for (uint32_t i = 0; i < engine->n_nodes && engine->nodes[i] < engine->keep_below; i++) {
+		r = engine_peer_get(engine, engine->nodes[i], &peer);
+		if (r)
+			result = r;
+	}
+	return result;
+}
+
+int engine_keep_sessions(Engine *engine, uint32_t below, uint64_t now)
+{
+	EnginePeer *peer = NULL;
+
+	engine->keep_below = below;
+	while ((peer = engine_peer_next(engine, peer ? peer->number : 0)))
+		engine_timer_touch(peer);
+	return make_kept(engine);
+}
+
 int engine_set_nodes(Engine *engine, const uint32_t *nodes, uint32_t n_nodes, uint64_t now)
 {
 	uint32_t *copy = calloc(MAX(n_nodes, 1u), sizeof(*copy));
@@ -80,5 +104,7 @@ int engine_set_nodes(Engine *engine, const uint32_t *nodes, uint32_t n_nodes, ui
 		mark_peer(peer, now);
 		engine_timer_touch(peer);
 	}
+	/* without memory: when the caller keeps them again */
+	(void)make_kept(engine);
 	return 0;
 }

@@ -90,6 +90,12 @@ void engine_peer_unwant(EnginePeer *peer, uint64_t now)
 	engine_timer_touch(peer);
 }
 
+void engine_peer_keeps(EnginePeer *peer, bool keeps)
+{
+	peer->keeps = keeps && peer->session;
+	engine_timer_touch(peer);
+}
+
 void engine_peer_heard(EnginePeer *peer, uint64_t now)
 {
 	peer->heard = MAX(peer->heard, now);
@@ -97,11 +103,21 @@ void engine_peer_heard(EnginePeer *peer, uint64_t now)
 		engine_offer_turn(peer, false);
 }
 
-/* Something in common. */
-static bool needed(const EnginePeer *peer)
+static bool in_common(const EnginePeer *peer)
 {
 	return peer->n_wanted > 0 || peer->n_imports > 0 || peer->lease.n_maps > 0 ||
 	       !list_empty(&peer->guests);
+}
+
+/* By us, or by the other side. */
+static bool kept(const EnginePeer *peer)
+{
+	return peer->keeps || (peer->listed && peer->number < peer->engine->keep_below);
+}
+
+static bool needed(const EnginePeer *peer)
+{
+	return in_common(peer) || kept(peer);
 }
 
 void engine_peer_settle(EnginePeer *peer)
@@ -158,6 +174,7 @@ void engine_peer_down(EnginePeer *peer, bool refused, uint64_t now)
 	if (refused && !peer->session)
 		engine_remote_fail_waiting(peer, STATUS_NODE_UNREACHABLE);
 	peer->retry = now + peer->backoff;
+	peer->keep_retry = now + peer->engine->limits.detection;
 	peer->backoff = MIN(2 * peer->backoff, BACKOFF_MAX);
 	engine_peer_settle(peer);
 	engine_timer_touch(peer);
@@ -235,11 +252,18 @@ static bool to_be_dialled(const EnginePeer *peer)
 	return peer->state != WIRE_PEER_UP && peer->listed && !peer->dialling && needed(peer);
 }
 
+static uint64_t dial_time(const EnginePeer *peer)
+{
+	bool patient = !peer->session && !in_common(peer);
+
+	return patient ? MAX(peer->retry, peer->keep_retry) : peer->retry;
+}
+
 static void dial(EnginePeer *peer, uint64_t now)
 {
 	Engine *engine = peer->engine;
 
-	if (!to_be_dialled(peer) || now < peer->retry)
+	if (!to_be_dialled(peer) || now < dial_time(peer))
 		return;
 	peer->dialling = true;
 	engine->ops->peer_wanted(engine->userdata, peer);
@@ -263,7 +287,7 @@ static uint64_t next_due(const EnginePeer *peer)
 	if (peer->state == WIRE_PEER_UP && !needed(peer))
 		due = earlier(due, peer->idle, LINGER);
 	if (to_be_dialled(peer))
-		due = MIN(due, peer->retry);
+		due = MIN(due, dial_time(peer));
 	return MIN(due, engine_lease_next(peer));
 }
 

@@ -62,6 +62,7 @@ struct EnginePeer {
 	uint64_t since;	      /* imports wait for an answer since; 0: not known yet, or none does */
 	uint64_t idle;	      /* nothing in common since; 0: not known yet, or there is */
 	uint64_t retry;	      /* not dialled again before */
+	uint64_t keep_retry;  /* the same, if that is only to keep a session */
 	uint64_t backoff;     /* ns, next time */
 	bool dialling;	      /* peer_wanted was said, and has not ended yet */
 	bool hello_sent;      /* ours, on the connection that we dial, not answered yet */
@@ -70,6 +71,7 @@ struct EnginePeer {
 	uint64_t holds;	      /* number of the HOLDS that is being heard; 0: no first part yet */
 	bool told_away;	      /* all imports either way know that there is no contact at present */
 	bool ending;	      /* the session, and with it its guests */
+	bool keeps;	      /* it keeps the session; restored: perhaps */
 	uint32_t uid;	      /* not 0: the peer speaks for this user only */
 	struct list imports;  /* EngineImport.home_link: ours of its segments, not over */
 	struct list guests;   /* EngineClient.guest_link */
@@ -103,6 +105,15 @@ EnginePeer *engine_peer_next(Engine *engine, uint32_t above);
  * caller's to decide. */
 void engine_peer_want(EnginePeer *peer, uint64_t now);
 void engine_peer_unwant(EnginePeer *peer, uint64_t now);
+
+/*
+ * There is to be a session with each node of the list, this and later ones, whose number is below
+ * this, whatever else there is in common: who is not there is dialled once in the detection time.
+ * 0: that is over. Again at any time. -ENOMEM: not with all of them.
+ */
+int engine_keep_sessions(Engine *engine, uint32_t below, uint64_t now);
+/* The peer does the same, as it says on each connection, or does it no more. */
+void engine_peer_keeps(EnginePeer *peer, bool keeps);
 
 /*
  * This node has so many maps of the peer's segments from now on. While there are any it renews a

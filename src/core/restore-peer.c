@@ -40,6 +40,8 @@ int engine_peer_restore(Engine *engine, const struct engine_peer_record *record,
 		MAX(record->detection, engine_session_detection(engine, record->detection));
 	peer->heard = now;
 	peer->told_away = true;
+	/* it says so, if it does, when it is back */
+	peer->keeps = true;
 	if (engine_session_is_ours(peer))
 		counters->last_session = MAX(counters->last_session, record->session >> 1);
 	engine_peer_settle(peer);

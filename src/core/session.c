@@ -34,7 +34,7 @@ void engine_session_end(EnginePeer *peer)
 	engine_remote_lose_granted(peer);
 	engine_guests_free(peer);
 	engine_lease_end(peer);
-	peer->ending = peer->told_away = false;
+	peer->ending = peer->told_away = peer->keeps = false;
 	peer->session = peer->incarnation = 0;
 	peer->resumed = peer->holds_due = false;
 	tell(peer);
@@ -175,8 +175,9 @@ void engine_peer_up(EnginePeer *peer, uint64_t now)
 	}
 	peer->state = WIRE_PEER_UP;
 	peer->heard = peer->said = now;
-	peer->idle = peer->retry = 0;
+	peer->idle = peer->retry = peer->keep_retry = 0;
 	peer->backoff = ENGINE_BACKOFF_MIN;
+	peer->keeps = false;
 	peer->holds = 0;
 	peer->holds_due = peer->resumed;
 	engine_remote_say_all(peer);
@@ -242,6 +243,7 @@ void engine_peers_leave(Engine *engine, uint64_t now)
 {
 	EnginePeer *peer = NULL;
 
+	engine->keep_below = 0;
 	while ((peer = engine_peer_next(engine, peer ? peer->number : 0))) {
 		engine_peer_say_bare(peer, WIRE_PEER_BYE);
 		engine_peer_close(peer);
