@@ -33,26 +33,39 @@ static bool is_pending(const struct wire_import_connect_reply *got)
 	return got->state == WIRE_IMPORT_PENDING;
 }
 
-static int request_connect(
-	struct cw_link *link, const struct wire_import_connect *what, struct connection *c)
+static_assert(sizeof(struct wire_shm_inherit_reply) == sizeof(struct wire_import_connect_reply) &&
+		      offsetof(struct wire_shm_inherit_reply, home_cell) ==
+			      offsetof(struct wire_import_connect_reply, home_cell),
+	"the answers are alike");
+
+static int request(
+	struct cw_link *link, struct wire_message *m, uint32_t rights, struct connection *c)
 {
-	struct wire_message m = {.type = WIRE_IMPORT_CONNECT, .import_connect = *what};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
 	int r;
 
 	if (!reply)
 		return -ENOMEM;
-	r = cw_link_call(link, &m, NULL, 0, reply);
+	r = cw_link_call(link, m, NULL, 0, reply);
 	if (r)
 		return r;
 	c->got = reply->message.import_connect_reply;
-	if (reply->n_fds != (what->rights && !is_pending(&c->got) ? 1 : 0) ||
+	c->remote = is_pending(&c->got);
+	if (reply->n_fds != (rights && !c->remote ? 1 : 0) ||
 		c->got.import >= WIRE_CLIENT_IMPORTS) {
 		fd_close_many(reply->fds, reply->n_fds);
 		return STATUS_VERSION;
 	}
 	c->fd = reply->n_fds ? reply->fds[0] : -1;
 	return 0;
+}
+
+static int request_connect(
+	struct cw_link *link, const struct wire_import_connect *what, struct connection *c)
+{
+	struct wire_message m = {.type = WIRE_IMPORT_CONNECT, .import_connect = *what};
+
+	return request(link, &m, what->rights, c);
 }
 
 /* Until the home has answered, or this node's daemon has given up on it. */
@@ -102,7 +115,7 @@ static int request_result(
 	memcpy(got->key, p->key, sizeof(got->key));
 	got->incarnation = p->incarnation;
 	got->home_cell = p->home_cell;
-	return p->route ? 0 : STATUS_VERSION;
+	return 0;
 }
 
 /* Waits for the home, then for the route. The connection is ended on failure. */
@@ -121,10 +134,38 @@ static int finish_pending(struct cw_link *link, struct connection *c, bool inter
 			route_leave(take_ptr(c->route));
 		route_order_unlock();
 	} while (r == STATUS_WRONG_STATE);
-	if (!r)
-		r = route_open(&c->route, c->got.route - 1);
+	if (!r && c->route)
+		r = c->got.route ? route_open(&c->route, c->got.route - 1) : STATUS_VERSION;
 	if (r)
 		connection_end(link, known, c->got.import, c->route);
+	return r;
+}
+
+/* A segment of another node, or perhaps of this one, that needs no route. */
+static int finish_mapped(struct cw_link *link, struct connection *c, bool interruptible)
+{
+	return c->remote ? finish_pending(link, c, interruptible) : 0;
+}
+
+static int connect_mapped(struct cw_link *link, const struct wire_import_connect *what,
+	bool interruptible, struct connection *c)
+{
+	int r = request_connect(link, what, c);
+
+	return r ? r : finish_mapped(link, c, interruptible);
+}
+
+int connection_inherit(struct cw_link *link, const struct wire_shm_inherit *what, uint32_t rights,
+	struct connection *ret_connection)
+{
+	struct wire_message m = {.type = WIRE_SHM_INHERIT, .shm_inherit = *what};
+	struct connection c = {.link = link, .fd = -1};
+	int r = request(link, &m, rights, &c);
+
+	if (!r)
+		r = finish_mapped(link, &c, false);
+	if (!r)
+		*ret_connection = c;
 	return r;
 }
 
@@ -152,9 +193,15 @@ int connection_make(struct cw_link *link, const struct wire_import_connect *what
 	bool here = !what->node || what->node == link->node.hello.node;
 	int r;
 
+	if (what->space == WIRE_SPACE_CLSHM) {
+		r = connect_mapped(link, what, interruptible, &c);
+		if (!r)
+			*ret_connection = c;
+		return r;
+	}
 	r = here ? request_connect(link, what, &c)
 		 : connect_by_route(link, what, interruptible, &c);
-	if (!r && is_pending(&c.got) && !c.route) {
+	if (!r && c.remote && !c.route) {
 		connection_end(link, true, c.got.import, NULL);
 		return STATUS_VERSION;
 	}

@@ -184,9 +184,9 @@ static int memory_fd(struct cw_import *import, int *ret_fd, bool *ret_own)
 
 /* connecting */
 
-/* Asks the daemon at the other end of link. *ret_remote: NULL for a segment of this node. */
-static int make_connection(const struct cw_import *import, struct cw_link *link, bool interruptible,
-	struct connection *ret_connection, struct cw_remote **ret_remote)
+/* Asks the daemon at the other end of link. */
+static int request_connection(const struct cw_import *import, struct cw_link *link,
+	bool interruptible, struct connection *ret_connection)
 {
 	const struct wire_import_connect what = {
 		.space = import->space,
@@ -195,23 +195,29 @@ static int make_connection(const struct cw_import *import, struct cw_link *link,
 		.id = import->id,
 		.rights = import->rights,
 	};
-	struct cw_remote *remote = NULL;
-	struct connection c;
+
+	return connection_make(link, &what, interruptible, ret_connection);
+}
+
+/* *ret_remote: NULL for a segment of this node. On failure the connection has been ended. */
+static int make_remote(
+	const struct cw_import *import, const struct connection *c, struct cw_remote **ret_remote)
+{
 	int r;
 
-	r = connection_make(link, &what, interruptible, &c);
+	*ret_remote = NULL;
+	r = c->remote ? remote_new(c, import->controller, ret_remote) : 0;
 	if (r)
-		return r;
-	if (c.route) {
-		r = remote_new(&c, import->controller, &remote);
-		if (r) {
-			connection_end(link, true, c.got.import, c.route);
-			return r;
-		}
-	}
-	*ret_connection = c;
-	*ret_remote = remote;
-	return 0;
+		connection_end(c->link, true, c->got.import, c->route);
+	return r;
+}
+
+static int make_connection(const struct cw_import *import, struct cw_link *link, bool interruptible,
+	struct connection *ret_connection, struct cw_remote **ret_remote)
+{
+	int r = request_connection(import, link, interruptible, ret_connection);
+
+	return r ? r : make_remote(import, ret_connection, ret_remote);
 }
 
 /* The connection becomes the import's; its descriptor stays the caller's. remote: NULL or with the
@@ -395,48 +401,59 @@ static bool is_same_segment(
 
 /* The map that the child has inherited goes on being watched; it is believed as long as the new
  * connection has the memory, too. */
-static int keep_map(
-	const struct cw_import *import, struct cw_link *link, const struct connection *c)
+static int keep_map(struct cw_import *import, const struct connection *c)
 {
 	bool read_only;
 	int fd, r;
 
 	if (!import->remote || !import->map || !import->rights)
 		return 0;
-	r = coherent_memory(link, c->got.import, &read_only, &fd);
+	r = coherent_memory(c->link, c->got.import, &read_only, &fd);
 	if (!r)
 		fd_close(fd);
 	return r;
 }
 
-static int reconnect_over(struct cw_import *import, struct cw_link *link)
+static int replace(struct cw_import *import, const struct connection *c, struct cw_remote *remote,
+	int (*keep)(struct cw_import *import, const struct connection *c))
 {
-	struct cw_remote *remote;
-	struct connection c;
-	int r;
+	int r = is_same_segment(import, c, remote)
+			? cw_pollfd_renew(c->link, c->got.import, import->cells.pipe)
+			: STATUS_NOT_FOUND;
 
-	r = make_connection(import, link, false, &c, &remote);
+	if (!r && keep)
+		r = keep(import, c);
 	if (r)
 		return r;
-	fd_close(c.fd);
-	r = is_same_segment(import, &c, remote)
-		    ? cw_pollfd_renew(link, c.got.import, import->cells.pipe)
-		    : STATUS_NOT_FOUND;
-	if (!r)
-		r = keep_map(import, link, &c);
-	if (r) {
-		connection_end(link, true, c.got.import, remote_free(remote));
-		return r;
-	}
 	cw_cells_unmap(&import->cells);
 	import->whole_slot = import->map_slot = NO_SLOT;
-	/* another thread of this child may still be looking at the parent's status page */
+	/* another thread of this child may still be looking at the parent's status page; at that of
+	 * his parent nobody is */
+	cw_link_put(import->parents_link);
 	import->parents_link = import->link;
 	if (remote)
 		remote->parents = import->remote;
-	enter_connection(import, &c, remote);
+	enter_connection(import, c, remote);
 	import->forked = false;
 	return 0;
+}
+
+int import_replace(struct cw_import *import, const struct connection *c,
+	int (*keep)(struct cw_import *import, const struct connection *c))
+{
+	struct cw_remote *remote;
+	int r;
+
+	fd_close(c->fd);
+	r = make_remote(import, c, &remote);
+	if (!r) {
+		r = replace(import, c, remote, keep);
+		if (r)
+			connection_end(c->link, true, c->got.import, remote_free(remote));
+	}
+	if (r)
+		cw_link_put(c->link);
+	return r;
 }
 
 /* In a child: connects over the child's own link, with the child's rights, to the very same
@@ -444,17 +461,19 @@ static int reconnect_over(struct cw_import *import, struct cw_link *link)
 static int reconnect(struct cw_import *import)
 {
 	struct cw_link *link;
+	struct connection c;
 	int r;
 
 	r = cw_link_get(&link);
 	if (r)
 		return r;
 	cw_link_watch(link);
-	r = reconnect_over(import, link);
-	if (!r)
-		return 0;
-	cw_link_put(link);
-	return r < 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
+	r = request_connection(import, link, false, &c);
+	if (r)
+		cw_link_put(link);
+	else
+		r = import_replace(import, &c, keep_map);
+	return r <= 0 || r == STATUS_NO_DAEMON ? r : STATUS_REVOKED;
 }
 
 /* Is it connected, after all? */
@@ -515,6 +534,9 @@ void cw_import_fork_child(void *object)
 	struct cw_import *import = object;
 
 	pthread_mutex_init(&import->lock, NULL);
+	/* not that of a parent that has not connected anew itself */
+	if (import->connected != CW_IMPORT_NEVER)
+		import->parents_generation = (uint32_t)(import->connected >> 32);
 	import->forked = true;
 	import->known = false;
 	import->connected = CW_IMPORT_NEVER;
@@ -564,8 +586,24 @@ static int import_map_locked(struct cw_import *import, void *address, bool fixed
 		return r;
 	import->map_offset = offset;
 	import->map_size = size;
+	import->map_prot = prot;
 	import->map = *ret_address = map;
 	return 0;
+}
+
+int import_map_in_place(struct cw_import *import)
+{
+	uint64_t offset = import->map_offset, size = import->map_size;
+	uint8_t *address = import->map;
+	void *map;
+	int r;
+
+	import->map = NULL;
+	r = import_map_locked(import, address, true, import->map_prot, offset, size, &map);
+	/* what is left there is the parent's, or nothing */
+	if (r)
+		munmap(address, size);
+	return r;
 }
 
 int cw_import_map(cw_handle handle, void *address, bool fixed, int prot, uint64_t offset,

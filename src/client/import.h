@@ -51,6 +51,7 @@ struct cw_import {
 	_Atomic uint32_t refs;
 	_Atomic cw_handle handle;     /* 0: disconnected */
 	_Atomic bool forked;	      /* made by the parent: must connect anew */
+	uint32_t parents_generation;  /* if so: its number there is this and index */
 	pthread_mutex_t lock;	      /* of what follows */
 	bool known;		      /* to the daemon, who is told of the end */
 	struct cw_link *parents_link; /* in a child that has connected anew, else NULL */
@@ -67,6 +68,7 @@ struct cw_import {
 	uint32_t whole_slot, map_slot; /* in the client page */
 	uint8_t *_Atomic map;	       /* the program's mapping, or NULL */
 	_Atomic uint64_t map_offset, map_size;
+	int map_prot;
 	struct cw_cells cells;
 };
 

@@ -15,21 +15,29 @@
  * fork, and the child return from there. */
 static __thread const struct cw_import *inside;
 
+static int take_route(struct cw_remote *remote, const struct connection *connection)
+{
+	remote->route = connection->route;
+	remote->path = connection->route->path;
+	memcpy(remote->user.key.bytes, connection->got.key, FABRIC_KEY_SIZE);
+	return fabric_path_add_user(remote->path, &remote->user);
+}
+
 int remote_new(
 	const struct connection *connection, uint32_t controller, struct cw_remote **ret_remote)
 {
 	_cleanup_free_ struct cw_remote *remote = calloc(1, sizeof(*remote));
-	int r;
+	int r = 0;
 
 	if (!remote)
 		return -ENOMEM;
-	remote->route = connection->route;
-	remote->path = connection->route->path;
 	remote->incarnation = connection->got.incarnation;
 	remote->rdma = controller == WIRE_CONTROLLER_OFI;
 	remote->index = connection->got.import;
-	memcpy(remote->user.key.bytes, connection->got.key, FABRIC_KEY_SIZE);
-	r = fabric_path_add_user(remote->path, &remote->user);
+	if (connection->route)
+		r = take_route(remote, connection);
+	else
+		remote->ended = STATUS_NOT_SUPPORTED;
 	if (r)
 		return r;
 	*ret_remote = take_ptr(remote);
@@ -44,7 +52,7 @@ struct cw_route *remote_free(struct cw_remote *remote)
 		return NULL;
 	route_leave(remote_free(remote->parents));
 	route = remote->route;
-	if (!route->abandoned)
+	if (route && !route->abandoned)
 		fabric_path_remove_user(remote->path, &remote->user);
 	free(remote);
 	return route;
@@ -422,7 +430,8 @@ void cw_remote_flush(struct cw_import *import)
 void remote_settle(struct cw_import *import)
 {
 	/* what waits for a new connection is not waited for here */
-	if (!import->forked && !atomic_load(&import->remote->route->repairing))
+	if (!import->forked && import->remote->route &&
+		!atomic_load(&import->remote->route->repairing))
 		(void)cw_remote_order(import);
 }
 

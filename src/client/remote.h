@@ -21,8 +21,8 @@ struct cw_route;
 struct ofi_offer;
 
 struct cw_remote {
-	struct cw_route *route;
-	FabricPath *path; /* the route's */
+	struct cw_route *route; /* NULL: it is mapped, and nothing else (clshm) */
+	FabricPath *path;	/* the route's */
 	struct fabric_user user;
 	_Atomic int ended;	   /* why nothing goes any more; 0: it does */
 	_Atomic bool touched;	   /* by put or get, since the last unmap */

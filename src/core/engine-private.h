@@ -104,6 +104,12 @@ bool engine_node_resolve(const Engine *engine, uint32_t node, uint32_t *ret_node
 /* The guest's import after this one, or the first. */
 EngineImport *engine_guest_next(const EngineClient *guest, const EngineImport *after);
 
+/* inherit.c */
+/* The segment of the import that a peer's process names as its parent's. BAD_HANDLE: there is none
+ * such, or it has other rights. */
+int engine_inherit_judge(
+	EnginePeer *peer, const struct wire_peer_connect *q, EngineSegment **ret_segment);
+
 /* offer.c */
 /* Something has happened to a connection of an offered segment; of others: nothing. */
 void engine_offer_event(EngineImport *import, uint32_t event);
@@ -166,6 +172,9 @@ void engine_lease_answered(
 /* remote.c */
 int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space, uint32_t id,
 	uint32_t rights, EngineImport **ret_import);
+/* What parent, which is connected, has at its home. */
+int engine_remote_inherit(
+	EngineClient *client, const EngineImport *parent, EngineImport **ret_import);
 /* Puts it into the list of its home. */
 void engine_remote_link(EngineImport *import);
 void engine_remote_unlink(EngineImport *import);

@@ -219,6 +219,9 @@ struct EngineImport {
 	bool granted;	      /* the home has answered; the route is being opened, or is open */
 	uint64_t incarnation; /* of the home */
 	uint32_t home_cell;   /* its cell there */
+	/* Of a forked child: what its parent's import has is asked for; parent 0: by space and id */
+	uint64_t parent;
+	uint32_t parent_index, parent_generation;
 	void *userdata;
 };
 
@@ -346,6 +349,8 @@ struct engine_import_record {
 	uint32_t node, space, id, failure, flags, granted;
 	uint64_t size, incarnation;
 	uint8_t key[16];
+	uint64_t parent;
+	uint32_t parent_index, parent_generation;
 };
 /* What must be remembered between restarts besides the objects. */
 struct engine_counters {

@@ -159,7 +159,9 @@ static int admit(EnginePeer *peer, const struct wire_peer_connect *q,
 	int r;
 
 	r = identify(peer, identity);
-	if (r == 0)
+	if (r == 0 && q->heir)
+		r = engine_inherit_judge(peer, q, &segment);
+	else if (r == 0)
 		r = engine_access_judge(engine, peer->number, identity, q->space, q->id,
 			q->instance, q->rights, &segment);
 	if (r)
@@ -224,7 +226,8 @@ int engine_guest_connect(EnginePeer *peer, const struct wire_message *message)
 	EngineImport *import;
 	int r;
 
-	if (q->client == 0 || q->index >= WIRE_CLIENT_IMPORTS || q->generation == 0 || q->data > 1)
+	if (q->client == 0 || q->index >= WIRE_CLIENT_IMPORTS || q->generation == 0 ||
+		q->data > 1 || q->heir > 1)
 		return STATUS_BAD_REQUEST;
 	r = engine_identity_decode(message->tail, message->tail_size, &identity);
 	if (r)

@@ -78,6 +78,15 @@ static void lose(EngineImport *import, enum wire_import_state state)
 
 /* What is said */
 
+/* Stores are all there is of clshm. */
+static bool wants_data(const EngineImport *import)
+{
+	Engine *engine = import->client->engine;
+
+	return import->space != WIRE_SPACE_CLSHM &&
+	       !engine->ops->import_has_route(engine->userdata, import);
+}
+
 static void say_connect(EngineImport *import)
 {
 	Engine *engine = import->client->engine;
@@ -90,12 +99,16 @@ static void say_connect(EngineImport *import)
 			.generation = import->generation,
 			.space = import->space,
 			.id = import->id,
-			.rights = import->rights}};
+			.rights = import->rights,
+			.heir = import->parent != 0,
+			.parent = import->parent,
+			.parent_index = import->parent_index,
+			.parent_generation = import->parent_generation}};
 
 	if (home->state != WIRE_PEER_UP)
 		return;
 	m.serial = ++engine->serial;
-	m.peer_connect.data = !engine->ops->import_has_route(engine->userdata, import);
+	m.peer_connect.data = wants_data(import);
 	m.tail_size = engine_identity_encode(&import->client->identity, tail);
 	engine_peer_say(home, &m);
 }
@@ -153,6 +166,21 @@ void engine_remote_say_all(EnginePeer *home)
 
 /* What the client's calls do */
 
+static int begin(EngineImport *import)
+{
+	int r;
+
+	import->node = import->home->number;
+	import->state = WIRE_IMPORT_PENDING;
+	r = engine_import_attach(import, ENGINE_LOWEST, ENGINE_LOWEST);
+	if (r < 0)
+		return r == -ENOSPC ? STATUS_NO_RESOURCES : r;
+	import->generation = engine_import_count_generation(import);
+	engine_import_show(import);
+	say_connect(import);
+	return 0;
+}
+
 int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space, uint32_t id,
 	uint32_t rights, EngineImport **ret_import)
 {
@@ -163,21 +191,39 @@ int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space
 		return -ENOMEM;
 	import->client = client;
 	import->home = home;
-	import->node = home->number;
 	import->space = space;
 	import->id = id;
 	import->rights = rights;
-	import->state = WIRE_IMPORT_PENDING;
-	r = engine_import_attach(import, ENGINE_LOWEST, ENGINE_LOWEST);
-	if (r < 0) {
+	r = begin(import);
+	if (r)
 		free(import);
-		return r == -ENOSPC ? STATUS_NO_RESOURCES : r;
-	}
-	import->generation = engine_import_count_generation(import);
-	engine_import_show(import);
-	say_connect(import);
-	*ret_import = import;
-	return 0;
+	else
+		*ret_import = import;
+	return r;
+}
+
+int engine_remote_inherit(
+	EngineClient *client, const EngineImport *parent, EngineImport **ret_import)
+{
+	EngineImport *import = calloc(1, sizeof(*import));
+	int r;
+
+	if (!import)
+		return -ENOMEM;
+	import->client = client;
+	import->home = parent->home;
+	import->space = parent->space;
+	import->id = parent->id;
+	import->rights = parent->rights;
+	import->parent = parent->client->id;
+	import->parent_index = parent->index;
+	import->parent_generation = parent->generation;
+	r = begin(import);
+	if (r)
+		free(import);
+	else
+		*ret_import = import;
+	return r;
 }
 
 void engine_import_ready(EngineImport *import)

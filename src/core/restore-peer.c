@@ -86,6 +86,9 @@ static void fill(EngineImport *import, const struct engine_import_record *record
 	import->incarnation = record->incarnation;
 	import->home_cell = record->home_cell;
 	memcpy(import->key, record->key, sizeof(import->key));
+	import->parent = record->parent;
+	import->parent_index = record->parent_index;
+	import->parent_generation = record->parent_generation;
 }
 
 /* The grant went with the predecessor: the home is asked again. */

@@ -65,6 +65,9 @@ void engine_import_save(const EngineImport *import, struct engine_import_record 
 	ret->size = import->size;
 	ret->incarnation = import->incarnation;
 	memcpy(ret->key, import->key, sizeof(ret->key));
+	ret->parent = import->parent;
+	ret->parent_index = import->parent_index;
+	ret->parent_generation = import->parent_generation;
 }
 
 void engine_counters_save(const Engine *engine, struct engine_counters *ret)

@@ -349,6 +349,22 @@ static int cell_prepare(Manager *m, EngineImport *import)
 	return 0;
 }
 
+/* What clshm attaches is mapped: it needs neither key nor cell. */
+static bool has_data(const EngineImport *import)
+{
+	return import->holding && import->holding->space != WIRE_SPACE_CLSHM;
+}
+
+static int data_prepare(Manager *m, EngineImport *import)
+{
+	ManagerImport *i = manager_import(import);
+	int r = cell_prepare(m, import);
+
+	if (r == 0)
+		r = random_bytes(i->key, sizeof(i->key));
+	return r ? r : data_grant(m, import);
+}
+
 /* The records are there before the key is told. */
 static int import_new(Manager *m, EngineImport *import)
 {
@@ -360,12 +376,8 @@ static int import_new(Manager *m, EngineImport *import)
 		r = guest_new(m, guest);
 	if (r == 0)
 		r = manager_import_new(import, 0, &i);
-	if (r == 0)
-		r = cell_prepare(m, import);
-	if (r == 0)
-		r = random_bytes(i->key, sizeof(i->key));
-	if (r == 0)
-		r = data_grant(m, import);
+	if (r == 0 && has_data(import))
+		r = data_prepare(m, import);
 	if (r == 0)
 		r = manager_save_counters(m);
 	if (r == 0)
@@ -395,7 +407,7 @@ void guest_signal(Manager *m, EngineImport *import)
 	struct signals totals;
 	struct wire_message said = {.type = WIRE_PEER_SIGNAL};
 
-	if (!import->holding || !manager_import(import))
+	if (!has_data(import) || !manager_import(import))
 		return;
 	totals = cells_take(&manager_segment(import->holding)->cells, import->cell);
 	said.peer_signal = (struct wire_peer_signal){
@@ -471,7 +483,7 @@ int guest_restore_import(Manager *m, EngineImport *import, const uint8_t key[16]
 	int r;
 
 	memcpy(manager_import(import)->key, key, FABRIC_KEY_SIZE);
-	if (!import->segment)
+	if (!import->segment || !has_data(import))
 		return 0;
 	/* its predecessor may have died before it was a guest's */
 	cells_begin_guest(&manager_segment(import->segment)->cells, import->cell);

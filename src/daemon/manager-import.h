@@ -59,6 +59,12 @@ static inline bool import_is_remote(const EngineImport *import)
 	return import->node;
 }
 
+/* Another node's segment that is reached by maps alone has no route. */
+static inline bool import_has_route(const EngineImport *import)
+{
+	return import_is_remote(import) && import->space != WIRE_SPACE_CLSHM;
+}
+
 /* Into the journal; the first time may fail. */
 int manager_import_save(Manager *m, EngineImport *import);
 

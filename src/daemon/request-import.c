@@ -82,13 +82,33 @@ int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial
 		r = note_reserve(&c->status, import->index);
 	if (r == 0)
 		r = manager_import_new(import, serial, &i);
-	if (r == 0)
-		r = import_is_remote(import) ? route_attach(import) : equip_local(c, import);
+	if (r == 0 && import_has_route(import))
+		r = route_attach(import);
+	else if (r == 0 && !import_is_remote(import))
+		r = equip_local(c, import);
 	if (r < 0)
 		return r;
 	coherent_import_begin(c->manager, import);
 	manager_import_show(import);
 	return manager_import_save(c->manager, import);
+}
+
+int request_import_reserve(ManagerClient *c)
+{
+	/* Indices are handed out lowest first. */
+	return status_page_reserve(&c->status, c->engine->imports.n_used + 1, 0);
+}
+
+int request_import_begin(ManagerClient *c, EngineImport *import, uint64_t serial)
+{
+	int r = request_import_equip(c, import, serial);
+
+	if (r < 0) {
+		engine_import_disconnect(import);
+		return r;
+	}
+	engine_import_announce(import);
+	return 0;
 }
 
 static int import_make(ManagerClient *c, const struct wire_import_connect *q, uint64_t serial,
@@ -99,22 +119,21 @@ static int import_make(ManagerClient *c, const struct wire_import_connect *q, ui
 
 	if (q->rights & ~(WIRE_READ | WIRE_WRITE))
 		return STATUS_BAD_REQUEST;
-	/* Indices are handed out lowest first. */
-	r = status_page_reserve(&c->status, c->engine->imports.n_used + 1, 0);
+	r = request_import_reserve(c);
 	if (r < 0)
 		return r;
 	r = engine_import_connect(
 		c->engine, q->space, q->controller, q->node, q->id, q->rights, &import);
-	if (r)
-		return r;
-	r = request_import_equip(c, import, serial);
-	if (r < 0) {
-		engine_import_disconnect(import);
-		return r;
-	}
-	engine_import_announce(import);
-	*ret_import = import;
-	return 0;
+	if (r == 0)
+		r = request_import_begin(c, import, serial);
+	if (r == 0)
+		*ret_import = import;
+	return r;
+}
+
+static uint32_t route_number(const EngineImport *import)
+{
+	return import_has_route(import) ? 1 + manager_import(import)->route->index : 0;
 }
 
 /* IMPORT_RESULT tells the rest, also if there is something to tell already. */
@@ -124,7 +143,7 @@ static void reply_pending(const EngineImport *import, struct wire_import_connect
 	p->generation = import->generation;
 	p->rights = import->rights;
 	p->state = WIRE_IMPORT_PENDING;
-	p->route = 1 + manager_import(import)->route->index;
+	p->route = route_number(import);
 }
 
 static int reply_connected(const EngineImport *import, struct reply *a)
@@ -149,15 +168,10 @@ static int reply_connected(const EngineImport *import, struct reply *a)
 	return 0;
 }
 
-int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
+int request_import_reply(EngineImport *import, struct reply *a)
 {
-	EngineImport *import = request_import_find(c, q->message.serial);
-	int r = 0;
+	int r;
 
-	if (!import)
-		r = import_make(c, &q->message.import_connect, q->message.serial, &import);
-	if (r)
-		return r;
 	if (import_is_remote(import)) {
 		reply_pending(import, &a->message.import_connect_reply);
 		return 0;
@@ -166,6 +180,16 @@ int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
 	if (r)
 		engine_import_disconnect(import);
 	return r;
+}
+
+int request_import_connect(ManagerClient *c, struct request *q, struct reply *a)
+{
+	EngineImport *import = request_import_find(c, q->message.serial);
+	int r = 0;
+
+	if (!import)
+		r = import_make(c, &q->message.import_connect, q->message.serial, &import);
+	return r ? r : request_import_reply(import, a);
 }
 
 /* A failed one ends with the answer. What it was is in the record, for a successor that is asked
@@ -208,7 +232,7 @@ int request_import_result(ManagerClient *c, struct request *q, struct reply *a)
 	p->flags = import->flags;
 	p->cell = IMPORT_OWN_CELL;
 	p->home_cell = import->home_cell;
-	p->route = 1 + manager_import(import)->route->index;
+	p->route = route_number(import);
 	p->incarnation = import->incarnation;
 	memcpy(p->key, import->key, sizeof(p->key));
 	return 0;

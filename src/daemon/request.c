@@ -25,6 +25,7 @@ static const struct request_type types[] = {
 	[WIRE_SEGMENT_SHARE] = {request_segment_share, 0},
 	[WIRE_SEGMENT_LEAVE] = {request_segment_leave, REQUEST_ENDS},
 	[WIRE_SEGMENT_ATTACH] = {request_segment_attach, 0},
+	[WIRE_SHM_INHERIT] = {request_shm_inherit, 0},
 	[WIRE_CELLS] = {request_cells, REQUEST_QUERY},
 	[WIRE_PIPE] = {request_pipe, REQUEST_QUERY},
 	[WIRE_POKE] = {request_poke, REQUEST_QUERY},

@@ -94,11 +94,20 @@ int request_import_disconnect(ManagerClient *c, struct request *q, struct reply 
 int request_import_memory(ManagerClient *c, struct request *q, struct reply *a);
 int request_import_result(ManagerClient *c, struct request *q, struct reply *a);
 
+/* What request-inherit.c needs of it: room for one more; all that the daemon has of one that the
+ * engine has made, or its end; the answer to whoever asked for it, or its end. */
+int request_import_reserve(ManagerClient *c);
+int request_import_begin(ManagerClient *c, EngineImport *import, uint64_t serial);
+int request_import_reply(EngineImport *import, struct reply *a);
+
 /* What request-offer.c needs of it: the import that a predecessor made for this request; all that
  * the daemon has of one; the memory into the answer. */
 EngineImport *request_import_find(ManagerClient *c, uint64_t serial);
 int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial);
 int request_import_reply_memory(const EngineImport *import, struct reply *a);
+
+/* request-inherit.c */
+int request_shm_inherit(ManagerClient *c, struct request *q, struct reply *a);
 
 /* request-offer.c */
 int request_segment_offer(ManagerClient *c, struct request *q, struct reply *a);

@@ -139,7 +139,8 @@ static int restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stor
 static int restore_guests_import(
 	Manager *m, EngineImport *import, const struct record_import *record)
 {
-	int r = import->holding ? manager_segment_need_cells(m, import->holding) : 0;
+	bool needs = import->holding && import->holding->space != WIRE_SPACE_CLSHM;
+	int r = needs ? manager_segment_need_cells(m, import->holding) : 0;
 
 	return r < 0 ? r : guest_restore_import(m, import, record->key);
 }
@@ -151,7 +152,7 @@ static int restore_remote_import(Manager *m, EngineImport *import,
 		stored, KEEP_IMPORT_CELLS, keep_import_key(import->client->id, import->index));
 	int r = manager_import_restore_cells(m, import, &cells);
 
-	return r < 0 ? r : route_restore_import(import, record->route);
+	return r < 0 || !import_has_route(import) ? r : route_restore_import(import, record->route);
 }
 
 /* What an import of this node's client has there. */

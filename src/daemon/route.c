@@ -329,6 +329,10 @@ void route_import_granted(void *userdata, EngineImport *import, const uint8_t gr
 		engine_import_fail(import, STATUS_NOT_ENCRYPTED);
 		return;
 	}
+	if (!import_has_route(import)) {
+		engine_import_ready(import);
+		return;
+	}
 	if (!manager_import(import) || find_granted(import, given, &r) < 0) {
 		engine_import_fail(import, STATUS_NO_RESOURCES);
 		return;
