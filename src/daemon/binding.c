@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/binding.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "daemon/filler.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
+#include "daemon/manager-segment.h"
 #include "daemon/record.h"
 #include "wire/status.h"
 
@@ -29,6 +33,7 @@ static void fill_record(const struct binding *b, struct record_binding *ret)
 		.huge = b->huge,
 		.settled = b->settled,
 		.filler_pid = b->filler_pid,
+		.instance = b->instance,
 	};
 	nodeset_put_bytes(&b->placement.nodes, ret->nodes);
 }
@@ -59,6 +64,17 @@ static int insert(Manager *m, const struct binding *content, struct binding **re
 	return 0;
 }
 
+/* What the keeper has the filler's socket under. */
+static uint32_t filler_kind(const struct binding *b)
+{
+	return b->instance ? KEEP_SHM_FILLER : KEEP_FILLER;
+}
+
+static uint64_t filler_key(const struct binding *b)
+{
+	return b->instance ? b->instance : (uint64_t)b->shmid;
+}
+
 static void filler_forget(struct binding *b)
 {
 	if (b->filler < 0)
@@ -66,7 +82,7 @@ static void filler_forget(struct binding *b)
 	b->filler_ended = sd_event_source_disable_unref(b->filler_ended);
 	b->filler = fd_close(b->filler);
 	b->filler_pid = 0;
-	keeper_link_drop(b->manager->link, KEEP_FILLER, (uint64_t)b->shmid);
+	keeper_link_drop(b->manager->link, filler_kind(b), filler_key(b));
 }
 
 void binding_free(struct binding *b)
@@ -82,35 +98,74 @@ struct binding *binding_find(Manager *m, int shmid)
 	struct binding *b;
 
 	list_for_each (b, &m->bindings, link)
-		if (b->shmid == shmid)
+		if (!b->instance && b->shmid == shmid)
 			return b;
 	return NULL;
 }
 
-static bool is_the_same(const struct binding *b, const struct sysv_segment *s)
+struct binding *binding_find_instance(Manager *m, uint64_t instance)
 {
-	return s && s->creator == b->creator && s->size == b->size;
+	struct binding *b;
+
+	list_for_each (b, &m->bindings, link)
+		if (b->instance == instance)
+			return b;
+	return NULL;
+}
+
+/* The one that this is to take the place of. */
+static struct binding *find_old(Manager *m, const struct binding *content)
+{
+	return content->instance ? binding_find_instance(m, content->instance)
+				 : binding_find(m, content->shmid);
+}
+
+static bool has_sysv(Manager *m)
+{
+	struct binding *b;
+
+	list_for_each (b, &m->bindings, link)
+		if (!b->instance)
+			return true;
+	return false;
+}
+
+/* Of clshm: false if the segment is gone. */
+static bool refresh_shm(struct binding *b)
+{
+	EngineSegment *segment = engine_segment_find_instance(b->manager->engine, b->instance);
+	struct stat st;
+
+	if (!segment || fstat(manager_segment(segment)->memory, &st) < 0)
+		return false;
+	b->present = (uint64_t)st.st_blocks * 512;
+	return true;
+}
+
+static bool refresh_sysv(struct binding *b, const struct sysv_segment *s)
+{
+	if (!s || s->creator != b->creator || s->size != b->size ||
+		(!b->settled && clock_now() - b->touched > UNSETTLED_TIME))
+		return false;
+	b->present = s->resident + s->swapped;
+	return true;
 }
 
 int bindings_refresh(Manager *m)
 {
 	_cleanup_(sysv_list_deinit) struct sysv_list list = {0};
 	struct binding *b, *tmp;
+	bool known;
 	int r;
 
-	if (list_empty(&m->bindings))
-		return 0;
-	r = sysv_list_read(&list);
+	r = has_sysv(m) ? sysv_list_read(&list) : 0;
 	if (r < 0)
 		return r;
 	list_for_each_safe (b, tmp, &m->bindings, link) {
-		const struct sysv_segment *s = sysv_list_find(&list, b->shmid);
-
-		if (!is_the_same(b, s) ||
-			(!b->settled && clock_now() - b->touched > UNSETTLED_TIME))
+		known = b->instance ? refresh_shm(b)
+				    : refresh_sysv(b, sysv_list_find(&list, b->shmid));
+		if (!known)
 			binding_free(b);
-		else
-			b->present = s->resident + s->swapped;
 	}
 	return 0;
 }
@@ -123,11 +178,11 @@ static struct claim claim_of(const struct binding *b)
 }
 
 /* The new one first, then all others. */
-static int admit(Manager *m, const struct binding *content)
+int binding_admit(Manager *m, const struct binding *content)
 {
 	_cleanup_free_ struct claim *claims = calloc(BINDINGS_MAX + 1, sizeof(*claims));
 	_cleanup_(topology_deinit) struct topology topology = {0};
-	struct binding *b;
+	struct binding *old = find_old(m, content), *b;
 	size_t n = 1;
 	int r;
 
@@ -138,7 +193,7 @@ static int admit(Manager *m, const struct binding *content)
 		return r;
 	claims[0] = claim_of(content);
 	list_for_each (b, &m->bindings, link)
-		if (b->shmid != content->shmid)
+		if (b != old && n <= BINDINGS_MAX)
 			claims[n++] = claim_of(b);
 	if (n > BINDINGS_MAX)
 		return STATUS_NO_RESOURCES;
@@ -147,11 +202,11 @@ static int admit(Manager *m, const struct binding *content)
 
 int binding_add(Manager *m, const struct binding *content)
 {
-	struct binding *old = binding_find(m, content->shmid), *b;
+	struct binding *old = find_old(m, content), *b;
 	struct record_binding record;
 	int r;
 
-	r = admit(m, content);
+	r = binding_admit(m, content);
 	if (r == 0)
 		r = insert(m, content, &b);
 	if (r)
@@ -180,12 +235,18 @@ static int on_filler_ended(sd_event_source *source, int fd, uint32_t revents, vo
 	struct binding *b = userdata;
 	struct filler_end end = {0};
 
-	if (recv(fd, &end, sizeof(end), MSG_DONTWAIT) == sizeof(end) && end.reason)
-		log_info("segment %d: %s", b->shmid, filler_reason_text(end.reason));
+	char name[64];
+
+	if (b->instance)
+		snprintf(name, sizeof(name), "clshm segment of instance %" PRIu64, b->instance);
 	else
-		log_warning("segment %d: the process that followed free memory died; what it chose "
-			    "last stays",
-			b->shmid);
+		snprintf(name, sizeof(name), "segment %d", b->shmid);
+	if (recv(fd, &end, sizeof(end), MSG_DONTWAIT) == sizeof(end) && end.reason)
+		log_info("%s: %s", name, filler_reason_text(end.reason));
+	else
+		log_warning(
+			"%s: the process that followed free memory died; what it chose last stays",
+			name);
 	filler_forget(b);
 	save(b);
 	return 0;
@@ -222,7 +283,7 @@ int binding_start_filler(struct binding *b, int memory)
 		filler_forget(b);
 		return r;
 	}
-	keeper_link_store(b->manager->link, KEEP_FILLER, (uint64_t)b->shmid, b->filler);
+	keeper_link_store(b->manager->link, filler_kind(b), filler_key(b), b->filler);
 	save(b);
 	return 0;
 }
@@ -237,6 +298,7 @@ int binding_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 
 	journal_read(m->journal, slot, &record, sizeof(record));
 	content = (struct binding){
+		.instance = record.instance,
 		.shmid = record.shmid,
 		.creator = record.creator,
 		.size = record.size,
@@ -249,11 +311,13 @@ int binding_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 		.pid = record.pid,
 		.created = record.created,
 	};
+	if (content.instance && !engine_segment_find_instance(m->engine, content.instance))
+		return -EBADMSG;
 	r = insert(m, &content, &b);
 	if (r < 0)
 		return r;
 	b->slot = slot;
-	b->filler = keeper_stored_take(stored, KEEP_FILLER, (uint64_t)b->shmid);
+	b->filler = keeper_stored_take(stored, filler_kind(b), filler_key(b));
 	if (b->filler < 0)
 		return 0;
 	b->filler_pid = record.filler_pid;
@@ -266,5 +330,5 @@ void bindings_store(Manager *m)
 
 	list_for_each (b, &m->bindings, link)
 		if (b->filler >= 0)
-			keeper_link_store(m->link, KEEP_FILLER, (uint64_t)b->shmid, b->filler);
+			keeper_link_store(m->link, filler_kind(b), filler_key(b), b->filler);
 }

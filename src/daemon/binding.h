@@ -3,10 +3,10 @@
 #define DAEMON_BINDING_H
 
 /*
- * The node's registry of System V segments that were bound to NUMA nodes: what each of them may
- * still take counts when another hard binding asks for memory. An entry lives as long as its
- * segment, is looked at only when somebody asks, and is in the journal. The binding itself is in
- * the kernel: it stays if the registry is lost. The manager's thread.
+ * The node's registry of segments that were bound to NUMA nodes, System V's and clshm's: what each
+ * of them may still take counts when another hard binding asks for memory. An entry lives as long
+ * as its segment, is looked at only when somebody asks, and is in the journal. The binding itself
+ * is in the kernel: it stays if the registry is lost. The manager's thread.
  */
 
 #include "daemon/manager.h"
@@ -18,7 +18,8 @@
 struct binding {
 	struct list link; /* manager->bindings */
 	Manager *manager;
-	int shmid;
+	uint64_t instance; /* of a segment of clshm; 0: System V's */
+	int shmid;	   /* System V's; else -1 */
 	pid_t creator; /* of the segment: with id and size it tells a later one of the same id */
 	uint64_t size;
 	uint64_t present; /* bytes in memory or swapped out, when last looked at */
@@ -43,6 +44,7 @@ struct record_binding {
 	uint8_t hard, huge, settled, unused;
 	int32_t filler_pid;
 	uint8_t nodes[NODESET_BYTES];
+	uint64_t instance;
 };
 static_assert(sizeof(struct record_binding) <= JOURNAL_BODY_SIZE, "fits a slot");
 
@@ -51,12 +53,15 @@ int bindings_refresh(Manager *m);
 
 /*
  * A new entry of this content, whose own fields are set here, in place of an older one of that
- * shmid. After bindings_refresh(). STATUS_NO_MEMORY: it is hard and could not be kept beside the
+ * segment. After bindings_refresh(). STATUS_NO_MEMORY: it is hard and could not be kept beside the
  * others; STATUS_NO_RESOURCES: too many entries.
  */
 int binding_add(Manager *m, const struct binding *content);
+/* What it would say. */
+int binding_admit(Manager *m, const struct binding *content);
 /* NULL: there is none. */
 struct binding *binding_find(Manager *m, int shmid);
+struct binding *binding_find_instance(Manager *m, uint64_t instance);
 void binding_settle(struct binding *b);
 void binding_free(struct binding *b);
 

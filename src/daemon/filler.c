@@ -123,7 +123,8 @@ static bool is_removed(const struct filler *f)
 {
 	struct shmid_ds d;
 
-	return shmctl(f->order.shmid, IPC_STAT, &d) < 0 && (errno == EINVAL || errno == EIDRM);
+	return f->order.shmid >= 0 && shmctl(f->order.shmid, IPC_STAT, &d) < 0 &&
+	       (errno == EINVAL || errno == EIDRM);
 }
 
 /* How long to sleep, or -1 with the reason to end in *ret_reason. */

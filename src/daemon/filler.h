@@ -15,7 +15,7 @@
 
 /* From the daemon, with the segment's memory. */
 struct filler_order {
-	int32_t shmid;
+	int32_t shmid; /* -1: of clshm; its end closes the link */
 	uint32_t hard;
 	uint64_t size;
 	uint8_t nodes[NODESET_BYTES];

@@ -35,6 +35,7 @@ enum keeper_kind {
 	KEEP_PAGES_TABLE,
 	KEEP_PAGES_ASIDE,
 	KEEP_FILLER = 40, /* shmid: to the process that follows free memory */
+	KEEP_SHM_FILLER,  /* segment instance: the same for a segment of clshm */
 };
 
 /* index: of the import or route, below WIRE_CLIENT_IMPORTS */

@@ -9,6 +9,7 @@
 #include "daemon/filler.h"
 #include "daemon/log.h"
 #include "daemon/node.h"
+#include "daemon/pin.h"
 
 /* causewayd: the command line. */
 
@@ -33,6 +34,7 @@ enum {
 	OPTION_DAEMON_FD, /* internal, as are the next: which role this process has */
 	OPTION_KEEPER_FD,
 	OPTION_FILLER_FD,
+	OPTION_PIN_FD,
 	OPTION_PRINT_CONFIG,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -46,6 +48,7 @@ static const struct option options[] = {
 	{"daemon-fd", required_argument, NULL, OPTION_DAEMON_FD},
 	{"keeper-fd", required_argument, NULL, OPTION_KEEPER_FD},
 	{"filler-fd", required_argument, NULL, OPTION_FILLER_FD},
+	{"pin-fd", required_argument, NULL, OPTION_PIN_FD},
 	{"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -54,7 +57,7 @@ static const struct option options[] = {
 
 struct command_line {
 	struct node_options node;
-	int daemon_fd, keeper_fd, filler_fd;
+	int daemon_fd, keeper_fd, filler_fd, pin_fd;
 	bool print_config;
 };
 
@@ -97,6 +100,9 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 		case OPTION_FILLER_FD:
 			c->filler_fd = parse_fd("filler-fd", optarg);
 			break;
+		case OPTION_PIN_FD:
+			c->pin_fd = parse_fd("pin-fd", optarg);
+			break;
 		case OPTION_PRINT_CONFIG:
 			c->print_config = true;
 			break;
@@ -119,8 +125,11 @@ static void parse_options(int argc, char **argv, struct command_line *c)
 
 int main(int argc, char **argv)
 {
-	struct command_line c = {
-		.node = {.ready_fd = -1}, .daemon_fd = -1, .keeper_fd = -1, .filler_fd = -1};
+	struct command_line c = {.node = {.ready_fd = -1},
+		.daemon_fd = -1,
+		.keeper_fd = -1,
+		.filler_fd = -1,
+		.pin_fd = -1};
 	_cleanup_(config_free_p) struct config *config = NULL;
 	char error[CONFIG_ERROR_MAX];
 
@@ -129,6 +138,8 @@ int main(int argc, char **argv)
 		return node_run_keeper(&c.node, c.keeper_fd);
 	if (c.filler_fd >= 0)
 		return filler_run(c.filler_fd);
+	if (c.pin_fd >= 0)
+		return pin_run(c.pin_fd);
 	if (config_load(c.node.config_dir, &config, error) < 0) {
 		fprintf(stderr, "causewayd: %s\n", error);
 		return EXIT_FAILURE;

@@ -26,6 +26,8 @@ typedef struct ManagerSegment {
 	bool coherent;		   /* never registered for RDMA (any more); rdma_withdraw() */
 	struct data_memory *data;  /* while guests have keys to it; data.c */
 	struct CoherentHome *home; /* while other nodes map it; coherent-home.c */
+	struct ShmLook *look;	   /* where its pages are is being found out; shm-look.c */
+	struct ShmLock *lock;	   /* it is locked in memory; shm-lock.c */
 } ManagerSegment;
 
 /* Attach what is there already, from now on owned. */

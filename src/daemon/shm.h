@@ -43,13 +43,14 @@ int shm_partitions(ManagerClient *client, const struct request *request, struct 
 int shm_place_check(const struct engine_shm_place *place);
 /* Checked, and for a new segment or one that nobody has attached yet: that is the caller's to see.
  * The policy stays in the memory, also for a successor. STATUS_BAD_REQUEST; STATUS_NO_MEMORY: hard,
- * and could not be kept. After a failure it has none. */
+ * and could not be kept; STATUS_NO_RESOURCES. After a failure it has what it had, or none. */
 int shm_place(Manager *m, EngineSegment *segment, const struct engine_shm_place *place);
 /* STATUS_WRONG_STATE: several, or no page is there. REQUEST_AGAIN: so many pages take some turns of
  * the loop, and who asked is served again then: a client that gave this as its result, a peer's
  * question by shm_node_later(). */
 int shm_resident_node(Manager *m, EngineSegment *segment, uint32_t *ret_node);
-void shm_node_later(ManagerPeer *peer, const struct wire_message *message);
+/* 0: nothing is to be answered now; else a status that is. */
+int shm_node_later(ManagerPeer *peer, const struct wire_message *message);
 /* Also for a segment that a predecessor had locked. STATUS_NO_RESOURCES: more than may be locked.
  */
 int shm_lock(Manager *m, EngineSegment *segment, bool lock);

@@ -59,7 +59,7 @@ static int plan_stripes(struct plan *p, const struct plan_input *in)
 	uint32_t order[NODES_MAX], n = 0, node;
 	int r;
 
-	p->grain = grain_of(in, PLAN_STRIPES_MAX);
+	p->grain = grain_of(in, in->ranges ? in->ranges : PLAN_STRIPES_MAX);
 	r = begin(p);
 	if (r < 0)
 		return r;

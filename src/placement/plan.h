@@ -45,6 +45,7 @@ struct plan_input {
 	uint64_t n_pages; /* above 0 */
 	uint64_t unit;	  /* pages that cannot be told apart: 1, or those of a huge page */
 	uint64_t huge;	  /* pages of a huge page that may be used where a range is as long; 0 */
+	uint32_t ranges;  /* of a stripe at most; 0: PLAN_STRIPES_MAX */
 	uint32_t bias;	  /* which node a stripe begins with, as the kernel's own interleaving */
 	const uint64_t *free; /* pages of each node, for MOSTFREE; NODES_MAX or the highest + 1 */
 };

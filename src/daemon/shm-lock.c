@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/shm-memory.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "daemon/binding.h"
+#include "daemon/keeper.h"
+#include "daemon/log.h"
+#include "daemon/pin.h"
+#include "wire/status.h"
+
+/*
+ * Segments locked in memory. Pages of a memory file stay there while a process has them locked, so
+ * each such segment has one (pin.h), which ends with the segment, or with this daemon: a successor
+ * starts another.
+ */
+
+#define LOCKS_MAX 256u /* processes */
+
+struct ShmLock {
+	EngineSegment *segment;
+	int link;
+	sd_event_source *ended;
+};
+
+static void lock_free(struct ShmLock *l)
+{
+	if (!l)
+		return;
+	sd_event_source_disable_unref(l->ended);
+	fd_close(l->link);
+	free(l);
+}
+DEFINE_CLEANUP(struct ShmLock *, lock_free);
+
+void shm_lock_forget(EngineSegment *segment)
+{
+	ManagerSegment *s = manager_segment(segment);
+
+	lock_free(s->lock);
+	s->lock = NULL;
+}
+
+static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct ShmLock *l = userdata;
+
+	log_warning(
+		"clshm segment 0x%x: the process that keeps it locked in memory died: it may be "
+		"swapped out",
+		l->segment->id);
+	shm_lock_forget(l->segment);
+	return 0;
+}
+
+/* What this user has locked here, and how many segments are locked by all. */
+static uint64_t sum_of_locked(Manager *m, uid_t uid, unsigned int *ret_n)
+{
+	EngineSegment *s = NULL;
+	uint64_t sum = 0;
+
+	*ret_n = 0;
+	while ((s = engine_segment_next(m->engine, s ? s->instance : 0))) {
+		if (!manager_segment(s) || !manager_segment(s)->lock)
+			continue;
+		++*ret_n;
+		if (s->uid == uid)
+			sum += s->size;
+	}
+	return sum;
+}
+
+/* The kernel holds root to no limit; a user's locked memory is held to the daemon's all the same.
+ */
+static int check_limits(Manager *m, const EngineSegment *segment)
+{
+	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+	unsigned int n;
+	uint64_t sum = sum_of_locked(m, segment->uid, &n);
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (n >= LOCKS_MAX)
+		return STATUS_NO_RESOURCES;
+	if (segment->uid == 0 || limit.rlim_cur == RLIM_INFINITY ||
+		sum + segment->size <= limit.rlim_cur)
+		return 0;
+	log_limited("clshm segment 0x%x is not locked in memory: user %u would have %" PRIu64
+		    " KiB locked, and causewayd's limit of locked memory (LimitMEMLOCK=, "
+		    "ulimit -l) is %" PRIu64 " KiB",
+		segment->id, segment->uid, (sum + segment->size) >> 10,
+		(uint64_t)limit.rlim_cur >> 10);
+	return STATUS_NO_RESOURCES;
+}
+
+/* The other process would fail at the same, but nobody could be told. */
+static int try(const EngineSegment *segment)
+{
+	void *map = mmap(
+		NULL, segment->size, PROT_READ, MAP_SHARED, manager_segment(segment)->memory, 0);
+	int r;
+
+	if (map == MAP_FAILED)
+		return negative_errno();
+	r = mlock2(map, segment->size, MLOCK_ONFAULT) < 0 ? negative_errno() : 0;
+	munmap(map, segment->size);
+	if (r == 0)
+		return 0;
+	log_limited("clshm segment 0x%x is not locked in memory: %s; causewayd needs CAP_IPC_LOCK, "
+		    "or a higher limit of locked memory (LimitMEMLOCK=, ulimit -l)",
+		segment->id, strerror(-r));
+	return STATUS_NO_RESOURCES;
+}
+
+static int start(Manager *m, EngineSegment *segment, struct ShmLock *l)
+{
+	static const char *const argv[] = {"causeway-pin", NULL};
+	const struct binding *b = binding_find_instance(m, segment->instance);
+	struct pin_order order = {.size = segment->size};
+	_cleanup_close_ int theirs = -1;
+	int pair[2], pid, r;
+
+	if (b && b->placement.hard)
+		nodeset_put_bytes(&b->placement.nodes, order.nodes);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return negative_errno();
+	l->link = pair[0];
+	theirs = pair[1];
+	r = fd_send(
+		l->link, &order, sizeof(order), &manager_segment(segment)->memory, 1, MSG_DONTWAIT);
+	if (r == 0)
+		r = keeper_spawn(argv, "--pin-fd", theirs, &pid);
+	return r < 0 ? r : sd_event_add_io(m->event, &l->ended, l->link, EPOLLIN, on_ended, l);
+}
+
+static int lock(Manager *m, EngineSegment *segment)
+{
+	_cleanup_(lock_free_p) struct ShmLock *l = NULL;
+	int r;
+
+	r = check_limits(m, segment);
+	if (r == 0)
+		r = try(segment);
+	if (r)
+		return r;
+	l = malloc(sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	*l = (struct ShmLock){.segment = segment, .link = -1};
+	r = start(m, segment, l);
+	if (r == 0)
+		manager_segment(segment)->lock = take_ptr(l);
+	return r;
+}
+
+int shm_lock(Manager *m, EngineSegment *segment, bool on)
+{
+	if (on)
+		return manager_segment(segment)->lock ? 0 : lock(m, segment);
+	shm_lock_forget(segment);
+	return 0;
+}
