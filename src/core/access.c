@@ -72,13 +72,25 @@ static bool in_group(const struct engine_identity *identity, gid_t gid)
 	return false;
 }
 
+/* Of clshm, the creator's classes are his as well. */
+static bool is_owner(const EngineSegment *segment, uid_t uid)
+{
+	return uid == segment->uid || (segment->shm && uid == segment->shm->cuid);
+}
+
+static bool is_of_group(const EngineSegment *segment, const struct engine_identity *identity)
+{
+	return in_group(identity, segment->gid) ||
+	       (segment->shm && in_group(identity, segment->shm->cgid));
+}
+
 /* Classes exclude each other: an owner whom the owner's digit refuses is refused. */
 static uint32_t digit_of_class(
 	uint32_t mode, const EngineSegment *segment, const struct engine_identity *identity)
 {
-	if (identity->uid == segment->uid)
+	if (is_owner(segment, identity->uid))
 		return mode >> 6;
-	if (in_group(identity, segment->gid))
+	if (is_of_group(segment, identity))
 		return mode >> 3;
 	return mode;
 }
@@ -117,6 +129,8 @@ int engine_access_judge(Engine *engine, uint32_t node, const struct engine_ident
 	if (rights & ~allowed || !allowed)
 		return STATUS_DENIED;
 	r = engine_offer_judge(segment, space);
+	if (r == 0)
+		r = engine_shm_judge(segment);
 	if (r)
 		return r;
 	*ret_segment = segment;

@@ -152,14 +152,14 @@ static void check_client(
 		assert(i->client == c && i->index == index);
 		check_import(i);
 	}
-	counts->n_clients++;
+	counts->n_clients += !c->estate;
 	counts->n_segments += c->segments.n_used;
 	counts->n_imports += c->imports.n_used;
 }
 
 static void check_user(const Engine *engine, const EngineUser *user)
 {
-	uint32_t n_clients = 0, n_segments = 0, n_imports = 0, index;
+	uint32_t n_clients = 0, n_segments = 0, n_imports = 0, n_estates = 0, index;
 	const EngineClient *c;
 	const EngineSegment *s;
 	uint64_t bytes = 0;
@@ -168,12 +168,14 @@ static void check_user(const Engine *engine, const EngineUser *user)
 		if (c->user != user)
 			continue;
 		n_clients++;
+		n_estates += c->estate != NULL;
 		n_segments += c->segments.n_used;
 		n_imports += c->imports.n_used;
 		idtable_for_each (&c->segments, index, s)
 			bytes += s->size;
 	}
 	assert(user->n_clients > 0 && user->n_clients == n_clients);
+	assert(user->n_estates == n_estates);
 	assert(user->n_segments == n_segments && user->n_imports == n_imports);
 	assert(user->bytes == bytes);
 }
@@ -276,5 +278,6 @@ void engine_check(const Engine *engine)
 	assert(n_published == engine->ids.n_used);
 	check_users(engine, engine->users.root);
 	check_order(engine);
+	engine_shm_check(engine);
 	check_peers(engine);
 }

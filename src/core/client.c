@@ -100,11 +100,34 @@ int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identi
 	return 0;
 }
 
+int engine_client_attach_estate(Engine *engine, uint64_t id, EngineShmEstate *estate)
+{
+	const struct engine_identity identity = {.uid = estate->uid, .command = "clshm"};
+	EngineClient *client;
+	int r;
+
+	r = engine_client_attach(engine, id, &identity, estate->uid, NULL, 0, &client);
+	if (r < 0)
+		return r;
+	client->estate = estate;
+	client->user->n_estates++;
+	engine->counts.n_clients--;
+	estate->client = client;
+	return 0;
+}
+
+static void leave_estate(EngineClient *client)
+{
+	client->estate->client = NULL;
+	client->user->n_estates--;
+	client->engine->counts.n_clients++;
+}
+
 int engine_client_new(
 	Engine *engine, const struct engine_identity *identity, EngineClient **ret_client)
 {
 	EngineUser *user = engine_user_find(engine, identity->uid);
-	uint32_t n_clients = user ? user->n_clients : 0;
+	uint32_t n_clients = user ? user->n_clients - user->n_estates : 0;
 
 	assert(identity->n_groups <= ENGINE_GROUPS_MAX);
 	if (n_clients >= engine->limits.max_clients_per_user)
@@ -129,6 +152,10 @@ void engine_client_free(EngineClient *client)
 		engine_import_disconnect(i);
 	idtable_for_each (&client->segments, index, s)
 		engine_segment_end(s, WIRE_IMPORT_EXPORTER_GONE);
+	if (client->estate)
+		leave_estate(client);
+	else if (!client->peer)
+		engine_shm_maker_gone(engine, engine->node, client->id);
 	tree_remove(&engine->clients, &client->node);
 	engine->counts.n_clients--;
 	uncharge(engine, client);

@@ -11,11 +11,26 @@
 #include "core/engine.h"
 #include "core/ids.h"
 #include "core/peer.h"
+#include "core/shm.h"
 #include "wire/shared.h"
 #include "wire/status.h"
 
 #define ENGINE_PAGE   4096u	 /* segments are multiples of it */
 #define ENGINE_LOWEST UINT32_MAX /* as an index: any */
+
+/* Makers of keys on one node, by number there; see shm-key.c. */
+struct shm_makers {
+	struct tree clients;
+	uint32_t n_unused; /* keys without a segment that they made */
+};
+
+struct shm_registry {
+	struct tree keys;    /* EngineShmKey by number */
+	struct tree estates; /* EngineShmEstate by uid + 1 */
+	struct shm_makers makers[WIRE_SHM_PARTITIONS];
+	uint64_t bytes; /* of all segments */
+	struct engine_shm_counters counters;
+};
 
 struct Engine {
 	uint32_t node;
@@ -40,6 +55,8 @@ struct Engine {
 	uint64_t serial;    /* of our last request */
 	uint64_t last_holds;
 	uint32_t keep_below; /* see engine_keep_sessions() */
+
+	struct shm_registry shm;
 };
 
 /* client.c */
@@ -49,6 +66,8 @@ EngineUser *engine_user_find(const Engine *engine, uid_t uid);
  * Errors: -ENOMEM. */
 int engine_client_attach(Engine *engine, uint64_t id, const struct engine_identity *identity,
 	uid_t uid, EnginePeer *peer, uint64_t guest, EngineClient **ret_client);
+/* The same for an estate. */
+int engine_client_attach_estate(Engine *engine, uint64_t id, EngineShmEstate *estate);
 /* Makes client->generations[index] exist. Errors: -ENOMEM. */
 int engine_client_reserve_generation(EngineClient *client, uint32_t index);
 
@@ -125,6 +144,41 @@ void engine_offer_say_leave(EngineImport *import);
 void engine_offer_resumed(EngineImport *import);
 /* Contact with the peer is lost or back: all imports either way are told, once. */
 void engine_offer_turn(EnginePeer *peer, bool away);
+
+/* shm-key.c */
+/* Errors: -EEXIST (made for a request that has made one), -ENOMEM. */
+int engine_shm_key_attach(EngineShmKey *key, Engine *engine);
+void engine_shm_key_free(Engine *engine, EngineShmKey *key);
+/* It has a segment from now on, or (NULL) it has none any more. */
+void engine_shm_key_use(Engine *engine, EngineShmKey *key, EngineSegment *segment);
+/* The next one after last that is not taken. NO_RESOURCES */
+int engine_shm_number(Engine *engine, uint32_t last, bool (*taken)(Engine *engine, uint32_t number),
+	uint32_t *ret_number);
+
+/* shm-estate.c */
+EngineShmEstate *engine_shm_estate_find(const Engine *engine, uid_t uid);
+/* That of the uid, made if need be. -ENOMEM. */
+int engine_shm_estate_get(Engine *engine, uid_t uid, EngineShmEstate **ret_estate);
+/* Gives it its client. -ENOMEM. */
+int engine_shm_estate_need_client(Engine *engine, EngineShmEstate *estate);
+/* Frees what of it nothing needs any more. */
+void engine_shm_estate_settle(Engine *engine, EngineShmEstate *estate);
+
+/* shm.c */
+/* May one still connect to it? STATUS_WITHDRAWN */
+int engine_shm_judge(const EngineSegment *segment);
+/* Imports of it went: it may go, too. */
+void engine_shm_review(EngineSegment *segment);
+/* The segment is about to be freed. */
+void engine_shm_end(EngineSegment *segment);
+void engine_shm_attach(EngineSegment *segment, EngineShm *shm);
+
+/* shm-restore.c */
+/* Everything goes. */
+void engine_shm_deinit(Engine *engine);
+
+/* shm-check.c */
+void engine_shm_check(const Engine *engine);
 
 /* timer.c */
 /* Looked at then, and not before. UINT64_MAX: never. */

@@ -35,6 +35,7 @@ void engine_free(Engine *engine)
 		engine_guests_free(peer);
 		engine_peer_free(peer);
 	}
+	engine_shm_deinit(engine);
 	assert(!engine->clients.root);
 	ids_deinit(&engine->ids);
 	free(engine->nodes);

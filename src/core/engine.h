@@ -42,6 +42,9 @@ typedef struct EngineSegment EngineSegment;
 typedef struct EngineImport EngineImport;
 typedef struct EngineUser EngineUser;
 typedef struct EnginePeer EnginePeer; /* core/peer.h */
+typedef struct EngineShm EngineShm;
+typedef struct EngineShmKey EngineShmKey;
+typedef struct EngineShmEstate EngineShmEstate; /* core/shm.h */
 
 /* As the kernel said at connect. */
 struct engine_identity {
@@ -133,6 +136,14 @@ struct engine_ops {
 	/* PEER_DATA: a new data connection for this guest. 0 or a status. */
 	int (*guest_data)(
 		void *userdata, EngineClient *guest, uint64_t *ret_done, uint8_t ret_grant[16]);
+
+	/* Shared memory with System V life (core/shm.h). All of these may be NULL. */
+	/* The numbers have changed, or the segment has, or it is about to go: remember it. */
+	void (*shm_counted)(void *userdata);
+	void (*shm_changed)(void *userdata, EngineSegment *segment);
+	/* about to be freed; a key that has a segment: that lives on without it, or goes next */
+	void (*shm_key_free)(void *userdata, EngineShmKey *key);
+	void (*shm_estate_free)(void *userdata, EngineShmEstate *estate);
 };
 
 /* Per uid; lives while it has a client. Counts what quotas are about: all that its clients have,
@@ -141,6 +152,7 @@ struct EngineUser {
 	struct tree_node node; /* engine->users, by uid */
 	uid_t uid;
 	uint32_t n_clients, n_segments, n_imports;
+	uint32_t n_estates; /* of the clients: no processes */
 	uint64_t bytes;
 	uint64_t copies; /* bytes of what its maps of other nodes' segments, and those that other
 			    nodes have of its segments, take here */
@@ -156,6 +168,7 @@ struct EngineClient {
 	struct idtable imports;	     /* EngineImport, by its index < WIRE_CLIENT_IMPORTS */
 	uint32_t *generations;	     /* the last one of each import index; 0: never used */
 	uint32_t n_generations;	     /* allocated */
+	EngineShmEstate *estate;     /* it is this one's, without a process; else NULL */
 	EnginePeer *peer;	     /* of a guest: its node; else NULL */
 	uint64_t guest;		     /* of a guest: its number there */
 	struct list guest_link;	     /* peer->guests */
@@ -189,6 +202,7 @@ struct EngineSegment {
 	EngineSegment *next_id; /* in the bucket of the id index */
 	uint32_t offer;		/* enum wire_offer; 0: published, if at all, as RSM does */
 	uint32_t n_attached;	/* of the imports */
+	EngineShm *shm;		/* of clshm; else NULL */
 	void *userdata;
 };
 
@@ -219,7 +233,8 @@ struct EngineImport {
 	bool granted;	      /* the home has answered; the route is being opened, or is open */
 	uint64_t incarnation; /* of the home */
 	uint32_t home_cell;   /* its cell there */
-	/* Of a forked child: what its parent's import has is asked for; parent 0: by space and id */
+	/* Of a forked child: what its parent's import has is asked for; parent 0: by space and id
+	 */
 	uint64_t parent;
 	uint32_t parent_index, parent_generation;
 	void *userdata;
@@ -240,8 +255,9 @@ void engine_client_free(EngineClient *client);
  * client and all it has and will have stay charged to the user that it connected as. */
 int engine_client_identify(EngineClient *client, const struct engine_identity *identity);
 
-/* Makes a bound segment. BAD_REQUEST (space), BAD_SIZE (0, not a multiple of 4096, above the
- * limit), QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people. */
+/* Makes a bound segment. BAD_REQUEST (space; clshm is of estates only), BAD_SIZE (0, not a multiple
+ * of 4096, above the limit), QUOTA_BYTES, NO_RESOURCES. created: CLOCK_REALTIME in ns, for people.
+ */
 int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, uint32_t mode,
 	uint32_t flags, uint64_t created, EngineSegment **ret_segment);
 
@@ -310,7 +326,7 @@ EngineSegment *engine_segment_find_instance(Engine *engine, uint64_t instance);
  * amortised: listing 100,000 segments in pieces must not be quadratic. */
 EngineSegment *engine_segment_next(Engine *engine, uint64_t after);
 
-/* Guests and what they have are counted. */
+/* Guests and what they have are counted, and what estates have, but not these. */
 struct engine_counts {
 	uint32_t n_clients, n_segments, n_imports;
 	uint64_t bytes;

@@ -236,7 +236,9 @@ void engine_import_detach(EngineImport *import)
 	engine->counts.n_imports--;
 	index_free(import);
 	free(import);
-	if (segment)
+	if (segment && segment->shm)
+		engine_shm_review(segment);
+	else if (segment)
 		engine_offer_settle(segment);
 }
 

@@ -149,7 +149,8 @@ int engine_segment_restore(
 	int r;
 
 	/* The range check also keeps the number that means "any" from coming in. */
-	if (!owner || owner->peer || record->index >= WIRE_CLIENT_EXPORTS)
+	if (!owner || owner->peer || record->index >= WIRE_CLIENT_EXPORTS ||
+		(record->space == WIRE_SPACE_CLSHM) != !!owner->estate)
 		return -EBADMSG;
 	if (!segment_record_valid(engine, record))
 		return -EBADMSG;
@@ -221,6 +222,8 @@ static int local_restore(
 	import->holding = segment;
 	if (record->state == WIRE_IMPORT_CONNECTED)
 		import->segment = segment;
+	if (import->segment && import->segment->shm)
+		import->segment->shm->was_attached = true;
 	if (!import->segment && record->state == WIRE_IMPORT_CONNECTED)
 		import->state = WIRE_IMPORT_EXPORTER_GONE;
 	r = engine_import_attach(import, record->index, record->cell);

@@ -102,10 +102,13 @@ static void segment_free(EngineSegment *segment)
 
 	release_cells(segment);
 	engine->ops->segment_free(engine->userdata, segment);
+	engine_shm_end(segment);
 	segment_uncharge(segment);
 	tree_remove(&engine->segments, &segment->node);
 	idtable_remove(&owner->segments, segment->index);
 	free(segment);
+	if (owner->estate)
+		engine_shm_estate_settle(engine, owner->estate);
 }
 
 static bool within_quota(const EngineClient *client, uint64_t size)
@@ -148,7 +151,7 @@ int engine_segment_create(EngineClient *client, uint32_t space, uint64_t size, u
 	EngineSegment *segment;
 	int r;
 
-	if (!engine_space_valid(space))
+	if (!engine_space_valid(space) || (space == WIRE_SPACE_CLSHM) != !!client->estate)
 		return STATUS_BAD_REQUEST;
 	if (!engine_size_valid(size) || size > limits->max_segment_bytes)
 		return STATUS_BAD_SIZE;

@@ -338,7 +338,7 @@ static int m_create_result(struct model *m, int c, uint32_t space, uint64_t size
 {
 	struct engine_counts used = m_used(m, c);
 
-	if (space < WIRE_SPACE_RSM || space > WIRE_SPACE_SISCI_DATA)
+	if (space < WIRE_SPACE_RSM || space > WIRE_SPACE_SISCI_DATA || space == WIRE_SPACE_CLSHM)
 		return STATUS_BAD_REQUEST;
 	if (size == 0 || size % PAGE || size > limits.max_segment_bytes)
 		return STATUS_BAD_SIZE;
@@ -350,7 +350,7 @@ static int m_create_result(struct model *m, int c, uint32_t space, uint64_t size
 static void step_create(struct model *m)
 {
 	uint64_t size = PICK(m, 0, 1, 4096, 4096, 4096, 4097, 8192, 8192, 16384, 20480);
-	uint32_t space = PICK(m, 0, 1, 1, 1, 1, 2, 3, 6), mode = random_below(m, 01000);
+	uint32_t space = PICK(m, 0, 1, 1, 1, 1, 2, 3, 4, 6), mode = random_below(m, 01000);
 	int c = ANY(m, client), slot = FREE_SLOT(m, segment), r;
 	EngineSegment *real = NULL;
 

@@ -117,17 +117,19 @@ static void reserved_ids_are_refused_in_the_space_rsm_only(void **state)
 	struct world w;
 	world_init(&w, NULL);
 	EngineClient *a = client_of(&w, 1000, 100);
-	EngineSegment *s = segment_of(a, 1, 0600), *sisci, *clshm;
+	EngineSegment *s = segment_of(a, 1, 0600), *sisci, *other;
 	bool move;
 
 	assert_int_equal(engine_segment_create(a, WIRE_SPACE_SISCI, PAGE, 0, 0, 0, &sisci), 0);
-	assert_int_equal(engine_segment_create(a, WIRE_SPACE_CLSHM, PAGE, 0, 0, 0, &clshm), 0);
+	assert_int_equal(engine_segment_create(a, WIRE_SPACE_SISCI_INT, PAGE, 0, 0, 0, &other), 0);
+	assert_int_equal(engine_segment_create(a, WIRE_SPACE_CLSHM, PAGE, 0, 0, 0, &other),
+		STATUS_BAD_REQUEST);
 	for (size_t i = 0; i < ELEMENTS(reserved); i++) {
 		assert_int_equal(publish(s, reserved[i]), STATUS_ID_RESERVED);
 		assert_int_equal(publish(sisci, reserved[i]), 0);
-		assert_int_equal(publish(clshm, reserved[i]), 0);
+		assert_int_equal(publish(other, reserved[i]), 0);
 		assert_int_equal(engine_segment_unpublish(sisci, &move), 0);
-		assert_int_equal(engine_segment_unpublish(clshm, &move), 0);
+		assert_int_equal(engine_segment_unpublish(other, &move), 0);
 	}
 	for (size_t i = 0; i < ELEMENTS(fine); i++) {
 		assert_int_equal(publish(s, fine[i]), 0);
