@@ -197,9 +197,9 @@ static void a_restarted_daemon_ends_no_transfer(void)
 		memory[i] = (char)(i + 50);
 		OK(SCIStartDmaTransfer, queue, local, remote, 0, SIZE, 0, NULL, NULL, 0);
 		if (i == 1)
-			rig_cluster("SISCI_NODE2_RESTART");
+			rig_cluster("RIG_NODE2_RESTART");
 		if (i == 2)
-			rig_cluster("SISCI_NODE1_RESTART");
+			rig_cluster("RIG_NODE1_RESTART");
 		CHECK_EQUAL(wait_for_end(), SCI_DMAQUEUE_DONE);
 		CHECK_EQUAL(ask(SUM), sum_of(memory, SIZE));
 	}

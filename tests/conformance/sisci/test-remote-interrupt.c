@@ -465,7 +465,7 @@ static void broadcasts_reach_all_nodes(void)
 
 static void daemons_may_be_restarted(void)
 {
-	static const char *const restarts[] = {"SISCI_NODE2_RESTART", "SISCI_NODE1_RESTART"};
+	static const char *const restarts[] = {"RIG_NODE2_RESTART", "RIG_NODE1_RESTART"};
 	sci_remote_data_interrupt_t d;
 	sci_remote_interrupt_t r;
 	unsigned int length, sum;
@@ -504,13 +504,13 @@ static void the_loss_of_the_node_ends_connections(void)
 	make(owner, CREATE, 0);
 	r = connected();
 	OK(SCITriggerInterrupt, r, 0);
-	rig_cluster("SISCI_NODE2_KILL");
+	rig_cluster("RIG_NODE2_KILL");
 	EVENTUALLY(SAYS(SCITriggerDataInterrupt, d, &out, 1, 0) == SCI_ERR_NOT_CONNECTED);
 	EVENTUALLY(SAYS(SCITriggerInterrupt, r, 0) == SCI_ERR_NOT_CONNECTED);
 	CODE(SCI_ERR_NO_SUCH_INTNO, SCIConnectInterrupt, sd, &r, there, 0, number, 0, 0);
 	OK(SCIDisconnectInterrupt, r, 0);
 	OK(SCIDisconnectDataInterrupt, d, 0);
-	rig_cluster("SISCI_NODE2_START");
+	rig_cluster("RIG_NODE2_START");
 	EVENTUALLY(SCIProbeNode(sd, 0, there, 0, &(sci_error_t){0}));
 }
 

@@ -290,14 +290,14 @@ static void the_loss_of_the_node_is_told(void)
 
 	begin();
 	r = rig_connect(sd, there, id);
-	rig_cluster("SISCI_NODE2_KILL");
+	rig_cluster("RIG_NODE2_KILL");
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_NOT_OPERATIONAL);
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_LOST);
 	CODE(SCI_ERR_TIMEOUT, SCIWaitForRemoteSegmentEvent, r, NULL, 10, 0);
 	CHECK_EQUAL(try(), SCI_ERR_NO_SUCH_SEGMENT);
 	CHECK(!SCIProbeNode(sd, 0, there, 0, &(sci_error_t){0}));
 	OK(SCIDisconnectSegment, r, 0);
-	rig_cluster("SISCI_NODE2_START");
+	rig_cluster("RIG_NODE2_START");
 	EVENTUALLY(SCIProbeNode(sd, 0, there, 0, &(sci_error_t){0}));
 }
 
@@ -310,10 +310,10 @@ static void a_restarted_daemon_keeps_connections(void)
 	r = rig_connect(sd, there, id);
 	CHECK_EQUAL(ask(EVENT), rig_node());
 	CHECK_EQUAL(rig_hear(owner), SCI_CB_CONNECT);
-	rig_cluster("SISCI_NODE2_RESTART");
+	rig_cluster("RIG_NODE2_RESTART");
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_NOT_OPERATIONAL);
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_OPERATIONAL);
-	rig_cluster("SISCI_NODE1_RESTART");
+	rig_cluster("RIG_NODE1_RESTART");
 	/* the owner's side sees it, too */
 	do {
 		CHECK_EQUAL(ask(EVENT), rig_node());
