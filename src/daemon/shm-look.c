@@ -62,10 +62,11 @@ static void look_free(struct ShmLook *l)
 }
 DEFINE_CLEANUP(struct ShmLook *, look_free);
 
+/* result 0: all has been looked at. What is swapped out is nowhere. */
 static void finish(struct ShmLook *l, int result)
 {
 	l->over = true;
-	l->result = result;
+	l->result = result || l->node != NODES_MAX ? result : STATUS_WRONG_STATE;
 }
 
 /* *node: of those before; NODES_MAX: there were none. */
@@ -102,11 +103,11 @@ static void take_turn(struct ShmLook *l)
 	int r;
 
 	if (from < 0 || (uint64_t)from >= l->size)
-		return finish(l, l->node == NODES_MAX ? STATUS_WRONG_STATE : 0);
+		return finish(l, 0);
 	length = MIN(l->size - (uint64_t)from, TURN_PAGES * (uint64_t)sysconf(_SC_PAGESIZE));
 	r = look_at(l, (uint64_t)from, length);
 	l->at = (uint64_t)from + length;
-	if (r)
+	if (r || l->at >= l->size)
 		finish(l, r);
 }
 
