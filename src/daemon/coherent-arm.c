@@ -110,6 +110,22 @@ static bool is_watched(const CoherentWatch *w, const CoherentPart *part, const s
 	return false;
 }
 
+/* A predecessor may not have come to it. MAPPER_CHANGED: it is not watched, perhaps not any more.
+ */
+static int arm_again(CoherentWatch *w, const CoherentPart *part, const struct mapper *m)
+{
+	struct mapper mapper = *m;
+	int r = MAPPER_CHANGED;
+
+	mapper.watch = w->watch;
+	while (r == MAPPER_CHANGED && is_watched(w, part, m)) {
+		r = mapper_arm_again(&mapper);
+		if (r == MAPPER_CHANGED)
+			coherent_watch_apply(w);
+	}
+	return r;
+}
+
 static int watch_map(
 	Manager *m, ManagerClient *c, const struct watched_map *what, const struct wire_map *map)
 {
@@ -128,7 +144,8 @@ static int watch_map(
 	if (r)
 		return r;
 	coherent_lock(m->coherent);
-	if (!is_watched(w, what->part, &mapper)) {
+	r = arm_again(w, what->part, &mapper);
+	if (r == MAPPER_CHANGED) {
 		make_way(w, &mapper);
 		r = coherent_mapper_new(what->part, w, &mapper);
 	}

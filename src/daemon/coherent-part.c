@@ -29,7 +29,7 @@ static bool has_room(const CoherentWatch *watch)
 	       watch->user->n_mappers < COHERENT_USER_MAPPERS;
 }
 
-static CoherentMapper *attach(
+static CoherentMapper *alloc(
 	CoherentPart *part, CoherentWatch *watch, const struct mapper *m, unsigned int group)
 {
 	CoherentMapper *mapper = malloc(sizeof(*mapper));
@@ -38,11 +38,27 @@ static CoherentMapper *attach(
 		return NULL;
 	*mapper = (CoherentMapper){.part = part, .watch = watch, .m = *m, .group = group};
 	mapper->m.watch = watch->watch;
-	list_append(&part->mappers, &mapper->of_part);
+	return mapper;
+}
+
+static void enter(CoherentMapper *mapper)
+{
+	CoherentWatch *watch = mapper->watch;
+
+	list_append(&mapper->part->mappers, &mapper->of_part);
 	list_append(&watch->mappers, &mapper->of_watch);
-	part->n_mappers[group]++;
+	mapper->part->n_mappers[mapper->group]++;
 	watch->n_mappers++;
 	watch->user->n_mappers++;
+}
+
+static CoherentMapper *attach(
+	CoherentPart *part, CoherentWatch *watch, const struct mapper *m, unsigned int group)
+{
+	CoherentMapper *mapper = alloc(part, watch, m, group);
+
+	if (mapper)
+		enter(mapper);
 	return mapper;
 }
 
@@ -62,15 +78,29 @@ void coherent_mapper_free(CoherentMapper *mapper)
 }
 
 /* What has changed before is of mappers that are known already: this one is not among them yet. */
-static int arm(CoherentWatch *watch, const struct mapper *m)
+static int arm(const CoherentMapper *mapper)
 {
-	struct mapper mapper = *m;
+	CoherentWatch *watch = mapper->watch;
 	int r;
 
-	mapper.watch = watch->watch;
-	while ((r = mapper_arm(&mapper)) == MAPPER_CHANGED)
+	while ((r = mapper_arm(&mapper->m)) == MAPPER_CHANGED)
 		coherent_watch_apply(watch);
 	return r == -EBUSY && watch_gone(watch->watch) ? 0 : r;
+}
+
+/* In the table first: a successor that did not know it would read nothing of the process, which
+ * then waits at its next munmap for ever. */
+static int arm_new(CoherentMapper *mapper)
+{
+	int r = coherent_row_add(mapper);
+
+	if (r == 0)
+		r = arm(mapper);
+	if (r < 0)
+		coherent_row_remove(mapper);
+	else
+		enter(mapper);
+	return r;
 }
 
 int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct mapper *m)
@@ -83,18 +113,12 @@ int coherent_mapper_new(CoherentPart *part, CoherentWatch *watch, const struct m
 		log_limited("user %u has too many coherent maps", (unsigned int)watch->uid);
 		return STATUS_MAP_FAILED;
 	}
-	r = arm(watch, m);
-	if (r < 0)
-		return r;
-	mapper = attach(part, watch, m, group);
-	r = mapper ? coherent_row_add(mapper) : -ENOMEM;
+	mapper = alloc(part, watch, m, group);
+	if (!mapper)
+		return -ENOMEM;
+	r = arm_new(mapper);
 	if (r < 0) {
-		struct mapper armed = *m;
-
-		armed.watch = watch->watch;
-		mapper_disarm(&armed);
-		if (mapper)
-			coherent_mapper_free(mapper);
+		free(mapper);
 		return r;
 	}
 	coherent_touch(part);

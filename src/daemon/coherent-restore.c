@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "base/cleanup.h"
+#include "base/closer.h"
 #include "base/idtable.h"
 #include "daemon/log.h"
 #include "memory/memfd.h"
@@ -240,18 +241,19 @@ void coherent_store(Manager *m)
 
 /* Homes and guests */
 
-static int begin(Manager *m, struct keeper_stored *stored)
+/* Without a record there may still be rows. */
+static int begin(Manager *m, struct keeper_stored *stored, bool needed)
 {
 	_cleanup_close_ int rows = -1;
 	int r;
 
 	if (m->coherent)
 		return 0;
-	r = coherent_new(m);
-	if (r < 0)
-		return r;
 	rows = keeper_stored_take(stored, KEEP_ROWS, 0);
-	return rows < 0 ? 0 : rows_map(&rows, &m->coherent->rows);
+	if (rows < 0 && !needed)
+		return 0;
+	r = coherent_new(m);
+	return r < 0 || rows < 0 ? r : rows_map(&rows, &m->coherent->rows);
 }
 
 static int restore_store(CoherentPart *part, int memory, uint64_t offset, uint64_t size,
@@ -338,7 +340,7 @@ static int restore_guest(Manager *m, const struct record_coherent *record, uint3
 int coherent_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 {
 	struct record_coherent record;
-	int r = begin(m, stored);
+	int r = begin(m, stored, true);
 
 	if (r < 0)
 		return r;
@@ -405,6 +407,15 @@ static int restore_watch(Manager *m, const struct coherent_row *row, struct keep
 	return 0;
 }
 
+/* Its part was over, and the predecessor about to release what was mapped of it. */
+static void release(const CoherentWatch *w, const struct mapper *mapper)
+{
+	struct mapper m = *mapper;
+
+	m.watch = w->watch;
+	mapper_disarm(&m);
+}
+
 /* With the lock. */
 static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
 {
@@ -421,11 +432,11 @@ static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
 
 	if (!mapper.length)
 		return 0;
-	if (!part) {
-		atomic_store(&row->length, 0);
-		return 0;
-	}
 	r = restore_watch(m, row, stored, &w);
+	if (r == 0 && !part) {
+		release(w, &mapper);
+		r = -EBADMSG;
+	}
 	if (r == 0)
 		r = coherent_mapper_restore(part, w, &mapper, &made);
 	if (r == 0)
@@ -449,6 +460,39 @@ static int restore_rows(Manager *m, struct keeper_stored *stored)
 	for (uint32_t i = 0; i < t->n_reserved && r == 0; i++)
 		r = restore_row(m, i, stored);
 	return r;
+}
+
+/* Watches without mappers: what their processes still wait for is read. */
+
+static void *run_drain(void *watch)
+{
+	while (watch_wait(watch) == 0)
+		;
+	return NULL;
+}
+
+static void drain(int uffd)
+{
+	pthread_t reader;
+	Watch *watch;
+
+	if (watch_new(uffd, &watch) < 0)
+		return;
+	if (coherent_thread(run_drain, watch, &reader) == 0)
+		watch_stop(watch, reader);
+	watch_free(watch);
+}
+
+static void drain_watches(Manager *m, struct keeper_stored *stored)
+{
+	uint64_t number;
+	int uffd;
+
+	while ((uffd = keeper_stored_take_any(stored, KEEP_WATCH, &number)) >= 0) {
+		drain(uffd);
+		keeper_link_drop(m->link, KEEP_WATCH, number);
+		closer_close(uffd);
+	}
 }
 
 /* With the lock. Who has no reader now would wait at his next fork or munmap for ever. */
@@ -537,14 +581,15 @@ static int restore_parts(Manager *m)
 
 int coherent_restored(Manager *m, struct keeper_stored *stored)
 {
+	int r = begin(m, stored, false);
 	Coherent *c = m->coherent;
-	int r = 0;
 
-	if (!c)
-		return 0;
+	if (r < 0 || !c)
+		return r;
 	coherent_lock(c);
 	if (c->rows)
 		r = restore_rows(m, stored);
+	drain_watches(m, stored);
 	end_unread(c);
 	restore_imports(m);
 	coherent_unlock(c);

@@ -86,6 +86,16 @@ int keeper_stored_take(struct keeper_stored *s, uint32_t kind, uint64_t key)
 	return item ? take_fd(&item->fd) : -1;
 }
 
+int keeper_stored_take_any(struct keeper_stored *s, uint32_t kind, uint64_t *ret_key)
+{
+	for (uint32_t i = 0; i < s->n_items; i++)
+		if (s->items[i].kind == kind && s->items[i].fd >= 0) {
+			*ret_key = s->items[i].key;
+			return take_fd(&s->items[i].fd);
+		}
+	return -1;
+}
+
 uint32_t keeper_stored_deinit(struct keeper_stored *s, int link)
 {
 	uint32_t n_left = 0;

@@ -54,6 +54,8 @@ struct keeper_stored {
 int keeper_link_receive(int link, struct keeper_stored *ret_stored);
 /* The descriptor, the caller's from now on, or -1. */
 int keeper_stored_take(struct keeper_stored *stored, uint32_t kind, uint64_t key);
+/* One of this kind that nobody has taken. */
+int keeper_stored_take_any(struct keeper_stored *stored, uint32_t kind, uint64_t *ret_key);
 /* Drops what nobody took, here and in the keeper; returns how many. */
 uint32_t keeper_stored_deinit(struct keeper_stored *stored, int link);
 

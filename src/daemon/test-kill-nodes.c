@@ -19,7 +19,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "daemon/test-nodes.h"
+#include "daemon/test-kill-nodes.h"
 
 /*
  * Two nodes, one of whose daemons is killed while they do something together, after each of its
@@ -30,33 +30,15 @@
  * for all), KILL_VERBOSE=1 tells each.
  */
 
-#define SIZE	  4096u
 #define STEPS_MAX 400u
 #define REST	  (10 * NSEC_PER_MSEC)
+#define HANGS	  20u /* seconds; of one step */
 
 static const char *program;
 
-/* a exports on node 1, b imports on node 2. */
-struct scene {
-	struct nodes nodes;
-	struct client a, b;
-	uint32_t segment, id;
-	uint8_t *memory;
-	struct remote r;
-	struct wire_cell *home, *here; /* cells as a and b see them; NULL: not mapped */
-	uint64_t n;		       /* additions so far, to the first word */
-};
-
-struct kill_case {
-	const char *name;
-	void (*prepare)(struct scene *s);
-	void (*act)(struct scene *s); /* in a thread of its own */
-	void (*verify)(struct scene *s);
-};
-
 /* A client that says again what was not answered, as a library does */
 
-static uint32_t call(struct client *c, struct wire_message *m)
+uint32_t call(struct client *c, struct wire_message *m)
 {
 	m->serial = 0;
 	client_send(c, m, NULL, 0);
@@ -69,7 +51,7 @@ static uint32_t call(struct client *c, struct wire_message *m)
 	}
 }
 
-static void call_ok(struct client *c, struct wire_message *m)
+void call_ok(struct client *c, struct wire_message *m)
 {
 	assert_int_equal(call(c, m), STATUS_OK);
 }
@@ -94,7 +76,7 @@ static void post(struct client *c, struct wire_message *m)
 	}
 }
 
-static void wait_imports(struct client *c, uint32_t n)
+void wait_imports(struct client *c, uint32_t n)
 {
 	struct wire_message m = {.type = WIRE_NODE_STATUS};
 
@@ -115,7 +97,7 @@ static pid_t daemon_of(struct client *c)
 	return (pid_t)c->reply.node_status_reply.daemon_pid;
 }
 
-static uint32_t connect_to(struct scene *s, uint32_t id)
+uint32_t connect_to(struct scene *s, uint32_t id)
 {
 	struct wire_message m = {.type = WIRE_IMPORT_CONNECT,
 		.import_connect = {
@@ -134,7 +116,7 @@ static uint32_t connect_to(struct scene *s, uint32_t id)
 	return status;
 }
 
-static void disconnect(struct scene *s)
+void disconnect(struct scene *s)
 {
 	struct wire_message m = {
 		.type = WIRE_IMPORT_DISCONNECT, .import_disconnect = {s->r.import}};
@@ -462,6 +444,7 @@ static bool run(
 	s->r = (struct remote){.client = &s->b};
 	s->home = s->here = NULL;
 	which->prepare(s);
+	alarm(HANGS);
 	pid = daemon_of(victim);
 	attach(pid);
 	assert_int_equal(pthread_create(&t.thread, NULL, act, &t), 0);
@@ -476,6 +459,7 @@ static bool run(
 	}
 	pthread_join(t.thread, NULL);
 	which->verify(s);
+	alarm(0);
 	return reached;
 }
 
@@ -535,7 +519,7 @@ static void killed_anywhere_it_happens_once_between_nodes(void **state)
 
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[ELEMENTS(cases)];
+	struct CMUnitTest tests[ELEMENTS(cases) + N_KILL_MAPS];
 	const char *only = getenv("KILL_CASE");
 	size_t n = 0;
 
@@ -544,10 +528,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	program = argv[1];
-	for (size_t i = 0; i < ELEMENTS(cases); i++)
-		if (!only || !strcmp(only, cases[i].name))
-			tests[n++] = (struct CMUnitTest){.name = cases[i].name,
+	for (size_t i = 0; i < ELEMENTS(tests); i++) {
+		const struct kill_case *which =
+			i < ELEMENTS(cases) ? &cases[i] : &kill_maps[i - ELEMENTS(cases)];
+
+		if (!only || !strcmp(only, which->name))
+			tests[n++] = (struct CMUnitTest){.name = which->name,
 				.test_func = killed_anywhere_it_happens_once_between_nodes,
-				.initial_state = (void *)&cases[i]};
+				.initial_state = (void *)which};
+	}
 	return _cmocka_run_group_tests("daemon, killed between two nodes", tests, n, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static int protect(Watch *watch, const struct piece *piece)
 	return -EBUSY;
 }
 
-int mapper_arm(const struct mapper *mapper)
+static int arm(const struct mapper *mapper, bool again)
 {
 	const struct piece all = {mapper->address, mapper->length};
 	int uffd = watch_uffd(mapper->watch), r;
@@ -103,9 +103,19 @@ int mapper_arm(const struct mapper *mapper)
 	if (r < 0 || mapper->read_only)
 		return r;
 	r = protect(mapper->watch, &all);
-	if (r != MAPPER_OK)
+	if (r != MAPPER_OK && !again)
 		mapper_disarm(mapper);
 	return r;
+}
+
+int mapper_arm(const struct mapper *mapper)
+{
+	return arm(mapper, false);
+}
+
+int mapper_arm_again(const struct mapper *mapper)
+{
+	return arm(mapper, true);
 }
 
 void mapper_disarm(const struct mapper *mapper)

@@ -39,9 +39,11 @@ enum mapper_outcome {
  * MAPPER_CHANGED: it is not armed, and the changes are of mappers that the caller knows already,
  * not of this one; a child that was forked in between has an unwatched copy of it. -EINVAL: not
  * such a mapping; -EPERM: mapped shared from a read-only descriptor; -EBUSY: watched by somebody
- * else, or out of credit: not armed. Twice is fine.
+ * else, or out of credit: not armed.
  */
 int mapper_arm(const struct mapper *mapper);
+/* Of one that is armed, or that a predecessor wanted to arm: the same, and it stays armed. */
+int mapper_arm_again(const struct mapper *mapper);
 /* Releases it: whoever waits goes on, with what is in the memory or zeros. */
 void mapper_disarm(const struct mapper *mapper);
 

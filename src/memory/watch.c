@@ -313,6 +313,18 @@ static int wait_for_events(Watch *watch)
 	return -ECANCELED;
 }
 
+/* Whoever waits for an event to be read does so for ever after this, if his process has a
+ * reference to the userfaultfd. */
+static void leave(Watch *watch)
+{
+	short events;
+
+	while (has_room(watch) && poll_once(watch->uffd, 0, &events) == 0 && events & POLLIN)
+		if (read_some(watch) <= 0)
+			break;
+	atomic_store(&watch->left, true);
+}
+
 int watch_wait(Watch *watch)
 {
 	int r;
@@ -321,7 +333,7 @@ int watch_wait(Watch *watch)
 		reader_begin(watch);
 	r = wait_for_events(watch);
 	if (r < 0)
-		atomic_store(&watch->left, true);
+		leave(watch);
 	return r;
 }
 
@@ -347,7 +359,7 @@ int watch_lock(Watch *watch, pthread_mutex_t *lock)
 
 	while (!lock_soon(lock)) {
 		if (atomic_load(&watch->stopping)) {
-			atomic_store(&watch->left, true);
+			leave(watch);
 			return -ECANCELED;
 		}
 		if (has_room(watch) && poll_once(watch->uffd, 0, &events) == 0 && events & POLLIN)
