@@ -196,6 +196,7 @@ static void receive_bye(EnginePeer *peer, uint64_t now)
 	engine_peer_close(peer);
 	engine_session_end(peer);
 	peer->retry = now + peer->backoff;
+	peer->keep_retry = now + peer->engine->limits.detection;
 }
 
 int engine_peer_receive(EnginePeer *peer, const struct wire_message *message, uint64_t now)

@@ -40,6 +40,8 @@ typedef struct ManagerClient {
 	uint64_t missed_from, missed_to;
 	struct wire_message again; /* a request that is to be done again; type 0: none */
 	struct query *query;	   /* that waits for another node's answer; NULL: none */
+	uint32_t shm_version;	   /* of its library, as SHM_HELLO said; 0: it did not */
+	uint64_t shm_keys;	   /* partitions that it has asked for keys of clshm: 1 << number */
 	bool cut;		   /* to be freed once the packet is dealt with */
 	sd_event_source *readable, *ended, *timeout;
 } ManagerClient;

@@ -10,6 +10,8 @@
 #include "daemon/rdma.h"
 #include "daemon/record.h"
 #include "daemon/route.h"
+#include "daemon/shm-peer.h"
+#include "daemon/shm.h"
 
 /* The connections to one peer: dialled, up. */
 
@@ -158,7 +160,7 @@ static void on_packet(void *userdata, PeerLink *link, const struct wire_message 
 		peer_requests_answer(p, message);
 		return;
 	}
-	if (query_serve(p, message) || coherent_serve(p, message))
+	if (query_serve(p, message) || coherent_serve(p, message) || shm_peer_serve(p, message))
 		return;
 	if (engine_peer_receive(p->engine, message, now) && p->link == link)
 		break_off(p, "it breaks the protocol");
@@ -205,6 +207,8 @@ void manager_peer_take_link(ManagerPeer *p, PeerLink *link, const struct wire_me
 		routes_encryption_changed(p->peers->manager, p->engine);
 	if (p->up)
 		peer_requests_send(p);
+	if (p->up)
+		shm_peer_connected(p);
 }
 
 /* Dialling */
@@ -245,6 +249,7 @@ static void on_dial_answer(void *userdata, PeerLink *link, const struct wire_mes
 		return on_refusal(p, (uint32_t)r);
 	}
 	manager_peer_heard_offer(p, message->peer_hello_reply.encryption);
+	p->minor = message->peer_hello_reply.minor;
 	p->rdma = message->peer_hello_reply.rdma;
 	manager_peer_take_link(p, link, NULL);
 }
@@ -366,13 +371,16 @@ static void session_ended(ManagerPeer *p, const EnginePeer *peer)
 		log_warning("node %u is lost: it has said nothing for %llu ms", p->number,
 			(unsigned long long)(silence / NSEC_PER_MSEC));
 	p->bye = false;
+	shm_peer_lost(p);
 	peer_requests_fail(p, true, STATUS_NODE_LOST);
 }
 
 static void session_begun(ManagerPeer *p, const EnginePeer *peer)
 {
-	if (p->incarnation && p->incarnation != peer->incarnation)
+	if (p->incarnation && p->incarnation != peer->incarnation) {
 		log_info("node %u has begun anew", p->number);
+		shm_peer_anew(p);
+	}
 	p->incarnation = peer->incarnation;
 }
 
@@ -432,6 +440,7 @@ int manager_peer_restore(Manager *m, uint32_t slot, struct keeper_stored *stored
 	p->engine = peer;
 	peer->userdata = p;
 	p->slot = slot;
+	p->incarnation = peer->incarnation;
 	return 0;
 }
 

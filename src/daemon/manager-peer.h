@@ -23,12 +23,23 @@
 #include "daemon/resolve.h"
 #include "membership/membership.h"
 
+/* clshm of its node; shm-peer.c. */
+struct manager_peer_shm {
+	uint32_t version; /* of its daemon, as last said in this session; 0: not up */
+	char host[64];
+	bool asked;	     /* PEER_SHM_HELLO is not answered yet */
+	bool first;	     /* one of peers->n_shm_first */
+	bool anew;	     /* its node has begun anew, and what it had made is still known */
+	uint32_t complained; /* of this version */
+};
+
 typedef struct ManagerPeer {
 	struct Peers *peers;
 	uint32_t number;
 	bool listed;
 	uint8_t key[PEER_KEY_SIZE];
 	bool has_key;
+	uint32_t minor;	    /* of the protocol, as it last said */
 	uint32_t rdma;	    /* enum ofi_kind, as it last said */
 	EnginePeer *engine; /* NULL: the engine has none at present */
 	PeerLink *link;	    /* of the session; hello has been said */
@@ -46,6 +57,7 @@ typedef struct ManagerPeer {
 	uint32_t encryption;	     /* WIRE_ENCRYPTION_…, as our last hello to it said */
 	enum wire_encryption data;   /* what follows from that and its own */
 	char trouble[160];	     /* why the last attempt failed; or empty */
+	struct manager_peer_shm shm;
 } ManagerPeer;
 
 typedef struct Peers {
@@ -60,7 +72,9 @@ typedef struct Peers {
 	struct list deferred_peers;    /* ManagerPeer.deferred */
 	struct list finished_requests; /* PeerRequest */
 	uint64_t serial;
-	bool leaving; /* the node ends */
+	bool leaving;	      /* the node ends */
+	bool shm_keep;	      /* clshm is in use here; shm-peer.c */
+	uint32_t n_shm_first; /* nodes of which it is not known yet whether they have it */
 } Peers;
 
 /* CLOCK_BOOTTIME: the time of the engine. */
@@ -140,7 +154,7 @@ int manager_peer_secret(
 
 /* --- peer-request.c --- */
 
-/* status: as the peer said, or NODE_UNREACHABLE, NODE_LOST, TIMED_OUT; reply: NULL if there is
+/* status: as the peer said, or NODE_UNREACHABLE, NODE_LOST, TIMED_OUT, NOT_SUPPORTED; reply: NULL if there is
  * none. */
 typedef void (*peer_request_done)(void *userdata, int status, const struct wire_message *reply);
 
@@ -151,6 +165,9 @@ typedef void (*peer_request_done)(void *userdata, int status, const struct wire_
  */
 int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *request,
 	peer_request_done done, void *userdata);
+/* The same with another bound for all of it than the default. */
+int manager_peer_request_within(Manager *m, uint32_t node, const struct wire_message *request,
+	uint64_t timeout, peer_request_done done, void *userdata);
 
 /* The connection is up: says what is waiting. */
 void peer_requests_send(ManagerPeer *p);

@@ -113,6 +113,7 @@ static int judge_arrival(const struct arrival *a, PeerLink *link,
 	answer->peer_hello_reply.encryption = manager_peer_offer(p);
 	manager_peer_heard_offer(p, message->peer_hello.encryption);
 	answer->peer_hello_reply.rdma = rdma_kind(p->peers->manager);
+	p->minor = message->peer_hello.minor;
 	p->rdma = message->peer_hello.rdma;
 	*ret_peer = p;
 	return 0;

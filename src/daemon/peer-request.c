@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "daemon/shm-peer.h"
 
 /* What we ask other nodes' daemons, and who waits for the answer. */
 
@@ -64,17 +65,20 @@ void peer_requests_fail(ManagerPeer *p, bool said, int status)
 			request_finish(q, status);
 }
 
+/* It may end here. */
 static void request_send(PeerRequest *q)
 {
+	if (!shm_peer_knows(q->peer, q->message.type))
+		return request_finish(q, STATUS_NOT_SUPPORTED);
 	q->sent = q->said = true;
 	peer_link_send(q->peer->link, &q->message);
 }
 
 void peer_requests_send(ManagerPeer *p)
 {
-	PeerRequest *q;
+	PeerRequest *q, *tmp;
 
-	list_for_each (q, &p->requests, link)
+	list_for_each_safe (q, tmp, &p->requests, link)
 		if (!q->sent)
 			request_send(q);
 }
@@ -113,20 +117,21 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	PeerRequest *q = userdata;
 	const EnginePeer *peer = q->peer->engine;
+	uint64_t now = manager_peers_now(), next;
 
+	next = MIN(MAX(peer->detection, NSEC_PER_MSEC), q->deadline - MIN(now, q->deadline));
 	if (!peer->session)
 		request_end(q, STATUS_NODE_UNREACHABLE, NULL);
-	else if (manager_peers_now() >= q->deadline)
+	else if (now >= q->deadline)
 		request_end(q, STATUS_TIMED_OUT, NULL);
-	else if (sd_event_source_set_time_relative(
-			 source, MAX(peer->detection, NSEC_PER_MSEC) / NSEC_PER_USEC) < 0 ||
+	else if (sd_event_source_set_time_relative(source, next / NSEC_PER_USEC + 1) < 0 ||
 		 sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
 		request_end(q, STATUS_NO_MEMORY, NULL);
 	return 0;
 }
 
-static int request_new(
-	ManagerPeer *p, const struct wire_message *message, PeerRequest **ret_request)
+static int request_new(ManagerPeer *p, const struct wire_message *message, uint64_t timeout,
+	PeerRequest **ret_request)
 {
 	uint64_t detection = p->peers->manager->options.config->detection_time;
 	PeerRequest *q = calloc(1, sizeof(*q) + message->tail_size);
@@ -140,9 +145,9 @@ static int request_new(
 	if (message->tail_size > 0)
 		memcpy(q->tail, message->tail, message->tail_size);
 	q->message.tail = q->tail;
-	q->deadline = manager_peers_now() + detection + ANSWER_TIMEOUT;
+	q->deadline = manager_peers_now() + timeout;
 	r = sd_event_add_time_relative(p->peers->manager->event, &q->timer, CLOCK_MONOTONIC,
-		detection / NSEC_PER_USEC, 1, on_timer, q);
+		MIN(detection, timeout) / NSEC_PER_USEC + 1, 1, on_timer, q);
 	if (r < 0) {
 		free(q);
 		return r;
@@ -151,8 +156,8 @@ static int request_new(
 	return 0;
 }
 
-int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *message,
-	peer_request_done done, void *userdata)
+int manager_peer_request_within(Manager *m, uint32_t node, const struct wire_message *message,
+	uint64_t timeout, peer_request_done done, void *userdata)
 {
 	ManagerPeer *p = manager_peer_find(m, node);
 	EnginePeer *peer;
@@ -163,7 +168,7 @@ int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *m
 		return STATUS_NODE_UNKNOWN;
 	r = engine_peer_get(m->engine, node, &peer);
 	if (r == 0)
-		r = request_new(p, message, &q);
+		r = request_new(p, message, timeout, &q);
 	if (r)
 		return r;
 	p->engine = peer;
@@ -175,4 +180,12 @@ int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *m
 	if (p->up)
 		request_send(q);
 	return 0;
+}
+
+int manager_peer_request(Manager *m, uint32_t node, const struct wire_message *message,
+	peer_request_done done, void *userdata)
+{
+	uint64_t timeout = m->options.config->detection_time + ANSWER_TIMEOUT;
+
+	return manager_peer_request_within(m, node, message, timeout, done, userdata);
 }

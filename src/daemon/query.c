@@ -6,6 +6,8 @@
 #include <string.h>
 #include "base/clock.h"
 #include "daemon/rdma.h"
+#include "daemon/shm-peer.h"
+#include "daemon/shm.h"
 #include "daemon/view.h"
 
 struct query {
@@ -121,6 +123,8 @@ static void pass_status(const struct query *q, const struct wire_message *reply)
 
 static int pass(const struct query *q, const struct wire_message *reply)
 {
+	if (shm_is_question(q->asked.type))
+		return shm_pass(q->node, &q->asked, reply, &answer);
 	switch (reply->type) {
 	case WIRE_PEER_LIST_REPLY:
 		return pass_list(q, reply);
@@ -165,6 +169,8 @@ static void query_done(void *userdata, int status, const struct wire_message *re
 	/* to a client that would be its own node */
 	if (status == STATUS_NODE_LOST)
 		status = STATUS_NODE_UNREACHABLE;
+	if (status && shm_is_question(q->asked.type))
+		status = shm_pass_status(status);
 	answer.message.status = (uint32_t)status;
 	query_free(q);
 	if (!c)
@@ -175,8 +181,12 @@ static void query_done(void *userdata, int status, const struct wire_message *re
 }
 
 static int fill_question(
-	const ManagerClient *c, const struct wire_message *asked, struct wire_message *m)
+	ManagerClient *c, uint32_t node, const struct wire_message *asked, struct wire_message *m)
 {
+	if (shm_is_question(asked->type)) {
+		shm_fill_question(c, node, asked, m);
+		return 0;
+	}
 	switch (asked->type) {
 	case WIRE_RDMA:
 		return rdma_fill_question(c, &asked->rdma, m);
@@ -201,6 +211,23 @@ static int fill_question(
 	return 0;
 }
 
+/* Does it depend on who asks? */
+static bool says_who(const struct wire_message *m)
+{
+	return m->type == WIRE_PEER_LIST || m->type == WIRE_PEER_SHOW ||
+	       (m->type > WIRE_PEER_SHM_HELLO && m->type < WIRE_PEER_SHM_GONE);
+}
+
+static int ask(struct query *q, const struct wire_message *m)
+{
+	Manager *manager = q->manager;
+
+	if (shm_is_question(q->asked.type))
+		return manager_peer_request_within(
+			manager, q->node, m, shm_settings(manager)->timeout, query_done, q);
+	return manager_peer_request(manager, q->node, m, query_done, q);
+}
+
 int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
 {
 	struct wire_message m = {.type = 0};
@@ -210,10 +237,10 @@ int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
 
 	if (c->query || (request->message.flags & WIRE_ONEWAY))
 		return STATUS_NO_RESOURCES;
-	r = fill_question(c, &request->message, &m);
+	r = fill_question(c, node, &request->message, &m);
 	if (r)
 		return r;
-	if (m.type == WIRE_PEER_LIST || m.type == WIRE_PEER_SHOW) {
+	if (says_who(&m)) {
 		m.tail = tail;
 		m.tail_size = engine_identity_encode(&c->identity, tail);
 	}
@@ -224,7 +251,7 @@ int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
 	q->client = c;
 	q->node = node;
 	q->asked = request->message;
-	r = manager_peer_request(c->manager, node, &m, query_done, q);
+	r = ask(q, &m);
 	if (r) {
 		free(q);
 		return r;
@@ -235,13 +262,24 @@ int query_begin(ManagerClient *c, const struct request *request, uint32_t node)
 
 /* --- answering --- */
 
+int query_identity(
+	ManagerPeer *p, const struct wire_message *m, struct engine_identity *ret_identity)
+{
+	struct engine_identity identity;
+	int r = engine_identity_decode(m->tail, m->tail_size, &identity);
+
+	if (r == 0)
+		r = manager_guest_identity(p->peers->manager, p->engine, &identity);
+	if (r == 0)
+		*ret_identity = identity;
+	return r;
+}
+
 static int begin_viewer(ManagerPeer *p, const struct wire_message *m, struct viewer *ret_viewer)
 {
 	struct viewer viewer = {.node = p->number};
-	int r = engine_identity_decode(m->tail, m->tail_size, &viewer.identity);
+	int r = query_identity(p, m, &viewer.identity);
 
-	if (r == 0)
-		r = manager_guest_identity(p->peers->manager, p->engine, &viewer.identity);
 	if (r == 0)
 		*ret_viewer = viewer;
 	return r;

@@ -21,6 +21,7 @@ struct shm_settings {
 	bool shut_down;
 	uint64_t max_pages, timeout;
 };
+const struct shm_settings *shm_settings(const Manager *m);
 
 /*
  * SHM_KEY, _GET, _CONTROL, _STAT, _PLACE, _NODE, _LIST about this node's own. Fills the reply's
@@ -33,9 +34,13 @@ int shm_serve(Manager *m, const struct engine_shm_asker *asker, const struct wir
 int shm_ask(ManagerClient *client, const struct request *request, uint32_t partition);
 /* A peer's PEER_SHM_… message; false: it is none. */
 bool shm_peer_serve(ManagerPeer *peer, const struct wire_message *message);
-/* A process has said SHM_HELLO, or one that has is gone: which sessions are kept. */
+/* Processes of this node use clshm, or do no more: whether sessions are kept. Again at any time. */
 void shm_peer_keep(Manager *m, bool keep);
-/* The partitions that are up into the reply, or REQUEST_LATER. */
+/* clshm was shut down here, or started up again. */
+void shm_peer_settings_changed(Manager *m);
+/* Such a process is about to be freed: where it has made keys that nobody has used they go. */
+void shm_peer_client_gone(ManagerClient *client);
+/* The partitions that are up into the reply, or REQUEST_AGAIN. */
 int shm_partitions(ManagerClient *client, const struct request *request, struct reply *reply);
 
 /* shm-place*.c: where a segment's memory comes from, and stays. */
