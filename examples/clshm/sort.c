@@ -172,7 +172,8 @@ static char *sort_part(const struct words *w, int part, size_t *ret_n)
 	for (size_t i = 0; i < n; i++) {
 		size_t length = (size_t)(next_line(lines[i]) - lines[i]);
 
-		at = memcpy(at, lines[i], length) + length;
+		memcpy(at, lines[i], length);
+		at += length;
 	}
 	free(lines);
 	*ret_n = n;

@@ -5,12 +5,7 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <string.h>
-#if __has_include(<xp_shm.h>)
 #include <xp_shm.h>
-#else
-#define CLSHM_USR_MAJOR_VERS 1
-#define CLSHM_USR_MINOR_VERS 0
-#endif
 #include "base/error.h"
 #include "base/parse.h"
 #include "cli/command.h"

@@ -23,6 +23,7 @@ const struct check doctor_checks[] = {
 	{"userfaultfd", check_userfaultfd},
 	{"userfaultfd rights", check_userfaultfd_rights},
 	{"coherent maps", check_coherent_maps},
+	{"clshm", check_clshm},
 	{"tracing", check_tracing},
 	{"sandbox", check_sandbox},
 	{"descriptors", check_descriptors},

@@ -76,6 +76,9 @@ void check_transport(struct doctor *d, uint32_t node, struct finding *f);
 /* doctor-encryption.c */
 void check_encryption(const struct doctor *d, const struct wire_node_row *row, struct finding *f);
 
+/* doctor-clshm.c */
+void check_clshm(struct doctor *d, struct finding *f);
+
 /* doctor-rdma.c */
 void check_rdma(struct doctor *d, struct finding *f);
 /* How bulk goes to this node, besides tcp, or why not. */

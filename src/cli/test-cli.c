@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/table.h"
+#include "cli/test-cli.h"
 #include "client/export.h"
 #include "client/import.h"
 #include "client/remote.h"
@@ -41,10 +42,6 @@ static struct {
 	struct wire_owner_run runs[4]; /* answered one at a time */
 	uint32_t n_runs;
 } fake;
-
-#define FAKE_SELF 3u
-#define FAKE_PEER 7u
-#define FAKE_DOWN 8u
 
 int cw_connect(struct cw_node *ret_node)
 {
@@ -306,7 +303,7 @@ int cw_call(struct wire_message *q, const int *fds, unsigned int n_fds, struct c
 			return fake_show_of(&q->show, a);
 		return fake_show(&q->show, a);
 	}
-	return STATUS_NOT_SUPPORTED;
+	return fake_clshm(q, a);
 }
 
 int cw_export_create(uint32_t space, void *address, uint64_t size, uint32_t mode, uint32_t flags,
@@ -400,11 +397,6 @@ int cw_signal_wait(cw_handle handle, uint64_t timeout_ns)
 
 /* running the tool */
 
-struct result {
-	int status;
-	char out[16384], err[4096];
-};
-
 static void read_back(int fd, char *buf, size_t size)
 {
 	ssize_t n = pread(fd, buf, size - 1, 0);
@@ -414,8 +406,7 @@ static void read_back(int fd, char *buf, size_t size)
 	close(fd);
 }
 
-/* words: the command line without the program's name, with a space between them */
-static struct result *cli(const char *words)
+struct result *cli(const char *words)
 {
 	static struct result r;
 	char line[256], *argv[16] = {(char[]){"causeway"}}, *save, *word;
@@ -443,8 +434,9 @@ static struct result *cli(const char *words)
 	return &r;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
+	fake_clshm_reset();
 	memset(&fake, 0, sizeof(fake));
 	strcpy(fake.socket, "/run/fake/socket");
 	fake.n_rows = 3;
@@ -462,7 +454,12 @@ static int setup(void **state)
 	return 0;
 }
 
-static struct json_object *parse(const char *text)
+void fake_peers(void)
+{
+	fake.has_peers = true;
+}
+
+struct json_object *parse(const char *text)
 {
 	struct json_object *o = json_tokener_parse(text);
 
@@ -470,7 +467,7 @@ static struct json_object *parse(const char *text)
 	return o;
 }
 
-static struct json_object *member(struct json_object *o, const char *key)
+struct json_object *member(struct json_object *o, const char *key)
 {
 	struct json_object *v = NULL;
 
@@ -1117,5 +1114,5 @@ int main(void)
 		TEST(sizes_are_short_or_exact),
 	};
 
-	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("cli", tests, NULL, NULL) + test_clshm();
 }
