@@ -190,6 +190,8 @@ void command_print_man(FILE *out)
 	      "$ causeway cluster stop \\-d nodes\n"
 	      ".EE\n"
 	      ".SH SEE ALSO\n"
+	      ".BR clshmctl (1),\n"
+	      ".BR clshm_diag (1),\n"
 	      ".BR causeway.conf (5),\n"
 	      ".BR causewayd (8)\n",
 		out);
