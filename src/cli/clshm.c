@@ -79,7 +79,7 @@ static void make_harmless(char *text)
 
 static int fetch_up(struct partitions *p)
 {
-	struct wire_message request = {.type = WIRE_SHM_PARTITIONS};
+	struct wire_message request = {.type = WIRE_SHM_PARTITION_LIST};
 	struct wire_shm_partition row;
 	const uint8_t *at, *end;
 	struct cw_reply reply;

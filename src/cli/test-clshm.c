@@ -108,7 +108,7 @@ int fake_clshm(const struct wire_message *q, struct cw_reply *a)
 	case WIRE_SHM_HELLO:
 		a->message.shm_hello_reply.partition = FAKE_SELF;
 		return fake.hello;
-	case WIRE_SHM_PARTITIONS:
+	case WIRE_SHM_PARTITION_LIST:
 		return fake_partitions(a);
 	case WIRE_SHM_LIST:
 		return fake_list(&q->shm_list, a);

@@ -119,7 +119,7 @@ static void go_on(Manager *m)
 	ManagerClient *c, *tmp;
 
 	list_for_each_safe (c, tmp, &m->clients, link)
-		if (c->again.type == WIRE_SHM_PARTITIONS)
+		if (c->again.type == WIRE_SHM_PARTITION_LIST)
 			manager_client_go_on(c);
 }
 

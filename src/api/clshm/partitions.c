@@ -30,7 +30,7 @@ static int read_list(const struct wire_message *reply, struct partitions *p)
 
 int partitions_get(struct partitions *ret_partitions)
 {
-	struct wire_message m = {.type = WIRE_SHM_PARTITIONS};
+	struct wire_message m = {.type = WIRE_SHM_PARTITION_LIST};
 	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
 	int r;
 
