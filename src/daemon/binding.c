@@ -2,6 +2,8 @@
 #include "daemon/binding.h"
 
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,8 @@
 #include "daemon/record.h"
 #include "wire/status.h"
 
-#define UNSETTLED_TIME (60 * NSEC_PER_SEC) /* a client binds and says so, or has died */
+#define UNSETTLED_TIME	(60 * NSEC_PER_SEC) /* a client binds and says so, or has died */
+#define FILLER_PATIENCE 1000		    /* ms until who is killed is gone */
 
 static void fill_record(const struct binding *b, struct record_binding *ret)
 {
@@ -83,6 +86,18 @@ static void filler_forget(struct binding *b)
 	b->filler = fd_close(b->filler);
 	b->filler_pid = 0;
 	keeper_link_drop(b->manager->link, filler_kind(b), filler_key(b));
+}
+
+void binding_stop_filler(struct binding *b)
+{
+	struct pollfd ended = {.fd = b->filler, .events = POLLIN};
+
+	if (b->filler < 0)
+		return;
+	/* as long as nothing is to be read it lives, and the number is its own */
+	if (poll(&ended, 1, 0) == 0 && kill(b->filler_pid, SIGKILL) == 0)
+		(void)poll(&ended, 1, FILLER_PATIENCE);
+	filler_forget(b);
 }
 
 void binding_free(struct binding *b)

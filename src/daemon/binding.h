@@ -67,6 +67,8 @@ void binding_free(struct binding *b);
 
 /* Starts a process that follows free memory for it; memory: the segment's, stays the caller's. */
 int binding_start_filler(struct binding *b, int memory);
+/* Returns when it does not choose nodes any more. */
+void binding_stop_filler(struct binding *b);
 
 /* What a predecessor left in this slot. */
 int binding_restore(Manager *m, uint32_t slot, struct keeper_stored *stored);

@@ -23,8 +23,6 @@
 #define AT_ONCE_TURNS 2
 #define QUESTIONS_MAX 64u /* of other nodes, for one look */
 
-#pragma weak shm_peer_serve
-
 /* Of another node. */
 struct question {
 	struct list link;

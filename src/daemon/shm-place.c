@@ -122,13 +122,21 @@ static int bind_memory(
 	return r;
 }
 
-/* Another placement may have been tried, and its process must not go on choosing nodes. */
 static void forget_binding(Manager *m, const EngineSegment *segment)
 {
 	struct binding *b = binding_find_instance(m, segment->instance);
 
 	if (b)
 		binding_free(b);
+}
+
+/* Who follows free memory for an older placement must not put it in the place of the new one. */
+static void stop_filler(Manager *m, const EngineSegment *segment)
+{
+	struct binding *b = binding_find_instance(m, segment->instance);
+
+	if (b)
+		binding_stop_filler(b);
 }
 
 /* Known to the registry, and free memory followed where that is wanted. */
@@ -171,6 +179,7 @@ static int place_checked(Manager *m, EngineSegment *segment, const struct placem
 		r = binding_admit(m, &content);
 	if (r)
 		return r;
+	stop_filler(m, segment);
 	forget_binding(m, segment);
 	r = bind_memory(placement, segment, t);
 	if (r == 0)
