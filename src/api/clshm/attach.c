@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "api/clshm/attaches.h"
 #include "api/clshm/call.h"
 #include "api/clshm/number.h"
@@ -19,6 +20,9 @@
 #include "wire/status.h"
 
 #define FLAGS (SHM_RDONLY | SHM_RND | SHM_REMAP)
+
+#define MAP_TRIES 20
+#define MAP_PAUSE 5000 /* us */
 
 /* Where the program wants it. */
 struct place {
@@ -42,21 +46,20 @@ static int read_place(const void *addr, int flags, struct place *ret_place)
 }
 
 /* A signal handler that runs meanwhile is no reason to give up. */
-static int connect_segment(
-	const struct session *s, int shmid, uint32_t rights, cw_handle *ret_import)
+static int connect_segment(const struct session *s, struct attach *a)
 {
-	uint32_t partition = WIRE_SHM_PARTITION(shmid);
-	bool here = partition == s->node.partition;
-	uint32_t controller = here ? WIRE_CONTROLLER_LOOPBACK : WIRE_CONTROLLER_TCP;
+	uint32_t controller = a->here ? WIRE_CONTROLLER_LOOPBACK : WIRE_CONTROLLER_TCP;
+	uint32_t partition = a->here ? 0 : WIRE_SHM_PARTITION(a->shmid);
+	uint32_t rights = a->read_only ? WIRE_READ : WIRE_READ | WIRE_WRITE;
 	uint64_t end = clock_now() + s->node.timeout;
 	int r;
 
 	/* that of a node without configuration, which is alone */
-	if (!here && !partition)
+	if (!a->here && !partition)
 		return STATUS_NODE_UNKNOWN;
 	do {
-		r = cw_import_connect(WIRE_SPACE_CLSHM, controller, here ? 0 : partition,
-			(uint32_t)shmid, rights, ret_import);
+		r = cw_import_connect(WIRE_SPACE_CLSHM, controller, partition, (uint32_t)a->shmid,
+			rights, &a->import);
 	} while (r == STATUS_INTERRUPTED && clock_now() < end);
 	return r;
 }
@@ -110,28 +113,41 @@ static int clear_place(const struct place *place, size_t size)
 	return r;
 }
 
-static int map_segment(const struct place *place, struct attach *a)
+/* Another partition's: a process that forks there just now cannot be told from a stranger who has
+ * the memory, and would be its end; a moment later it can. */
+static int map_patiently(const struct place *place, const struct attach *a, void **ret_map)
 {
 	int prot = a->read_only ? PROT_READ : PROT_READ | PROT_WRITE, r;
+
+	for (int tries = 0;; tries++) {
+		r = cw_import_map(
+			a->import, place->address, place->replace, prot, 0, a->size, ret_map);
+		if (r != STATUS_MAP_FAILED || a->here || tries == MAP_TRIES)
+			return r;
+		usleep(MAP_PAUSE);
+	}
+}
+
+static int map_segment(const struct place *place, struct attach *a)
+{
 	void *map;
+	int r;
 
 	r = clear_place(place, a->size);
 	if (!r)
-		r = cw_import_map(
-			a->import, place->address, place->replace, prot, 0, a->size, &map);
+		r = map_patiently(place, a, &map);
 	if (r)
 		return place->address && r == STATUS_MAP_FAILED ? STATUS_BAD_ADDRESS : r;
 	a->address = map;
 	return !place->address || map == place->address ? 0 : STATUS_BAD_ADDRESS;
 }
 
-static int make_attach(
-	const struct session *s, int shmid, const struct place *place, struct attach *a)
+static int make_attach(const struct session *s, const struct place *place, struct attach *a)
 {
-	uint32_t rights = a->read_only ? WIRE_READ : WIRE_READ | WIRE_WRITE;
 	int r;
 
-	r = connect_segment(s, shmid, rights, &a->import);
+	a->here = WIRE_SHM_PARTITION(a->shmid) == s->node.partition;
+	r = connect_segment(s, a);
 	if (r)
 		return r;
 	r = size_of(a->import, &a->size);
@@ -158,7 +174,7 @@ static int attach(int shmid, const void *addr, int flags, char **ret_address)
 		r = attaches_reserve();
 	if (r)
 		return r;
-	r = make_attach(&s, shmid, &place, &a);
+	r = make_attach(&s, &place, &a);
 	if (r) {
 		attaches_unreserve();
 		return r;

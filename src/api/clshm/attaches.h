@@ -17,6 +17,7 @@ struct attach {
 	cw_handle import;
 	int shmid;
 	bool read_only;
+	bool here; /* this partition's */
 };
 
 /* -ENOMEM. Followed by one attaches_add() or attaches_unreserve(). */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rig.h"
+
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void rig_fails(const char *file, int line, const char *what, intptr_t got, int error)
+{
+	int now = errno;
+	char text[512];
+
+	if (got == -1 && now == error)
+		return;
+	if (got == -1)
+		snprintf(text, sizeof(text), "%.300s: fails with %s, should with %s", what,
+			strerrorname_np(now), strerrorname_np(error));
+	else
+		snprintf(text, sizeof(text), "%.300s: is %#jx, should fail with %s", what,
+			(intmax_t)got, strerrorname_np(error));
+	rig_failed(file, line, text);
+}
+
+void rig_succeeds(const char *file, int line, const char *what, intptr_t got)
+{
+	int now = errno;
+	char text[512];
+
+	if (got != -1)
+		return;
+	snprintf(text, sizeof(text), "%.300s: fails with %s", what, strerrorname_np(now));
+	rig_failed(file, line, text);
+}
+
+size_t rig_page(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+key_t rig_key(void)
+{
+	return NEED(xp_ftok(NULL, CLSHM_IF_ID_DEFAULT));
+}
+
+key_t rig_key_of(partid_t partition)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), CLSHM_IF_PART_PATH "%02x", (unsigned int)partition);
+	return NEED(xp_ftok(path, CLSHM_IF_ID_DEFAULT));
+}
+
+int rig_segment(size_t size, int mode)
+{
+	return NEED(xp_shmget(rig_key(), size, mode));
+}
+
+char *rig_attach(int shmid)
+{
+	return NEED((char *)xp_shmat(shmid, NULL, 0));
+}
+
+struct shmid_ds rig_state(int shmid)
+{
+	struct shmid_ds ds;
+
+	memset(&ds, 0xee, sizeof(ds));
+	NEED(xp_shmctl(shmid, IPC_STAT, &ds));
+	return ds;
+}
+
+unsigned long rig_attached(int shmid)
+{
+	return rig_state(shmid).shm_nattch;
+}
+
+char *rig_hole(size_t size)
+{
+	char *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	NEED_TRUE(p != MAP_FAILED);
+	munmap(p, size);
+	return p;
+}
+
+void *rig_nowhere(void)
+{
+	return rig_hole(rig_page());
+}
+
+void rig_become(uid_t uid, gid_t gid)
+{
+	if (geteuid() != 0)
+		rig_skip("needs root to be other users");
+	NEED_TRUE(setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 &&
+		  setresuid(uid, uid, uid) == 0);
+}
