@@ -288,6 +288,14 @@ static const _Atomic uint32_t *changes_word(struct object *o)
 
 static const struct wait_ops waiting = {.take = take_end, .word = changes_word};
 
+/* Who has nothing to do but to wait does the work, if its turn has come. Not who waits for a
+ * limited time: a transfer may take longer. */
+static void help(struct dma_queue *q)
+{
+	if (queue_busy(&q->object))
+		(void)work_do(&q->work);
+}
+
 SCI_CALL sci_dma_queue_state_t SCIWaitForDMAQueue(
 	sci_dma_queue_t dq, unsigned int timeout, unsigned int flags, sci_error_t *error)
 {
@@ -297,6 +305,8 @@ SCI_CALL sci_dma_queue_state_t SCIWaitForDMAQueue(
 
 	if (!e) {
 		q = dma_queue_get(dq);
+		if (q && timeout == SCI_INFINITE_TIMEOUT)
+			help(q);
 		e = q ? object_wait(&q->object, &waiting, &state, timeout)
 		      : SCI_ERR_ILLEGAL_PARAMETER;
 	}

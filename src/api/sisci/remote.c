@@ -76,8 +76,8 @@ static sci_error_t connect_one(struct remote_segment *s)
 	if (r)
 		return code_of(CODE_CONNECT, r);
 	s->peek = cw_import_ref(import);
-	s->import = import;
 	s->size = s->peek->size;
+	s->import = import;
 	return SCI_ERR_OK;
 }
 

@@ -47,11 +47,11 @@ struct remote_segment {
 	unsigned int node_id; /* SISCI's */
 	uint32_t id;
 	uint64_t size;
-	_Atomic uint32_t state; /* enum remote_state: of an asynchronous connect */
-	cw_handle import;	/* 0: a group, or not connected */
-	struct cw_import *peek; /* the import's object, referenced; NULL with it */
-	struct group *group;	/* of a multicast connection, else NULL */
-	uint8_t *_Atomic base;	/* all of it, mapped; NULL: not yet */
+	_Atomic uint32_t state;	  /* enum remote_state: of an asynchronous connect */
+	_Atomic cw_handle import; /* 0: a group, or not connected */
+	struct cw_import *peek;	  /* the import's object, referenced; there before the import is */
+	struct group *group;	  /* of a multicast connection, else NULL */
+	uint8_t *_Atomic base;	  /* all of it, mapped; NULL: not yet */
 
 	struct work connecting; /* of an asynchronous connect */
 	sci_error_t failure;	/* how it ended */

@@ -4,11 +4,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 #include "api/sisci/thread.h"
 #include "api/sisci/wait.h"
 #include "base/clock.h"
 
-#define SETTLE_NS (5 * NSEC_PER_MSEC)
+#define SETTLE_NS NSEC_PER_SEC /* at most: somebody may not be reached */
+#define YIELD_NS  (5 * NSEC_PER_MSEC)
+#define NAP_NS	  (200 * NSEC_PER_USEC)
 
 static struct {
 	pthread_mutex_t lock; /* of all but calls */
@@ -16,6 +19,8 @@ static struct {
 	struct list queue;    /* struct work */
 	struct list ticks;    /* struct work_tick */
 	struct work_tick *running;
+	bool busy; /* somebody carries out the first of the queue, which is not in it any more */
+	pthread_cond_t idle;
 	bool started;
 	pthread_t thread;
 	_Atomic uint32_t calls; /* what the thread sleeps on */
@@ -23,6 +28,7 @@ static struct {
 	_Atomic uint32_t passes; /* of all ticks */
 } worker = {.lock = PTHREAD_MUTEX_INITIALIZER,
 	.done = PTHREAD_COND_INITIALIZER,
+	.idle = PTHREAD_COND_INITIALIZER,
 	.queue = {&worker.queue, &worker.queue},
 	.ticks = {&worker.ticks, &worker.ticks}};
 
@@ -35,18 +41,47 @@ void work_tick_hurry(void)
 		wake_word(&worker.calls);
 }
 
+/* Work that was taken out of the queue; one at a time, so that it is done in its order. */
+static void carry_out(struct work *w)
+{
+	w->run(w);
+	pthread_mutex_lock(&worker.lock);
+	worker.busy = false;
+	pthread_cond_signal(&worker.idle);
+	pthread_mutex_unlock(&worker.lock);
+}
+
 static bool run_one(void)
 {
 	struct work *w;
 
 	pthread_mutex_lock(&worker.lock);
+	while (worker.busy)
+		pthread_cond_wait(&worker.idle, &worker.lock);
 	w = list_first(&worker.queue, struct work, queue);
 	if (w)
 		list_unlink(&w->queue);
+	worker.busy = w;
 	pthread_mutex_unlock(&worker.lock);
 	if (w)
-		w->run(w);
+		carry_out(w);
 	return w;
+}
+
+bool work_do(struct work *w)
+{
+	bool first;
+
+	pthread_mutex_lock(&worker.lock);
+	first = !worker.busy && list_first(&worker.queue, struct work, queue) == w;
+	if (first) {
+		list_unlink(&w->queue);
+		worker.busy = true;
+	}
+	pthread_mutex_unlock(&worker.lock);
+	if (first)
+		carry_out(w);
+	return first;
 }
 
 /* The tick after before, marked as running. */
@@ -75,16 +110,22 @@ static uint64_t run_ticks(void)
 	return due;
 }
 
-/* A pass that is under way may have been behind what was stored. */
+/* A pass that is under way may have been behind what was stored. No lock: the calling thread may be
+ * cancelled anywhere. */
 void work_tick_settle(void)
 {
+	const struct timespec nap = {.tv_nsec = NAP_NS};
 	uint32_t before = atomic_load(&worker.passes);
-	uint64_t end = clock_now() + SETTLE_NS;
+	uint64_t begin = clock_now(), now = begin;
 
 	work_tick_hurry();
-	while (atomic_load(&worker.passes) - before < 2 && clock_now() < end) {
-		sched_yield();
+	while (atomic_load(&worker.passes) - before < 2 && now - begin < SETTLE_NS) {
+		if (now - begin < YIELD_NS)
+			sched_yield();
+		else
+			nanosleep(&nap, NULL);
 		work_tick_hurry();
+		now = clock_now();
 	}
 }
 
@@ -121,9 +162,9 @@ int work_submit(struct work *w)
 {
 	int r;
 
-	list_init(&w->queue);
 	pthread_mutex_lock(&worker.lock);
 	r = start_locked();
+	list_init(&w->queue);
 	if (r == 0)
 		list_append(&worker.queue, &w->queue);
 	pthread_mutex_unlock(&worker.lock);
@@ -177,7 +218,9 @@ void work_fork_child(void)
 	pthread_cond_init(&worker.done, NULL);
 	list_init(&worker.queue);
 	list_init(&worker.ticks);
+	pthread_cond_init(&worker.idle, NULL);
 	worker.running = NULL;
+	worker.busy = false;
 	worker.started = false;
 	work_n_ticks = 0;
 }

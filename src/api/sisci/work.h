@@ -21,6 +21,8 @@ struct work {
 
 /* Negative: what pthread_create() says; nothing was queued. */
 int work_submit(struct work *work);
+/* Carries it out in the calling thread, if it is the next and nobody is at work. */
+bool work_do(struct work *work);
 /* Takes back what has not begun. False: it has. */
 bool work_withdraw(struct work *work);
 
@@ -36,9 +38,8 @@ int work_tick_add(struct work_tick *tick);
 void work_tick_remove(struct work_tick *tick);
 /* Runs all of them soon. Never sleeps, takes no lock. */
 void work_tick_hurry(void);
-/* Returns when all of them have run from beginning to end since, or after some milliseconds. Takes
- * no lock.
- */
+/* Returns when all of them have run from beginning to end since, or after a second. May sleep;
+ * takes no lock. */
 void work_tick_settle(void);
 /* Are there any? */
 static inline bool work_has_ticks(void)
