@@ -159,6 +159,7 @@ void group_adoption(struct bench *bench);
 void group_many(struct bench *bench);
 void group_idle(struct bench *bench);
 void group_pages(struct bench *bench);
+void group_sisci(struct bench *bench);
 
 /* The groups of `bench remote`. */
 void group_fabric(struct bench *bench);
@@ -169,5 +170,8 @@ void group_nodes_spans(struct bench *bench);
 void group_nodes_signals(struct bench *bench);
 void group_nodes_life(struct bench *bench);
 void group_nodes_maps(struct bench *bench);
+void group_nodes_sisci(struct bench *bench);
+void group_nodes_sisci_messages(struct bench *bench);
+void group_nodes_sisci_connect(struct bench *bench);
 
 #endif

@@ -4,15 +4,12 @@
  * cable is cut; nodes at rest.
  */
 
-#include <arpa/inet.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include "nodes.h"
+#include "sniffer.h"
 
 #define DETECTION 2e9 /* the default DetectionTime */
 #define REST	  5u  /* s */
@@ -49,47 +46,16 @@ static void connect_twice(int channel, void *context)
 	}
 }
 
-/* A TCP packet that is not only an acknowledgement: payload, or SYN. */
-static bool says_something(const uint8_t *packet, size_t size)
-{
-	size_t ip = (packet[0] & 15u) * 4u, tcp;
-
-	if (size < 40 || packet[0] >> 4 != 4 || packet[9] != IPPROTO_TCP || ip + 20 > size)
-		return false;
-	tcp = (packet[ip + 12] >> 4) * 4u;
-	return packet[ip + 13] & 2 || size > ip + tcp;
-}
-
-/* How often something came after something had gone out, since the last time. */
-static unsigned int round_trips(int sniffer)
-{
-	struct sockaddr_ll from;
-	socklen_t from_size = sizeof(from);
-	uint8_t packet[4096];
-	unsigned int n = 0;
-	bool out = false;
-	ssize_t size;
-
-	while ((size = recvfrom(sniffer, packet, sizeof(packet), MSG_DONTWAIT, (void *)&from,
-			&from_size)) > 0) {
-		if (!says_something(packet, (size_t)size))
-			continue;
-		n += out && from.sll_pkttype != PACKET_OUTGOING;
-		out = from.sll_pkttype == PACKET_OUTGOING;
-	}
-	return n;
-}
-
 static void sample_connects(struct bench_row *const rows[2], struct nodes *nodes, int sniffer)
 {
 	struct bench_partner partner = bench_partner(connect_twice, nodes);
 
 	for (unsigned int i = 0; i < 2; i++) {
-		round_trips(sniffer);
+		sniffer_round_trips(sniffer);
 		bench_send(partner.channel, 0);
 		bench_note(rows[i], "took %.0f us", (double)bench_receive(partner.channel) / 1000);
 		usleep(20000);
-		bench_sample(rows[i], "Causeway", round_trips(sniffer), BENCH_NONE);
+		bench_sample(rows[i], "Causeway", sniffer_round_trips(sniffer), BENCH_NONE);
 	}
 }
 
@@ -158,9 +124,7 @@ void group_nodes_life(struct bench *bench)
 
 	bench_at_most_rounds(bench, 3);
 	nodes_begin(&nodes);
-	sniffer = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
-	if (sniffer < 0)
-		bench_fail("a packet socket: %m");
+	sniffer = sniffer_open();
 	while (bench_round(bench)) {
 		double time;
 

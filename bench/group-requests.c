@@ -6,84 +6,17 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
+#include "round-trip.h"
 #include "segment.h"
 
 #define SIZE   65536u
-#define PACKET 64u
-
-static void send_answer(int socket, int fd)
-{
-	char packet[PACKET] = {0}, control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec data = {packet, sizeof(packet)};
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != PACKET)
-		bench_fail("sendmsg: %m");
-}
 
 struct bare {
-	int client, server; /* sockets */
+	struct round_trip trip;
 	void *local, *shared, *exchanged;
 };
-
-static void serve(int channel, void *context)
-{
-	struct bare *bare = context;
-	struct epoll_event event = {.events = EPOLLIN};
-	int epoll = epoll_create1(EPOLL_CLOEXEC), fd;
-	char packet[PACKET];
-
-	munmap(bench_memfd(SIZE, &fd), SIZE);
-	if (epoll_ctl(epoll, EPOLL_CTL_ADD, bare->server, &event))
-		bench_fail("epoll_ctl: %m");
-	for (;;) {
-		if (epoll_wait(epoll, &event, 1, -1) != 1)
-			continue;
-		if (recv(bare->server, packet, sizeof(packet), MSG_DONTWAIT) != PACKET)
-			_exit(0);
-		send_answer(bare->server, fd);
-	}
-}
-
-/* Returns the descriptor that came. */
-static int bare_trip(struct bare *bare)
-{
-	char packet[PACKET] = {0}, control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = {packet, sizeof(packet)};
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	int fd;
-
-	if (send(bare->client, packet, sizeof(packet), MSG_NOSIGNAL) != PACKET ||
-		recvmsg(bare->client, &message, MSG_CMSG_CLOEXEC) != PACKET)
-		bench_fail("bare round trip: %m");
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
-static void bare_connect(void *context, unsigned long n)
-{
-	for (unsigned long i = 0; i < n; ++i)
-		close(bare_trip(context));
-}
 
 static void *must_map(void *address, int flags, int fd)
 {
@@ -97,7 +30,7 @@ static void *must_map(void *address, int flags, int fd)
 static void bare_connect_and_map(void *context, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; ++i) {
-		int fd = bare_trip(context);
+		int fd = round_trip_make(context);
 
 		munmap(must_map(NULL, MAP_SHARED, fd), SIZE);
 		close(fd);
@@ -110,7 +43,7 @@ static void bare_create(void *context, unsigned long n)
 
 	for (unsigned long i = 0; i < n; ++i) {
 		for (int trip = 0; trip < 3; ++trip)
-			close(bare_trip(bare));
+			close(round_trip_make(&bare->trip));
 		memcpy(bare->shared, bare->local, SIZE);
 		__asm__ volatile("" ::: "memory");
 		memcpy(bare->local, bare->shared, SIZE);
@@ -128,7 +61,7 @@ static void bare_create_and_map(void *context, unsigned long n)
 		void *fresh;
 
 		for (int trip = 0; trip < 3; ++trip)
-			close(bare_trip(bare));
+			close(round_trip_make(&bare->trip));
 		if (fd < 0 || ftruncate(fd, SIZE) || fallocate(fd, 0, 0, SIZE) ||
 			pwrite(fd, bare->exchanged, SIZE, 0) != SIZE)
 			bench_fail("memfd: %m");
@@ -173,21 +106,8 @@ static void create_and_publish(void *context, unsigned long n)
 	}
 }
 
-/* Everything that answers goes to this CPU; < 0: anywhere. */
-static void place(const struct bench_partner *server, int cpu)
-{
-	static pid_t node[2];
-	static unsigned int n;
-
-	if (!n)
-		n = bench_node(node);
-	bench_pin_process(server->pid, cpu);
-	for (unsigned int i = 0; i < n; ++i)
-		bench_pin_process(node[i], cpu);
-}
-
 static void sample(struct bench_row *row, bench_work ours, void *context, const char *beside,
-	bench_work bare, struct bare *bare_context)
+	bench_work bare, void *bare_context)
 {
 	const char *const names[2] = {"causeway", beside};
 	struct bench_side sides[2] = {
@@ -207,15 +127,9 @@ void group_requests(struct bench *bench)
 	};
 	struct bench_row *connect[2], *create[2];
 	void *memory = bench_memory(SIZE);
-	struct bench_partner server;
 	rsm_memseg_id_t id;
-	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		bench_fail("socketpair: %m");
-	bare.client = pair[0];
-	bare.server = pair[1];
-	server = bench_partner(serve, &bare);
+	round_trip_begin(&bare.trip, SIZE);
 	id = bench_exporter(SIZE);
 	connect[0] = bench_row(
 		bench, "connect, map, unmap, disconnect; same core", "us", 1000, BENCH_RATIO, 1.5);
@@ -228,16 +142,16 @@ void group_requests(struct bench *bench)
 	while (bench_round(bench)) {
 		bench_pin(0, bench_cpu(1));
 		for (unsigned int across = 0; across < 2; ++across) {
-			place(&server, bench_cpu(across ? 0 : 1));
+			round_trip_place(&bare.trip, bench_cpu(across ? 0 : 1));
 			sample(connect[across], connect_and_map, &id, "bare round trip",
-				bare_connect, &bare);
+				round_trip_work, &bare.trip);
 			bench_sample(connect[across], "round trip, mmap, munmap",
-				bench_time(bare_connect_and_map, &bare, 1, NULL), BENCH_NONE);
+				bench_time(bare_connect_and_map, &bare.trip, 1, NULL), BENCH_NONE);
 			sample(create[across], create_and_publish, memory,
 				"3 bare round trips, 2 copies", bare_create, &bare);
 			bench_sample(create[across], "with pages exchanged, twice",
 				bench_time(bare_create_and_map, &bare, 1, NULL), BENCH_NONE);
 		}
 	}
-	place(&server, -1);
+	round_trip_place(&bare.trip, -1);
 }

@@ -15,6 +15,7 @@ const struct bench_group bench_groups[] = {
 	{"adoption", group_adoption, "adopting 1 GiB"},
 	{"many", group_many, "10,000 segments"},
 	{"pages", group_pages, "pages that a daemon of this node gives and takes"},
+	{"sisci", group_sisci, "SISCI: copies, stores, triggers"},
 	{"idle", group_idle, "the daemon at rest"},
 	{0},
 };
