@@ -148,7 +148,6 @@ void engine_offer_turn(EnginePeer *peer, bool away);
 /* shm-key.c */
 /* Errors: -EEXIST (made for a request that has made one), -ENOMEM. */
 int engine_shm_key_attach(EngineShmKey *key, Engine *engine);
-void engine_shm_key_free(Engine *engine, EngineShmKey *key);
 /* It has a segment from now on, or (NULL) it has none any more. */
 void engine_shm_key_use(Engine *engine, EngineShmKey *key, EngineSegment *segment);
 /* The next one after last that is not taken. NO_RESOURCES */

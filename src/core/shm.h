@@ -89,6 +89,8 @@ struct EngineShm {
  * node, or the asker's, is no partition. */
 int engine_shm_key_new(
 	Engine *engine, const struct engine_shm_asker *asker, EngineShmKey **ret_key);
+/* Also one that could not be remembered. */
+void engine_shm_key_free(Engine *engine, EngineShmKey *key);
 /* NULL: no such key of this node. */
 EngineShmKey *engine_shm_key_find(Engine *engine, uint32_t key);
 uint32_t engine_shm_key_value(const Engine *engine, const EngineShmKey *key);

@@ -4,6 +4,7 @@
 #include "daemon/manager-offer.h"
 #include "daemon/manager-peer.h"
 #include "daemon/route.h"
+#include "daemon/shm-record.h"
 
 static void on_peer_session(void *userdata, EnginePeer *peer)
 {
@@ -36,4 +37,8 @@ const struct engine_ops manager_engine_ops = {
 	.import_leave = manager_import_leave,
 	.import_turn = manager_import_turn,
 	.import_signal = manager_import_signal,
+	.shm_counted = shm_on_counted,
+	.shm_changed = shm_on_changed,
+	.shm_key_free = shm_on_key_free,
+	.shm_estate_free = shm_on_estate_free,
 };

@@ -15,6 +15,7 @@
 #include "daemon/rdma.h"
 #include "daemon/manager-peer.h"
 #include "daemon/record.h"
+#include "daemon/shm.h"
 #include "wire/status.h"
 
 #define GRANT_SIZE     16u
@@ -382,7 +383,11 @@ static int import_new(Manager *m, EngineImport *import)
 		r = manager_save_counters(m);
 	if (r == 0)
 		r = guest_save(m, manager_guest(guest));
-	return r ? r : manager_import_save(m, import);
+	if (r == 0)
+		r = manager_import_save(m, import);
+	if (r == 0)
+		engine_shm_attached(import, shm_now());
+	return r;
 }
 
 int guest_equip(void *userdata, EngineImport *import, bool again, bool data, uint8_t ret_key[16],

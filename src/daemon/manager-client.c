@@ -12,6 +12,7 @@
 #include "daemon/log.h"
 #include "daemon/query.h"
 #include "daemon/request.h"
+#include "daemon/shm.h"
 
 /* The record */
 
@@ -43,6 +44,7 @@ int manager_client_save(ManagerClient *c)
 		.charged_uid = c->engine->user->uid,
 		.n_groups = identity->n_groups,
 		.groups_slot = c->groups_slot,
+		.shm_version = c->shm_version,
 	};
 
 	memcpy(record.token, c->token, sizeof(record.token));
@@ -145,7 +147,9 @@ void manager_client_free(ManagerClient *c)
 	list_unlink(&c->link);
 	query_forget(c->query);
 	coherent_client_gone(m, c);
+	shm_client_gone(m, c);
 	if (c->engine) {
+		shm_peer_client_gone(c);
 		id = c->engine->id;
 		c->engine->userdata = c;
 		kick_exporters(c);
@@ -290,6 +294,8 @@ int manager_client_restore(
 	c->restored = true;
 	c->missed_from = c->missed_to = UINT64_MAX;
 	c->slot = slot;
+	if (record->shm_version)
+		shm_client_begin(c, record->shm_version);
 	r = restore_descriptors(c, record->id, stored);
 	if (r == 0)
 		r = restore_identity(c, record);

@@ -10,6 +10,7 @@
 #include "daemon/guest.h"
 #include "daemon/manager-offer.h"
 #include "daemon/route.h"
+#include "daemon/shm.h"
 
 int manager_import_new(EngineImport *import, uint64_t serial, ManagerImport **ret_import)
 {
@@ -234,6 +235,7 @@ void manager_import_free(void *userdata, EngineImport *import)
 
 	if (!i)
 		return;
+	engine_shm_detached(import, shm_now());
 	coherent_import_over(m, import);
 	if (import_is_guest(import))
 		data_revoke(m, import);

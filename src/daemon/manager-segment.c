@@ -7,7 +7,7 @@
 #include "base/closer.h"
 #include "daemon/coherent.h"
 #include "daemon/data.h"
-#include "daemon/shm.h"
+#include "daemon/shm-record.h"
 #include "memory/memfd.h"
 
 #define MEMORY_QUICK (4ull << 20) /* bytes that are freed at once */
@@ -285,6 +285,7 @@ void manager_segment_free(void *userdata, EngineSegment *segment)
 		return;
 	coherent_home_free(m, segment);
 	shm_place_forget(m, segment);
+	shm_segment_free(m, segment);
 	journal_remove(m->journal, s->slot);
 	keeper_link_drop(m->link, KEEP_MEMORY, segment->instance);
 	if (s->cells.map) {

@@ -24,6 +24,7 @@
 #include "daemon/manager-peer.h"
 #include "daemon/rdma.h"
 #include "daemon/route.h"
+#include "daemon/shm-record.h"
 
 #define ACCEPTS_PER_TURN  16
 #define KEEPER_DEATHS_MAX 5
@@ -135,7 +136,8 @@ void manager_check_idle(Manager *m)
 {
 	if (!m->options.embedded || !m->idle)
 		return;
-	if (!list_empty(&m->clients)) {
+	/* segments without clients are those of clshm, which outlive whoever made them */
+	if (!list_empty(&m->clients) || engine_counts(m->engine).n_segments > 0) {
 		sd_event_source_set_enabled(m->idle, SD_EVENT_OFF);
 		return;
 	}
@@ -168,6 +170,7 @@ static void store_everything(Manager *m)
 		idtable_for_each (&c->routes, i, route)
 			route_store(route);
 	}
+	shm_store(m);
 	guests_store(m);
 	bindings_store(m);
 	manager_peers_store(m);
@@ -321,6 +324,8 @@ static int take_over(Manager *m, struct keeper_stored *stored)
 	take_fd(&journal);
 	r = engine_start(m);
 	if (r == 0)
+		r = shm_begin(m);
+	if (r == 0)
 		r = node_page_start(m, stored);
 	if (r == 0)
 		r = manager_peers_begin(m, stored);
@@ -373,6 +378,7 @@ static int manager_start(Manager *m)
 	r = manager_peers_start(m);
 	if (r < 0)
 		return r;
+	shm_peer_keep(m, m->shm->n_clients > 0);
 	return sd_event_add_io(m->event, &m->accepting, m->listen, EPOLLIN, on_connection, m);
 }
 

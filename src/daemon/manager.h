@@ -62,6 +62,8 @@ struct Manager {
 
 	struct Peers *peers; /* manager-peer.h; NULL: a node without others */
 
+	struct Shm *shm;     /* shm.h */
+
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */
 	uint32_t n_handshakes;

@@ -23,10 +23,14 @@ enum record_kind {
 	RECORD_ROUTE,
 	RECORD_PEER, /* struct engine_peer_record */
 	RECORD_COHERENT,
+	RECORD_SHM_NODE, /* shm-record.h */
+	RECORD_ESTATE,
+	RECORD_SHM_KEY, /* struct engine_shm_key_record */
+	RECORD_SHM,	/* struct engine_shm_record */
 };
 
 /* Groups that do not fit are in a record of their own, written first. */
-#define RECORD_CLIENT_GROUPS 40u
+#define RECORD_CLIENT_GROUPS 39u
 
 /* What ends an object, which leaves no record, or takes several steps is announced here before. */
 struct record_ending {
@@ -45,6 +49,7 @@ struct record_client {
 	uint32_t n_groups;
 	uint32_t groups_slot; /* the RECORD_GROUPS, if n_groups is above RECORD_CLIENT_GROUPS */
 	char command[16];
+	uint32_t shm_version; /* of the library that said SHM_HELLO; 0: none did */
 	gid_t groups[RECORD_CLIENT_GROUPS];
 };
 

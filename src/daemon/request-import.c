@@ -6,6 +6,7 @@
 #include "daemon/rings.h"
 #include "daemon/coherent.h"
 #include "daemon/route.h"
+#include "daemon/shm.h"
 #include "memory/memfd.h"
 #include "wire/status.h"
 
@@ -90,7 +91,10 @@ int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial
 		return r;
 	coherent_import_begin(c->manager, import);
 	manager_import_show(import);
-	return manager_import_save(c->manager, import);
+	r = manager_import_save(c->manager, import);
+	if (r == 0)
+		engine_shm_attached(import, shm_now());
+	return r;
 }
 
 int request_import_reserve(ManagerClient *c)

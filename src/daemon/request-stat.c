@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "daemon/data.h"
+#include "daemon/view.h"
 
 /*
  * What goes through segments, added up: the counts in the client pages of exporters and importers,
@@ -21,11 +22,11 @@ static void fill_row(const EngineSegment *s, struct wire_stat_row *row)
 		.node = engine_node(s->owner->engine),
 		.id = s->id,
 		.state = s->state,
-		.pid = (uint32_t)s->owner->identity.pid,
+		.pid = view_pid(s),
 		.uid = s->uid,
 		.n_imports = s->n_imports,
 	};
-	memcpy(row->command, s->owner->identity.command, sizeof(row->command));
+	memcpy(row->command, view_command(s), sizeof(row->command));
 }
 
 static void add_import(Manager *m, const EngineImport *import, struct traffic *sum)
@@ -58,19 +59,20 @@ static void add_imports(
 }
 
 /* The next part of a segment; what belongs to no import is in the first one. */
-static void count(
-	const EngineSegment *s, uint32_t *cell, uint32_t *looks, struct wire_stat_row *row)
+static void count(Manager *m, const EngineSegment *s, uint32_t *cell, uint32_t *looks,
+	struct wire_stat_row *row)
 {
-	const ManagerClient *owner = s->owner->userdata;
+	const ManagerClient *owner = s->owner->userdata; /* NULL: of clshm */
 	struct traffic sum = {0};
 
 	fill_row(s, row);
 	if (*cell == 0) {
 		sum = manager_segment(s)->ended;
-		row->export_posts = client_page_export_posts(owner->maps, s->index);
+		if (owner)
+			row->export_posts = client_page_export_posts(owner->maps, s->index);
 		*cell = 1;
 	}
-	add_imports(owner->manager, s, cell, looks, &sum);
+	add_imports(m, s, cell, looks, &sum);
 	row->puts = sum.puts;
 	row->gets = sum.gets;
 	row->put_bytes = sum.put_bytes;
@@ -97,7 +99,7 @@ int request_stat(ManagerClient *c, struct request *q, struct reply *a)
 
 		looks++;
 		if ((!p->space || s->space == p->space) && engine_segment_visible(s, c->engine)) {
-			count(s, &next_cell, &looks, &row);
+			count(c->manager, s, &next_cell, &looks, &row);
 			next = wire_put_stat_row(at, reply_tail_end(a), &row);
 			if (!next)
 				break;

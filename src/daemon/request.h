@@ -161,6 +161,12 @@ int request_segment_hold(ManagerClient *c, struct request *q, struct reply *a);
 /* Before the segment's memory moves or goes. 0 or REQUEST_AGAIN. */
 int request_recall(ManagerClient *c, EngineSegment *segment);
 
+/* request-shm.c */
+int request_shm_hello(ManagerClient *c, struct request *q, struct reply *a);
+int request_shm(ManagerClient *c, struct request *q, struct reply *a);
+int request_shm_partitions(ManagerClient *c, struct request *q, struct reply *a);
+int request_shm_configure(ManagerClient *c, struct request *q, struct reply *a);
+
 /* request-map.c */
 int request_watch(ManagerClient *c, struct request *q, struct reply *a);
 int request_check_map(ManagerClient *c, struct request *q, struct reply *a);

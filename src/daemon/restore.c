@@ -11,6 +11,7 @@
 #include "daemon/manager-peer.h"
 #include "daemon/request.h"
 #include "daemon/route.h"
+#include "daemon/shm-record.h"
 #include "memory/memfd.h"
 
 /*
@@ -99,6 +100,8 @@ static void note_serial(EngineClient *client, uint64_t serial)
 {
 	ManagerClient *c = client->userdata;
 
+	if (!c)
+		return;
 	c->repeats = MAX(c->repeats, serial);
 }
 
@@ -267,7 +270,11 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 		{RECORD_CLIENT, restore_client},
 		{RECORD_GROUPS, restore_groups},
 		{RECORD_GUEST, guest_restore},
+		{RECORD_SHM_NODE, shm_restore_node},
+		{RECORD_ESTATE, shm_restore_estate},
 		{RECORD_SEGMENT, restore_segment},
+		{RECORD_SHM_KEY, shm_restore_key},
+		{RECORD_SHM, shm_restore_segment},
 		{RECORD_ROUTE, route_restore},
 		{RECORD_IMPORT, restore_import},
 		{RECORD_COHERENT, coherent_restore},
@@ -298,6 +305,7 @@ int manager_restore(Manager *m, struct keeper_stored *stored)
 	}
 	guests_drop_orphans(m);
 	engine_offers_settle(m->engine);
+	shm_restored(m);
 	routes_restored(m);
 	return 0;
 }

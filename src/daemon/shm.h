@@ -16,12 +16,30 @@
 #define CLSHM_DAEM_VERSION 0x00010000u
 #endif
 
+#define SHM_PAGE 4096u
+
 /* What clshmctl may change, and the node's configuration says first. */
 struct shm_settings {
 	bool shut_down;
 	uint64_t max_pages, timeout;
 };
+
+/* What there is once. */
+struct Shm {
+	struct shm_settings settings;
+	uint32_t slot;	    /* RECORD_SHM_NODE */
+	uint32_t n_clients; /* that have said SHM_HELLO */
+};
+
+/* With the engine, before anything is restored. */
+int shm_begin(Manager *m);
 const struct shm_settings *shm_settings(const Manager *m);
+/* Of all segments together. */
+uint64_t shm_max_pages(const Manager *m);
+/* What processes know of keys is to be asked again: before who changed it is answered. */
+void shm_changes_count(Manager *m);
+/* CLOCK_REALTIME, ns */
+uint64_t shm_now(void);
 
 /*
  * SHM_KEY, _GET, _CONTROL, _STAT, _PLACE, _NODE, _LIST about this node's own. Fills the reply's
@@ -62,8 +80,8 @@ int shm_lock(Manager *m, EngineSegment *segment, bool lock);
 /* The segment is about to be freed: says manager_segment_free(). */
 void shm_place_forget(Manager *m, EngineSegment *segment);
 
-/* client-side bookkeeping: a process of this node that had said SHM_HELLO, or made keys, is gone.
- */
+/* request-shm.c: a process of this node has said SHM_HELLO, now or to a predecessor; is gone. */
+void shm_client_begin(ManagerClient *client, uint32_t version);
 void shm_client_gone(Manager *m, ManagerClient *client);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "core/shm.h"
 #include "daemon/data-tls.h"
 #include "memory/watch.h"
 #include "wire/shared.h"
@@ -19,6 +20,16 @@ static bool is_visible(const EngineSegment *s, const struct viewer *viewer)
 	return engine_segment_visible_from(s, viewer->node, &viewer->identity);
 }
 
+uint32_t view_pid(const EngineSegment *s)
+{
+	return (uint32_t)(s->shm ? s->shm->cpid : s->owner->identity.pid);
+}
+
+const char *view_command(const EngineSegment *s)
+{
+	return s->shm ? s->shm->command : s->owner->identity.command;
+}
+
 static void fill_row(const EngineSegment *s, struct wire_list_row *row)
 {
 	*row = (struct wire_list_row){
@@ -29,14 +40,14 @@ static void fill_row(const EngineSegment *s, struct wire_list_row *row)
 		.state = s->state,
 		.size = s->size,
 		.mode = s->mode,
-		.pid = (uint32_t)s->owner->identity.pid,
+		.pid = view_pid(s),
 		.uid = s->uid,
 		.gid = s->gid,
 		.n_imports = s->n_imports,
 		.n_access = s->n_access,
 		.created = s->created,
 	};
-	memcpy(row->command, s->owner->identity.command, sizeof(row->command));
+	memcpy(row->command, view_command(s), sizeof(row->command));
 }
 
 uint8_t *view_list(const Manager *m, const struct viewer *viewer, uint32_t space, uint64_t cursor,

@@ -15,6 +15,10 @@ struct viewer {
 	struct engine_identity identity; /* what it is here */
 };
 
+/* Who made the segment; it may be gone by now. */
+uint32_t view_pid(const EngineSegment *segment);
+const char *view_command(const EngineSegment *segment);
+
 /* Records list_row from cursor on, as many as fit before end. Returns where they end. */
 uint8_t *view_list(const Manager *m, const struct viewer *viewer, uint32_t space, uint64_t cursor,
 	uint8_t *at, const uint8_t *end, uint64_t *ret_next, uint32_t *ret_n);
