@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/coherent-loss.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "wire/status.h"
@@ -14,21 +15,24 @@
  * Another node's segment that processes of this node have mapped. It begins with the home's answer
  * to the first PEER_MAP, and belongs to a session. When its last import is disconnected everything
  * is given back, and then the home is told; when its imports are lost or revoked it is over at
- * once, and what is mapped still reads zeros.
+ * once, and what is mapped still reads zeros (in space clshm: as coherent-loss.c says).
  */
 
 #define HOLD (50 * NSEC_PER_USEC)
+
+/* One that is lost belongs to nobody any more: numbers of the node's next life are others. */
+static bool is_of_node(CoherentPart *part, uint32_t node)
+{
+	return !part->home && !part->loss && coherent_guest_of(part)->node == node;
+}
 
 CoherentGuest *coherent_guest_find(Coherent *c, uint32_t node, uint64_t instance)
 {
 	CoherentPart *part;
 
-	list_for_each (part, &c->parts, link) {
-		CoherentGuest *g = coherent_guest_of(part);
-
-		if (!part->home && g->node == node && g->instance == instance)
-			return g;
-	}
+	list_for_each (part, &c->parts, link)
+		if (is_of_node(part, node) && coherent_guest_of(part)->instance == instance)
+			return coherent_guest_of(part);
 	return NULL;
 }
 
@@ -36,21 +40,18 @@ CoherentGuest *coherent_guest_find_map(Coherent *c, uint32_t node, uint32_t map)
 {
 	CoherentPart *part;
 
-	list_for_each (part, &c->parts, link) {
-		CoherentGuest *g = coherent_guest_of(part);
-
-		if (!part->home && g->node == node && g->map == map)
-			return g;
-	}
+	list_for_each (part, &c->parts, link)
+		if (is_of_node(part, node) && coherent_guest_of(part)->map == map)
+			return coherent_guest_of(part);
 	return NULL;
 }
 
 bool coherent_guests_need(const Coherent *c, uint32_t node)
 {
-	const CoherentPart *part;
+	CoherentPart *part;
 
 	list_for_each (part, &c->parts, link)
-		if (!part->home && container_of(part, const CoherentGuest, part)->node == node)
+		if (is_of_node(part, node))
 			return true;
 	return false;
 }
@@ -145,7 +146,7 @@ static void hold_lease(Manager *m, uint32_t node)
 
 	coherent_lock(m->coherent);
 	list_for_each (part, &m->coherent->parts, link)
-		n += !part->home && coherent_guest_of(part)->node == node;
+		n += is_of_node(part, node);
 	coherent_unlock(m->coherent);
 	if (peer && peer->session)
 		engine_peer_hold_lease(peer, n, manager_peers_now());
@@ -197,6 +198,7 @@ int coherent_guest_new(Manager *m, const EngineImport *import,
 	g->instance = import->instance;
 	g->session = import->home->session;
 	g->map = reply->map;
+	g->space = import->space;
 	g->discards = reply->discards;
 	r = page_store_new(import->size, &g->part.store);
 	if (r == 0)
@@ -215,7 +217,8 @@ int coherent_guest_new(Manager *m, const EngineImport *import,
 	return 0;
 }
 
-/* With the lock. What is mapped reads zeros from now on, and stores stay here. */
+/* With the lock. What is mapped reads zeros from now on, and stores stay here; or it is as
+ * coherent_loss_begin() says. */
 static void lose(CoherentGuest *g)
 {
 	if (g->part.over)
@@ -223,8 +226,10 @@ static void lose(CoherentGuest *g)
 	pager_lose(g->part.pager);
 	(void)page_store_punch(
 		&g->part.store, 0, coherent_n_pages(g->part.store.size) << PAGE_SIZE_SHIFT);
-	coherent_part_end(&g->part);
-	g->ended = true;
+	if (!coherent_loss_begin(g)) {
+		coherent_part_end(&g->part);
+		g->ended = true;
+	}
 	coherent_note(g->part.coherent);
 }
 
@@ -365,7 +370,8 @@ static CoherentGuest *find_noted(Coherent *c)
 	list_for_each (part, &c->parts, link) {
 		CoherentGuest *g = coherent_guest_of(part);
 
-		if (!part->home && (g->ended || g->released || part->failed || g->unsaved))
+		if (!part->home &&
+			(g->ended || g->released || part->failed || g->unsaved || g->parting))
 			return g;
 	}
 	return NULL;
@@ -383,12 +389,33 @@ static CoherentGuest *take_noted(Coherent *c)
 	return g;
 }
 
+/* To the home it is over; in another session that knows nothing of it. */
+static void part_from_home(Manager *m, const CoherentGuest *g)
+{
+	const EnginePeer *peer = engine_peer_find(m->engine, g->node);
+
+	coherent_opens_unmapped(m->coherent, g);
+	if (peer && peer->session == g->session)
+		coherent_guest_say_unmap(m, g->node, g->map);
+}
+
+/* What is lost stays, for those who have it mapped. */
+static void part_ways(Manager *m, CoherentGuest *g)
+{
+	g->parting = g->part.failed = false;
+	part_from_home(m, g);
+	coherent_guest_save(m, g);
+	hold_lease(m, g->node);
+}
+
 /* Guests are made and freed by this thread alone. */
 static void look_at(Manager *m, CoherentGuest *g)
 {
-	if (g->ended || g->released) {
-		coherent_opens_unmapped(m->coherent, g);
-		coherent_guest_say_unmap(m, g->node, g->map);
+	if (g->parting) {
+		part_ways(m, g);
+	} else if (g->ended || g->released) {
+		if (!g->part.loss)
+			part_from_home(m, g);
 		guest_free(m, g);
 	} else if (g->part.failed) {
 		log_limited("the maps of a segment of node %u are ended: out of memory, or out of "
@@ -417,7 +444,7 @@ static CoherentGuest *find_of_node(Coherent *c, uint32_t node, uint64_t other_th
 	list_for_each (part, &c->parts, link) {
 		CoherentGuest *g = coherent_guest_of(part);
 
-		if (!part->home && g->node == node && !g->ended && g->session != other_than)
+		if (is_of_node(part, node) && !g->ended && g->session != other_than)
 			return g;
 	}
 	return NULL;
@@ -542,7 +569,9 @@ void coherent_guests_restored(Manager *m)
 
 		if (part->home)
 			continue;
-		if (!peer || peer->session != g->session) {
+		if (part->loss) {
+			g->ended = list_empty(&part->mappers);
+		} else if (!peer || peer->session != g->session) {
 			lose(g);
 		} else if (list_empty(&g->imports)) {
 			g->releasing = true;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "daemon/coherent-loss.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
 #include "wire/status.h"
@@ -73,6 +74,7 @@ void coherent_mapper_free(CoherentMapper *mapper)
 	mapper->watch->user->n_mappers--;
 	if (--part->n_mappers[mapper->group] == 0)
 		part->emptied |= 1ull << mapper->group;
+	coherent_loss_unmapped(part);
 	coherent_touch(part);
 	free(mapper);
 }
@@ -335,6 +337,10 @@ void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct w
 	unsigned int group = mapper->group;
 	bool write = fault->write && !mapper->m.read_only;
 
+	if (part->loss) {
+		coherent_loss_fault(mapper, page, fault);
+		return;
+	}
 	if (part->over || !part->pager) {
 		mapper_wake(&mapper->m, offset_of(page), PAGE_BYTES);
 		return;
@@ -393,17 +399,22 @@ static void drop_strays(CoherentPart *part)
 	}
 }
 
-void coherent_part_resume(CoherentPart *part)
+void coherent_part_wake(CoherentPart *part)
 {
 	CoherentMapper *mapper;
 
+	list_for_each (mapper, &part->mappers, of_part)
+		mapper_wake(&mapper->m, mapper->m.offset, mapper->m.length);
+}
+
+void coherent_part_resume(CoherentPart *part)
+{
 	drop_strays(part);
 	coherent_part_protect(part);
 	for (unsigned int i = 0; i < PAGER_GROUPS; i++)
 		if (part->n_mappers[i])
 			pager_group_set(part->pager, i, true, part->coherent->now);
-	list_for_each (mapper, &part->mappers, of_part)
-		mapper_wake(&mapper->m, mapper->m.offset, mapper->m.length);
+	coherent_part_wake(part);
 }
 
 /* Beginning and end */

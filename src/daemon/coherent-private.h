@@ -13,6 +13,7 @@
  *   coherent-watch.c    watchers: the events of one userfaultfd
  *   coherent-user.c     what the processes of one user may cost
  *   coherent-guest.c    another node's segment, mapped here
+ *   coherent-loss.c     what becomes of who has it mapped when it is lost
  *   coherent-open.c     how an import gets its memory
  *   coherent-home.c     a segment of this node that others map, and the nodes' slots
  *   coherent-directory.c what its directory does; frames from the nodes
@@ -101,9 +102,11 @@ int coherent_thread(void *(*run)(void *), void *userdata, pthread_t *ret_thread)
 struct CoherentPart {
 	Coherent *coherent;
 	struct list link, touched;
-	bool home;   /* a CoherentHome's, else a CoherentGuest's */
-	bool over;   /* faults are let go */
-	bool failed; /* out of memory: to be ended by the main thread */
+	bool home;     /* a CoherentHome's, else a CoherentGuest's */
+	bool over;     /* faults are let go */
+	bool failed;   /* out of memory: to be ended by the main thread */
+	uint32_t loss; /* enum wire_shm_loss: it is lost, and over, and still mapped; else 0 */
+	uint64_t lent; /* of such a one: pages are there until then; 0: none */
 	struct page_store store;
 	Pager *pager;
 	struct list mappers; /* CoherentMapper.of_part */
@@ -147,6 +150,8 @@ int coherent_mapper_restore(CoherentPart *part, CoherentWatch *watch, const stru
 /* After a restart: nobody may store; and: drops what is here without right, wakes everybody. */
 void coherent_part_protect(CoherentPart *part);
 void coherent_part_resume(CoherentPart *part);
+/* Everybody who waits. */
+void coherent_part_wake(CoherentPart *part);
 /* The part makes sure that a page which is here is in the memory, and asks the pager. */
 void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault);
 CoherentMapper *coherent_mapper_find(CoherentWatch *watch, uint64_t address, uint64_t *ret_offset);
@@ -279,8 +284,10 @@ struct CoherentGuest {
 	uint32_t map;
 	bool releasing; /* everything is being given back */
 	bool frozen;	/* the lease is doubtful */
-	/* for the main thread */
-	bool released, ended, unsaved;
+	uint32_t space;
+	/* for the main thread; parting: the home is to be told, and what is left is to be recorded
+	 */
+	bool released, ended, unsaved, parting;
 	uint32_t discards;   /* as the home last said */
 	struct list imports; /* ManagerImport.coherent_link */
 	uint64_t number;     /* of its descriptors in the keeper; (main) */
@@ -436,6 +443,8 @@ void coherent_home_forget(Manager *m, CoherentHome *home);
 /* A mapper in the table that a successor reads. */
 int coherent_row_add(CoherentMapper *mapper);
 void coherent_row_change(const CoherentMapper *mapper);
+/* Its part is lost. */
+void coherent_row_mark(const CoherentMapper *mapper);
 void coherent_row_remove(CoherentMapper *mapper);
 
 /* --- coherent-arm.c (main) --- */

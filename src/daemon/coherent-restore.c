@@ -22,6 +22,9 @@
 
 /* Rows */
 
+#define ROW_READ_ONLY 0x1u
+#define ROW_LOST      0x2u /* of a part that is lost: there may be another one of this instance */
+
 #define ROWS_MAX   (1u << 20)
 #define ROWS_BLOCK 64u /* whose memory is reserved at once: a page */
 
@@ -33,7 +36,7 @@ struct coherent_row {
 	uint64_t client; /* 0: a child's */
 	uint64_t instance;
 	uint32_t node; /* of the segment; 0: this one */
-	uint32_t read_only;
+	uint32_t flags;
 	uint64_t uid; /* the watch's */
 };
 
@@ -109,6 +112,11 @@ void coherent_row_change(const CoherentMapper *mapper)
 	atomic_store(&row->length, mapper->m.length);
 }
 
+void coherent_row_mark(const CoherentMapper *mapper)
+{
+	mapper->part->coherent->rows->rows[mapper->row - 1].flags |= ROW_LOST;
+}
+
 int coherent_row_add(CoherentMapper *mapper)
 {
 	struct coherent_rows *t = mapper->part->coherent->rows;
@@ -127,7 +135,8 @@ int coherent_row_add(CoherentMapper *mapper)
 	t->rows[index].watch = mapper->watch->number;
 	t->rows[index].client = mapper->watch->client;
 	t->rows[index].uid = mapper->watch->uid;
-	t->rows[index].read_only = mapper->m.read_only;
+	t->rows[index].flags =
+		(mapper->m.read_only ? ROW_READ_ONLY : 0) | (part->loss ? ROW_LOST : 0);
 	t->rows[index].node = part->home ? 0 : coherent_guest_of(part)->node;
 	t->rows[index].instance =
 		part->home ? coherent_home_of(part)->instance : coherent_guest_of(part)->instance;
@@ -179,7 +188,9 @@ int coherent_guest_save(Manager *m, CoherentGuest *g)
 		.size = g->part.store.size,
 		.node = g->node,
 		.map = g->map,
-		.discards = g->discards};
+		.discards = g->discards,
+		.space = g->space,
+		.loss = g->part.loss};
 
 	if (!g->number) {
 		g->number = coherent_number(m->coherent);
@@ -324,6 +335,9 @@ static int restore_guest(Manager *m, const struct record_coherent *record, uint3
 	g->session = record->session;
 	g->map = record->map;
 	g->discards = record->discards;
+	g->space = record->space;
+	g->part.loss = record->loss;
+	g->part.over = record->loss != 0;
 	g->number = record->number;
 	g->slot = slot;
 	r = restore_store(&g->part, memory, 0, record->size, record->size / PAGE_BYTES,
@@ -354,18 +368,35 @@ int coherent_restore(Manager *m, uint32_t slot, struct keeper_stored *stored)
 
 /* Mappers */
 
+static bool is_of(CoherentPart *part, uint32_t node, uint64_t instance)
+{
+	if (part->home)
+		return node == 0 && coherent_home_of(part)->instance == instance;
+	return coherent_guest_of(part)->node == node &&
+	       coherent_guest_of(part)->instance == instance;
+}
+
 static CoherentPart *find_part(Coherent *c, uint32_t node, uint64_t instance)
 {
 	CoherentPart *part;
 
-	list_for_each (part, &c->parts, link) {
-		if (part->home && node == 0 && coherent_home_of(part)->instance == instance)
+	list_for_each (part, &c->parts, link)
+		if (!part->loss && is_of(part, node, instance))
 			return part;
-		if (!part->home && coherent_guest_of(part)->node == node &&
-			coherent_guest_of(part)->instance == instance)
-			return part;
-	}
 	return NULL;
+}
+
+/* The predecessor may have died before it recorded that the part is lost: then that is found out
+ * again. */
+static CoherentPart *find_part_of(Coherent *c, const struct coherent_row *row)
+{
+	CoherentPart *part;
+
+	if (row->flags & ROW_LOST)
+		list_for_each (part, &c->parts, link)
+			if (part->loss && is_of(part, row->node, row->instance))
+				return part;
+	return find_part(c, row->node, row->instance);
 }
 
 static CoherentWatch *find_watch(Coherent *c, uint64_t number)
@@ -421,11 +452,11 @@ static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
 {
 	struct coherent_rows *t = m->coherent->rows;
 	struct coherent_row *row = &t->rows[index];
-	CoherentPart *part = find_part(m->coherent, row->node, row->instance);
+	CoherentPart *part = find_part_of(m->coherent, row);
 	const struct mapper mapper = {.address = row->address,
 		.offset = row->offset,
 		.length = atomic_load(&row->length),
-		.read_only = row->read_only};
+		.read_only = row->flags & ROW_READ_ONLY};
 	CoherentMapper *made;
 	CoherentWatch *w;
 	int r;
@@ -555,6 +586,11 @@ static int restore_part(Manager *m, CoherentPart *part)
 {
 	int r;
 
+	/* who waits asks again */
+	if (part->loss) {
+		coherent_part_wake(part);
+		return 0;
+	}
 	coherent_part_protect(part);
 	r = part->home ? coherent_home_resume(m, coherent_home_of(part))
 		       : coherent_guest_resume(m, coherent_guest_of(part));

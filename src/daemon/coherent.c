@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/coherent-loss.h"
 #include "daemon/log.h"
 #include "memory/page-guard.h"
 
@@ -48,6 +49,8 @@ static uint64_t part_next(const CoherentPart *part)
 {
 	uint64_t next = part->pager ? pager_next(part->pager) : UINT64_MAX;
 
+	if (part->lent)
+		next = MIN(next, part->lent);
 	return part->home ? MIN(next, coherent_home_next(part)) : next;
 }
 
@@ -150,6 +153,7 @@ static void part_tick(CoherentPart *part)
 		pager_tick(part->pager, c->now);
 	if (home)
 		coherent_home_tick(home);
+	coherent_loss_tick(part);
 	coherent_touch(part);
 }
 

@@ -106,6 +106,8 @@ struct record_coherent {
 	uint32_t map;
 	uint64_t session, size;
 	uint32_t discards;
+	uint32_t space;
+	uint32_t loss; /* enum wire_shm_loss: it is lost, and still mapped; else 0 */
 };
 
 static_assert(sizeof(struct record_client) <= JOURNAL_BODY_SIZE, "fits a slot");

@@ -157,6 +157,25 @@ void mapper_wake(const struct mapper *mapper, uint64_t offset, uint64_t length)
 		(void)uffd_wake(watch_uffd(mapper->watch), piece.address, piece.length);
 }
 
+bool mapper_can_poison(int device)
+{
+	return uffd_features(device) & UFFD_HAS_POISON;
+}
+
+/* The kernel poisons nothing that has a mark: it goes first. */
+void mapper_poison(const struct mapper *mapper, uint64_t offset)
+{
+	struct piece piece = piece_of(mapper, offset, PAGE);
+	int uffd = watch_uffd(mapper->watch);
+
+	if (!piece.length || watch_gone(mapper->watch))
+		return;
+	if (!mapper->read_only)
+		(void)uffd_write_protect(uffd, piece.address, piece.length, false);
+	if (uffd_poison(uffd, piece.address, piece.length) < 0)
+		(void)uffd_wake(uffd, piece.address, piece.length);
+}
+
 bool mapper_find(const struct mapper *mapper, uint64_t address, uint64_t *ret_offset)
 {
 	if (address < mapper->address || address - mapper->address >= mapper->length)

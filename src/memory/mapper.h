@@ -55,6 +55,13 @@ int mapper_protect(const struct mapper *mapper, uint64_t offset, uint64_t length
 void mapper_allow(const struct mapper *mapper, uint64_t offset, uint64_t length);
 void mapper_wake(const struct mapper *mapper, uint64_t offset, uint64_t length);
 
+/* Whoever touches this page, which is absent, gets SIGBUS from now on, a system call EFAULT, and
+ * who waits for it goes on to that. Only where mapper_can_poison(); where the process changes its
+ * mappings at this moment it faults again instead. */
+void mapper_poison(const struct mapper *mapper, uint64_t offset);
+/* Has the kernel what that needs? device: as in watch_impossible(). */
+bool mapper_can_poison(int device);
+
 /* Where a fault address is in the memory. False: not of this mapper. */
 bool mapper_find(const struct mapper *mapper, uint64_t address, uint64_t *ret_offset);
 

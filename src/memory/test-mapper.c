@@ -122,6 +122,68 @@ static void disarming_lets_everybody_go_on(void **state)
 	daemon_end(&d);
 }
 
+/* --- poison --- */
+
+static sigjmp_buf hit;
+static void *_Atomic hit_at;
+
+static void on_hit(int signal, siginfo_t *info, void *context)
+{
+	hit_at = info->si_addr;
+	siglongjmp(hit, 1);
+}
+
+static void touch_what_is_lost(char *map, struct words *words)
+{
+	const struct sigaction action = {.sa_sigaction = on_hit, .sa_flags = SA_SIGINFO};
+	int fds[2];
+
+	(void)sigaction(SIGBUS, &action, NULL);
+	if (sigsetjmp(hit, 1) == 0)
+		words->value[3] = *(volatile char *)(map + 5 * PAGE);
+	words->value[0] = hit_at == map + 5 * PAGE;
+	hit_at = NULL;
+	if (sigsetjmp(hit, 1) == 0)
+		*(volatile char *)(map + 5 * PAGE) = 1;
+	words->value[0] += hit_at == map + 5 * PAGE;
+	words->ready = 1;
+	if (pipe(fds) < 0)
+		return;
+	words->value[1] = write(fds[1], map + 6 * PAGE, 8) < 0 ? errno : 0;
+	if (write(fds[1], fds, 8) == 8)
+		words->value[2] = read(fds[0], map + 6 * PAGE, 8) < 0 ? errno : 0;
+	words->ready = 2;
+}
+
+static void what_is_poisoned_raises_a_signal_and_fails_system_calls(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	if (!mapper_can_poison(-1)) {
+		print_message("not tried: this kernel cannot poison (Linux 6.6 or later can)\n");
+		skip();
+	}
+	daemon_init(&d);
+	d.silent = true;
+	w = child_start(&d, 0, touch_what_is_lost, &child);
+	until(d.faults == 1);
+	assert_true(child_is_stopped(&child, 1));
+	mapper_poison(&w->pieces[0], 5 * PAGE);
+	until(child.words->ready == 1);
+	assert_int_equal(child.words->value[0], 2);
+	until(d.faults == 2);
+	assert_true(child_is_stopped(&child, 2));
+	mapper_poison(&w->pieces[0], 6 * PAGE);
+	until(child.words->ready == 2);
+	assert_int_equal(child.words->value[1], EFAULT);
+	assert_int_equal(child.words->value[2], EFAULT);
+	assert_int_equal(child_end(&child), 0);
+	daemon_end(&d);
+}
+
 /* --- two mappers --- */
 
 static void count_in_turn(char *map, struct words *words)
@@ -349,6 +411,7 @@ int main(void)
 		cmocka_unit_test(what_has_moved_is_in_both_places_until_it_is_unmapped),
 		cmocka_unit_test(an_absent_page_is_filled_and_a_store_waits_until_it_is_allowed),
 		cmocka_unit_test(disarming_lets_everybody_go_on),
+		cmocka_unit_test(what_is_poisoned_raises_a_signal_and_fails_system_calls),
 		cmocka_unit_test(no_increment_is_lost_between_two_processes_when_pages_come_and_go),
 		cmocka_unit_test(rubbish_is_refused),
 		cmocka_unit_test(memory_that_cannot_be_watched_is_refused),

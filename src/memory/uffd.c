@@ -119,6 +119,21 @@ int uffd_protect(int fd, uint64_t address, uint64_t length, bool on)
 	return r < 0 ? r : uffd_protect(fd, address + half, length - half, on);
 }
 
+/* As Linux 6.6 has it; older headers do not. */
+struct poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+#define POISON _IOWR(UFFDIO, 0x08, struct poison)
+
+int uffd_poison(int fd, uint64_t address, uint64_t length)
+{
+	struct poison p = {.range = {address, length}};
+
+	return sys_ioctl(fd, POISON, &p);
+}
+
 int uffd_wake(int fd, uint64_t address, uint64_t length)
 {
 	struct uffdio_range r = {address, length};

@@ -45,4 +45,9 @@ int uffd_write_protect(int fd, uint64_t address, uint64_t length, bool on);
 int uffd_protect(int fd, uint64_t address, uint64_t length, bool on);
 int uffd_wake(int fd, uint64_t address, uint64_t length);
 
+/* Accesses to this absent page raise SIGBUS from now on; whoever waits for it goes on to that.
+ * -EEXIST: there is something, and be it a mark; needs UFFD_HAS_POISON (Linux 6.6). */
+int uffd_poison(int fd, uint64_t address, uint64_t length);
+#define UFFD_HAS_POISON (1ull << 14)
+
 #endif

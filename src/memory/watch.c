@@ -17,7 +17,8 @@
 #define WATCH_FEATURES                                                                             \
 	(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_PAGEFAULT_FLAG_WP |                             \
 		UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_EVENT_FORK |                        \
-		UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP)
+		UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |  \
+		UFFD_FEATURE_THREAD_ID)
 #define WATCH_BATCH   16u		    /* messages read at once */
 #define WATCH_PATIENT 16u		    /* times that O_NONBLOCK is set again */
 #define WATCH_REFILL  4u		    /* a quarter of the time that passes */
@@ -132,6 +133,7 @@ static bool event_from_message(const struct uffd_msg *message, struct watch_even
 		event.end = event.address + PAGE_MASK + 1;
 		event.missing = !(flags & UFFD_PAGEFAULT_FLAG_WP);
 		event.write = !event.missing || flags & UFFD_PAGEFAULT_FLAG_WRITE;
+		event.thread = (pid_t)message->arg.pagefault.feat.ptid;
 		break;
 	case UFFD_EVENT_FORK:
 		event.type = WATCH_FORK;
@@ -166,7 +168,7 @@ static bool fault_known_locked(const Watch *watch, const struct watch_event *eve
 			&watch->faults[(watch->first_fault + i) % WATCH_FAULTS];
 
 		if (f->address == event->address && f->write == event->write &&
-			f->missing == event->missing)
+			f->missing == event->missing && f->thread == event->thread)
 			return true;
 	}
 	return false;

@@ -85,6 +85,7 @@ struct watch_event {
 	uint64_t to;	       /* moved: where address is now */
 	bool write;	       /* fault: by a store */
 	bool missing;	       /* fault: the page is absent; else: it is protected */
+	pid_t thread;	       /* fault: who waits */
 	int uffd;	       /* fork: the caller's from now on; until it is taken, the watch's */
 };
 
