@@ -2,8 +2,6 @@
 #include "daemon/shm-peer.h"
 
 #include <string.h>
-#include <time.h>
-#include "base/clock.h"
 #include "daemon/query.h"
 #include "daemon/shm.h"
 #include "wire/status.h"
@@ -15,14 +13,6 @@
 
 /* One at a time; too large for the stack. */
 static struct reply answer;
-
-static uint64_t wall_clock(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
-}
 
 /* Questions */
 
@@ -127,8 +117,7 @@ static void give_answer(uint32_t asked)
 
 static int serve_question(ManagerPeer *p, const struct wire_message *m)
 {
-	struct asked a = {
-		.asker = {.identity = &a.identity, .node = p->number, .now = wall_clock()}};
+	struct asked a = {.asker = {.identity = &a.identity, .node = p->number, .now = shm_now()}};
 	int r = query_identity(p, m, &a.identity);
 
 	if (r)

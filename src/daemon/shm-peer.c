@@ -161,7 +161,7 @@ static void say_hello(ManagerPeer *p)
 
 void shm_peer_connected(ManagerPeer *p)
 {
-	if (p->shm.anew)
+	if (p->shm.anew && is_partner(p))
 		engine_shm_maker_gone(p->peers->manager->engine, p->number, 0);
 	p->shm.anew = false;
 	if (p->peers->shm_keep && is_partner(p) && !p->shm.asked)

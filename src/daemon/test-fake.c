@@ -118,6 +118,30 @@ static void fake_dial(struct fake *f, const struct nodes *ns)
 		fake_turn(f);
 }
 
+static void fake_begin(struct fake *f, unsigned int self)
+{
+	*f = (struct fake){.self = self,
+		.hello = {.type = WIRE_PEER_HELLO,
+			.peer_hello = {.major = WIRE_MAJOR,
+				.minor = WIRE_MINOR,
+				.node = self,
+				.to = 1,
+				.incarnation = 1000 + self,
+				.detection = 10 * NSEC_PER_SEC}}};
+	assert_int_equal(sd_event_new(&f->event), 0);
+}
+
+static void fake_join(struct fake *f, const struct nodes *ns)
+{
+	struct wire_peer_hello *hello = &f->hello.peer_hello;
+
+	fake_dial(f, ns);
+	fake_call(f, &f->hello);
+	assert_int_equal(f->got.status, STATUS_OK);
+	hello->session = f->got.peer_hello_reply.session;
+	hello->peer_incarnation = f->got.peer_hello_reply.incarnation;
+}
+
 void fake_open(struct fake *f, const struct nodes *ns, unsigned int self)
 {
 	fake_open_rdma(f, ns, self, 0);
@@ -125,20 +149,26 @@ void fake_open(struct fake *f, const struct nodes *ns, unsigned int self)
 
 void fake_open_rdma(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t kind)
 {
-	struct wire_message hello = {.type = WIRE_PEER_HELLO,
-		.peer_hello = {.major = WIRE_MAJOR,
-			.minor = WIRE_MINOR,
-			.node = self,
-			.to = 1,
-			.incarnation = 1000 + self,
-			.detection = 10 * NSEC_PER_SEC,
-			.rdma = kind}};
+	fake_begin(f, self);
+	f->hello.peer_hello.rdma = kind;
+	fake_join(f, ns);
+}
 
-	*f = (struct fake){.self = self};
-	assert_int_equal(sd_event_new(&f->event), 0);
-	fake_dial(f, ns);
-	fake_call(f, &hello);
-	assert_int_equal(f->got.status, STATUS_OK);
+void fake_open_as(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t minor,
+	uint64_t incarnation)
+{
+	fake_begin(f, self);
+	f->hello.peer_hello.minor = minor;
+	f->hello.peer_hello.incarnation = incarnation;
+	fake_join(f, ns);
+}
+
+void fake_resume(struct fake *f, const struct nodes *ns)
+{
+	peer_link_free(f->link);
+	f->ready = false;
+	fake_join(f, ns);
+	assert_int_equal(f->got.peer_hello_reply.resumed, 1);
 }
 
 void fake_close(struct fake *f)

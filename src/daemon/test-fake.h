@@ -17,7 +17,8 @@ struct fake {
 	PeerLink *link;
 	bool ready, over;
 	uint64_t serial;
-	struct wire_message got; /* the last answer, without its tail */
+	struct wire_message hello; /* as it was said */
+	struct wire_message got;   /* the last answer, without its tail */
 	unsigned int n_lost;
 	struct wire_message asked[16]; /* requests that were not looked at yet, without tails */
 	unsigned int n_asked;
@@ -27,6 +28,11 @@ struct fake {
 void fake_open(struct fake *f, const struct nodes *ns, unsigned int self);
 /* The same, as a node that does RDMA of this kind. */
 void fake_open_rdma(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t kind);
+/* The same, as a node of this minor version and life. */
+void fake_open_as(struct fake *f, const struct nodes *ns, unsigned int self, uint32_t minor,
+	uint64_t incarnation);
+/* Another connection, with the same session. */
+void fake_resume(struct fake *f, const struct nodes *ns);
 void fake_close(struct fake *f);
 
 void fake_say(struct fake *f, struct wire_message *m);
