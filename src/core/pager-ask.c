@@ -335,9 +335,11 @@ static bool answer_here(Pager *p, uint64_t page, bool write, uint64_t groups)
 	return true;
 }
 
-/* Nobody can be noted down: whoever waits there tries again later. */
-static void starve(Pager *p, uint64_t page, uint64_t now)
+/* Nobody is noted down: whoever waits there tries again later. */
+void pager_starved(Pager *p, uint64_t page, uint64_t now)
 {
+	if (p->lost)
+		return;
 	if (p->starved_begin == p->starved_end)
 		p->starved_begin = page;
 	p->starved_begin = MIN(p->starved_begin, page);
@@ -368,7 +370,7 @@ void pager_fault(Pager *p, unsigned int group, uint64_t page, bool write, uint64
 		return;
 	spot = pager_spot(p, page);
 	if (!spot) {
-		starve(p, page, now);
+		pager_starved(p, page, now);
 		return;
 	}
 	waiting = write ? &spot->writers : &spot->readers;

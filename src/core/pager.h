@@ -98,6 +98,9 @@ void pager_free(Pager *pager);
  * waits is woken in the end, unless the group is gone, or everything is by pager_release() or
  * pager_lose(): then the caller does that. */
 void pager_fault(Pager *pager, unsigned int group, uint64_t page, bool write, uint64_t now);
+/* The page is here and the caller cannot show it, for want of memory: whoever is stopped there is
+ * woken a little later, and asks again. */
+void pager_starved(Pager *pager, uint64_t page, uint64_t now);
 /* The group has mappers from now on (said before they can store), or none any more (said when they
  * cannot: it is not protected again). With no group left everything is given back, by and by, until
  * there is one again. */

@@ -516,6 +516,25 @@ static void without_memory_what_was_written_stays_and_is_given_later(void **stat
 	pager_free(t.pager);
 }
 
+static void without_memory_to_show_a_page_who_waits_there_tries_again_later(void **state)
+{
+	struct test t;
+
+	test_init(&t);
+	have(&t, 3, true);
+	pager_starved(t.pager, 3, t.now);
+	assert_log(&t.log, "");
+	assert_true(pager_next(t.pager) > t.now + 100000);
+	t.now = pager_next(t.pager);
+	pager_tick(t.pager, t.now);
+	assert_log(&t.log, "wake 3+1 of 20");
+	assert_true(pager_next(t.pager) == UINT64_MAX);
+	pager_lose(t.pager);
+	pager_starved(t.pager, 3, t.now);
+	assert_true(pager_next(t.pager) == UINT64_MAX);
+	pager_free(t.pager);
+}
+
 static void content_that_cannot_be_filled_in_is_the_end(void **state)
 {
 	struct test t;
@@ -673,6 +692,7 @@ int main(void)
 		cmocka_unit_test(a_release_gives_everything_back),
 		cmocka_unit_test(a_release_ends_when_the_home_knows_what_was_here),
 		cmocka_unit_test(without_memory_what_was_written_stays_and_is_given_later),
+		cmocka_unit_test(without_memory_to_show_a_page_who_waits_there_tries_again_later),
 		cmocka_unit_test(content_that_cannot_be_filled_in_is_the_end),
 		cmocka_unit_test(a_successor_goes_on_with_the_table),
 		cmocka_unit_test(a_home_that_makes_no_sense_is_not_believed),

@@ -405,11 +405,24 @@ static uint32_t next_home(Coherent *c, uint32_t above)
 	return next;
 }
 
+static void hang_up(Coherent *c)
+{
+	CoherentLink *l;
+
+	coherent_lock(c);
+	list_for_each (l, &c->links, link)
+		if (l->dialled && !coherent_guests_need(c, l->node) &&
+			!coherent_opens_need(c, l->node))
+			coherent_link_break(l);
+	coherent_unlock(c);
+}
+
 void coherent_dials_look(Manager *m)
 {
 	struct page_dial *d, *tmp;
 	uint32_t node = 0;
 
+	hang_up(m->coherent);
 	list_for_each_safe (d, tmp, &m->coherent->dials, link)
 		if (!coherent_guests_need(m->coherent, d->node))
 			dial_free(d);

@@ -70,9 +70,10 @@ static void add_discards(CoherentGuest *g, uint32_t times)
 	uint32_t n = times - g->discards;
 	ManagerImport *i;
 
-	g->discards = times;
 	list_for_each (i, &g->imports, coherent_link)
 		atomic_fetch_add(&status_of(i->engine)->discards[i->engine->index], n);
+	/* a successor that does not know it yet tells them twice, not never */
+	atomic_store(&g->discards, times);
 	g->unsaved = true;
 	coherent_note(g->part.coherent);
 }

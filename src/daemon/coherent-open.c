@@ -10,6 +10,8 @@
 
 /* How an import of another node's segment gets its memory: the home is asked, and clients wait. */
 
+#define OPENS_MAX 64u /* of one client at a time */
+
 /* A client that waits for the memory of an import. */
 struct coherent_open {
 	struct list link;
@@ -111,6 +113,16 @@ void coherent_opens_unmapped(Coherent *c, const CoherentGuest *guest)
 			q->over = guest->map;
 }
 
+bool coherent_opens_need(const Coherent *c, uint32_t node)
+{
+	const struct question *q;
+
+	list_for_each (q, &c->questions, link)
+		if (q->node == node)
+			return true;
+	return false;
+}
+
 /* The home has answered before it heard that this node gives the map back. */
 static bool is_over(const struct question *q, uint32_t map)
 {
@@ -149,6 +161,8 @@ static void on_answer(void *userdata, int status, const struct wire_message *rep
 	if (status && p && !coherent_guest_find_map(q->manager->coherent, q->node, p->map))
 		coherent_guest_say_unmap(q->manager, q->node, p->map);
 	answer(q->manager, &q->open, status);
+	/* perhaps the link was kept for this */
+	coherent_note(q->manager->coherent);
 }
 
 static int question_send(Manager *m, const EngineImport *import, const struct coherent_open *o)
@@ -227,6 +241,16 @@ static int why_not(const EngineImport *import)
 	return 0;
 }
 
+static bool waits_too_often(const Manager *m, uint64_t client)
+{
+	const struct coherent_open *o;
+	unsigned int n = 0;
+
+	list_for_each (o, &m->coherent->opens, link)
+		n += o->client == client;
+	return n >= OPENS_MAX;
+}
+
 int coherent_open(Manager *m, EngineImport *import, uint64_t serial)
 {
 	struct coherent_open *o;
@@ -236,6 +260,8 @@ int coherent_open(Manager *m, EngineImport *import, uint64_t serial)
 		r = coherent_need(m);
 	if (r || manager_import(import)->coherent_guest)
 		return r;
+	if (waits_too_often(m, import->client->id))
+		return STATUS_NO_RESOURCES;
 	o = malloc(sizeof(*o));
 	if (!o)
 		return -ENOMEM;

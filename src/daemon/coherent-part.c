@@ -216,7 +216,7 @@ static void on_send(void *userdata, const struct page_message *message, bool asi
 		coherent_guest_send(coherent_guest_of(part), message, aside);
 }
 
-/* Who has no memory loses his maps; the main thread ends them. */
+/* Who has no memory loses his maps; the main thread ends them. At the home: who has the others'. */
 static int result(CoherentPart *part, int r)
 {
 	if (r < 0 && !part->failed) {
@@ -320,15 +320,26 @@ const struct pager_ops coherent_pager_ops = {
 /* Faults */
 
 /* It should be here and is not: at the home nobody has touched it yet; or a process that may write
- * has punched a hole. */
-static void restore_absent(CoherentPart *part, uint64_t page)
+ * has punched a hole. False: there is no memory for it, and whoever waits has to; elsewhere than at
+ * the home his maps end. */
+static bool restore_absent(CoherentPart *part, uint64_t page)
 {
 	enum pager_state state = pager_state(part->pager, page);
+	int r;
 
 	if (state == PAGER_I || state == PAGER_L)
-		return;
-	(void)result(part, page_store_reserve(&part->store, offset_of(page), PAGE_BYTES));
+		return true;
+	r = page_store_reserve(&part->store, offset_of(page), PAGE_BYTES);
 	protect_all(part, page, 1, UINT64_MAX);
+	if (r == 0)
+		return true;
+	if (part->home)
+		log_limited("a process waits at a page of segment %llu: %s",
+			(unsigned long long)coherent_home_of(part)->instance, strerror(-r));
+	else
+		(void)result(part, r);
+	pager_starved(part->pager, page, part->coherent->now);
+	return false;
 }
 
 void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault)
@@ -345,11 +356,10 @@ void coherent_mapper_fault(CoherentMapper *mapper, uint64_t page, const struct w
 		mapper_wake(&mapper->m, offset_of(page), PAGE_BYTES);
 		return;
 	}
-	/* mapper may be gone after this */
-	if (fault->missing)
-		restore_absent(part, page);
 	coherent_touch(part);
-	pager_fault(part->pager, group, page, write, part->coherent->now);
+	/* mapper may be gone after this */
+	if (!fault->missing || restore_absent(part, page))
+		pager_fault(part->pager, group, page, write, part->coherent->now);
 }
 
 void coherent_part_counts(const CoherentPart *part, struct coherent_counts *ret)

@@ -271,7 +271,7 @@ void coherent_links_cut(Coherent *c, uint32_t node, uint64_t session);
 void coherent_dial_need(Manager *m, uint32_t node, const uint8_t *grant);
 /* Whether a grant is wanted with a map. */
 bool coherent_dial_wanted(Manager *m, uint32_t node);
-/* Broken links, and nodes that are not needed any more. */
+/* Dials again where a link has broken, and hangs up where none is needed any more. */
 void coherent_dials_look(Manager *m);
 void coherent_dials_session_changed(Manager *m, const EnginePeer *peer);
 
@@ -288,10 +288,10 @@ struct CoherentGuest {
 	/* for the main thread; parting: the home is to be told, and what is left is to be recorded
 	 */
 	bool released, ended, unsaved, parting;
-	uint32_t discards;   /* as the home last said */
-	struct list imports; /* ManagerImport.coherent_link */
-	uint64_t number;     /* of its descriptors in the keeper; (main) */
-	uint32_t slot;	     /* RECORD_COHERENT; (main) */
+	_Atomic uint32_t discards; /* as the home last said; saved without lock */
+	struct list imports;	   /* ManagerImport.coherent_link */
+	uint64_t number;	   /* of its descriptors in the keeper; (main) */
+	uint32_t slot;		   /* RECORD_COHERENT; (main) */
 };
 
 /* NULL: none. */
@@ -325,6 +325,8 @@ int coherent_guest_receive(
 
 /* What had to wait until the node had given back what it had before. */
 void coherent_opens_ask(Manager *m);
+/* The home has been asked for a map. */
+bool coherent_opens_need(const Coherent *c, uint32_t node);
 /* The home is told that this node does not have the guest's map any more. */
 void coherent_opens_unmapped(Coherent *c, const CoherentGuest *guest);
 /* The client does not wait any more. */

@@ -312,6 +312,8 @@ static int restore_home(Manager *m, const struct record_coherent *record, uint32
 	if (r == 0)
 		r = coherent_home_begin(home, coherent_patience(m), true);
 	if (r < 0) {
+		coherent_part_deinit(&home->part);
+		directory_free(home->directory);
 		free(home);
 		return r;
 	}

@@ -96,6 +96,16 @@ static void tell_discards(Manager *m, CoherentHome *home)
 	}
 }
 
+/* What could not be taken out of the memory is read there, whoever writes it elsewhere. */
+static void end_failed(CoherentHome *home)
+{
+	if (!home->part.failed)
+		return;
+	home->part.failed = false;
+	for_each_slot (home, slot)
+		coherent_slot_give_up(home, slot, "pages cannot be taken out of the memory here");
+}
+
 static CoherentHome *take_noted(Coherent *c, unsigned int *ret_slot, bool *ret_recalled)
 {
 	CoherentHome *found = NULL;
@@ -107,6 +117,7 @@ static CoherentHome *take_noted(Coherent *c, unsigned int *ret_slot, bool *ret_r
 	for_each_home (c, part) {
 		CoherentHome *home = coherent_home_of(part);
 
+		end_failed(home);
 		for_each_slot (home, slot)
 			if (is_to_end(home, slot))
 				*ret_slot = slot;

@@ -571,7 +571,73 @@ static void who_does_not_hear_what_he_waits_for_is_cut_off_alone(void **state)
 	assert_int_equal(atomic_load(word(&s->at_b, 0)), 0);
 }
 
+static unsigned int count_sockets(pid_t pid)
+{
+	char path[64], what[64];
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		len = readlink(path, what, sizeof(what));
+		n += len > 7 && !strncmp(what, "socket:", 7);
+	}
+	return n;
+}
+
+static void with_the_last_map_the_page_link_is_hung_up(void **state)
+{
+	struct scene *s = *state;
+	pid_t pid = (pid_t)client_node_status(&s->b).daemon_pid;
+	struct remote other;
+	unsigned int n;
+
+	/* for the connections that there are without a map */
+	assert_int_equal(remote_connect(&other, &s->b, 1, s->id, WIRE_READ), STATUS_OK);
+	n = count_sockets(pid);
+	map_b(s);
+	assert_int_equal(atomic_load(word(&s->at_b, 2)), 0);
+	assert_true(count_sockets(pid) > n);
+	map_close(&s->at_b);
+	assert_int_equal(remote_disconnect(&s->rb), STATUS_OK);
+	for (int i = 0; i < 1000 && count_sockets(pid) > n; i++)
+		usleep(5000);
+	assert_int_equal(count_sockets(pid), n);
+	map_b(s);
+	assert_int_equal(atomic_fetch_add(word(&s->home, 2), 1), 0);
+	assert_int_equal(atomic_load(word(&s->at_b, 2)), 1);
+}
+
 /* Too much */
+
+#define OPENS_MAX 64u /* of one client that wait */
+
+static void who_asks_for_memory_too_often_at_a_time_is_refused(void **state)
+{
+	struct wire_message ask = {.type = WIRE_IMPORT_MEMORY};
+	struct scene *s = *state;
+	pid_t home = (pid_t)client_node_status(&s->a).daemon_pid;
+	unsigned int n_refused = 0;
+
+	assert_int_equal(remote_connect(&s->rb, &s->b, 1, s->id, WIRE_READ), STATUS_OK);
+	ask.import_memory.import = s->rb.import;
+	kill(home, SIGSTOP);
+	for (unsigned int i = 0; i < OPENS_MAX + 6; i++) {
+		ask.serial = 0;
+		client_send(&s->b, &ask, NULL, 0);
+	}
+	for (unsigned int i = 0; i < 6; i++) {
+		assert_true(client_receive(&s->b));
+		assert_int_equal(s->b.reply.status, STATUS_NO_RESOURCES);
+	}
+	kill(home, SIGCONT);
+	for (unsigned int i = 0; i < OPENS_MAX; i++) {
+		assert_true(client_receive(&s->b));
+		n_refused += s->b.reply.status != STATUS_OK;
+	}
+	assert_int_equal(n_refused, 0);
+}
 
 #define MAPS_MAX     1024u /* of one process */
 #define CHILDREN_MAX 20u   /* that have more together than one user may have */
@@ -721,6 +787,8 @@ int main(int argc, char **argv)
 		TEST(without_its_home_a_map_reads_zeros),
 		TEST(a_map_may_begin_while_the_last_one_is_given_back),
 		TEST(who_does_not_hear_what_he_waits_for_is_cut_off_alone),
+		TEST(with_the_last_map_the_page_link_is_hung_up),
+		TEST(who_asks_for_memory_too_often_at_a_time_is_refused),
 		TEST(who_maps_and_forks_without_end_is_killed_with_his_children),
 		TEST(either_daemon_may_be_killed),
 		TEST(a_successor_leaves_the_lease_as_it_was_until_the_home_answers),
