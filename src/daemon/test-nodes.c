@@ -93,6 +93,11 @@ static void start(struct nodes *ns, const char *program, unsigned int i, const c
 	node_start_again(&ns->node[i], program, false);
 }
 
+void nodes_start_one(struct nodes *ns, const char *program, unsigned int number, const char *config)
+{
+	start(ns, program, number, config);
+}
+
 void nodes_start(struct nodes *ns, const char *program, unsigned int n, unsigned int n_started,
 	const char *config)
 {
@@ -138,6 +143,8 @@ void nodes_kill(struct nodes *ns, unsigned int number, struct client *c)
 	struct node *n = &ns->node[number];
 	char path[64];
 
+	/* it would start another keeper */
+	kill((pid_t)status.daemon_pid, SIGSTOP);
 	kill(n->keeper, SIGKILL);
 	kill((pid_t)status.daemon_pid, SIGKILL);
 	assert_int_equal(waitpid(n->keeper, NULL, 0), n->keeper);

@@ -32,6 +32,9 @@ void nodes_stop(struct nodes *ns);
 /* SIGKILL, and wait until it is gone: daemon alone, which comes back, or all of the node. */
 void nodes_kill_daemon(struct client *c);
 void nodes_kill(struct nodes *ns, unsigned int number, struct client *c);
+/* Another life of a node that was killed. */
+void nodes_start_one(
+	struct nodes *ns, const char *program, unsigned int number, const char *config);
 
 /* A client's import of another node's segment. */
 struct remote {
