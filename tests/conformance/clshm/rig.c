@@ -77,18 +77,23 @@ unsigned long rig_attached(int shmid)
 	return rig_state(shmid).shm_nattch;
 }
 
+/* The beginning of a large one: new maps come from the end of holes. */
 char *rig_hole(size_t size)
 {
-	char *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t large = size + ((size_t)64 << 20);
+	char *p = mmap(NULL, large, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	NEED_TRUE(p != MAP_FAILED);
-	munmap(p, size);
+	munmap(p, large);
 	return p;
 }
 
 void *rig_nowhere(void)
 {
-	return rig_hole(rig_page());
+	void *p = mmap(NULL, rig_page(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	NEED_TRUE(p != MAP_FAILED);
+	return p;
 }
 
 void rig_become(uid_t uid, gid_t gid)
