@@ -30,8 +30,9 @@
 #define N_MAX	    16
 #define PAGE	    4096
 #define MAGIC	    0x636c73686dull
-#define LOST_WITHIN 60 /* seconds that we wait for the loss of a partition */
-#define CANNOT	    3  /* exit status: no memory of other partitions here */
+#define LOST_WITHIN 60	 /* seconds that we wait for the loss of a partition */
+#define MODE	    0666 /* root of another partition is nobody (RootSquash=) */
+#define CANNOT	    3	 /* exit status: no memory of other partitions here */
 
 /* The first page of every segment; the processes meet in the first segment's. */
 struct head {
@@ -202,7 +203,7 @@ static int make_segments(const char *file, int n, char **partitions)
 		keys[i] = xp_ftok(path, CLSHM_IF_ID_DEFAULT);
 		if (keys[i] == -1)
 			die(path);
-		s.shmid = xp_shmget(keys[i], w.slice[n], 0600);
+		s.shmid = xp_shmget(keys[i], w.slice[n], MODE);
 		if (s.shmid == -1)
 			die("xp_shmget");
 		if (attach(&s)) {
@@ -210,7 +211,7 @@ static int make_segments(const char *file, int n, char **partitions)
 				"clshm-sort: memory of partition %d cannot be attached: %s\n",
 				s.partition, strerror(errno));
 			for (; i >= 0; i--)
-				xp_shmctl(xp_shmget(keys[i], w.slice[n], 0600), IPC_RMID);
+				xp_shmctl(xp_shmget(keys[i], w.slice[n], 0), IPC_RMID);
 			return CANNOT;
 		}
 		xp_shmdt(s.memory);
