@@ -160,6 +160,7 @@ void group_many(struct bench *bench);
 void group_idle(struct bench *bench);
 void group_pages(struct bench *bench);
 void group_sisci(struct bench *bench);
+void group_clshm(struct bench *bench);
 
 /* The groups of `bench remote`. */
 void group_fabric(struct bench *bench);
@@ -170,6 +171,7 @@ void group_nodes_spans(struct bench *bench);
 void group_nodes_signals(struct bench *bench);
 void group_nodes_life(struct bench *bench);
 void group_nodes_maps(struct bench *bench);
+void group_nodes_clshm(struct bench *bench);
 void group_nodes_sisci(struct bench *bench);
 void group_nodes_sisci_messages(struct bench *bench);
 void group_nodes_sisci_connect(struct bench *bench);

@@ -11,7 +11,7 @@
 #include "round-trip.h"
 #include "segment.h"
 
-#define SIZE   65536u
+#define SIZE 65536u
 
 struct bare {
 	struct round_trip trip;

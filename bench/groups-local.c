@@ -16,6 +16,7 @@ const struct bench_group bench_groups[] = {
 	{"many", group_many, "10,000 segments"},
 	{"pages", group_pages, "pages that a daemon of this node gives and takes"},
 	{"sisci", group_sisci, "SISCI: copies, stores, triggers"},
+	{"clshm", group_clshm, "clshm beside System V: attach, get, loads and stores"},
 	{"idle", group_idle, "the daemon at rest"},
 	{0},
 };

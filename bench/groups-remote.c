@@ -12,6 +12,7 @@ const struct bench_group bench_groups[] = {
 	{"sisci-messages", group_nodes_sisci_messages,
 		"SISCI: data interrupts and stores there and back"},
 	{"sisci-connect", group_nodes_sisci_connect, "SISCI: connecting to what is not there"},
+	{"clshm", group_nodes_clshm, "clshm: attach, and memory handed over by stores"},
 	{"life", group_nodes_life, "connecting, a dead node, nodes at rest"},
 	{"fabric", group_fabric, "operations on another host's memory, both ends awake"},
 	{"asleep", group_fabric_asleep, "the same, both ends asleep in between"},
