@@ -383,11 +383,7 @@ static int import_new(Manager *m, EngineImport *import)
 		r = manager_save_counters(m);
 	if (r == 0)
 		r = guest_save(m, manager_guest(guest));
-	if (r == 0)
-		r = manager_import_save(m, import);
-	if (r == 0)
-		engine_shm_attached(import, shm_now());
-	return r;
+	return r ? r : manager_import_save(m, import);
 }
 
 int guest_equip(void *userdata, EngineImport *import, bool again, bool data, uint8_t ret_key[16],
@@ -402,9 +398,11 @@ int guest_equip(void *userdata, EngineImport *import, bool again, bool data, uin
 		r = import_new(m, import);
 	if (r == 0 && data)
 		r = grant_new(manager_guest(import->client), true, ret_grant);
-	if (r == 0)
-		memcpy(ret_key, manager_import(import)->key, FABRIC_KEY_SIZE);
-	return r;
+	if (r)
+		return r;
+	engine_shm_attached(import, shm_now());
+	memcpy(ret_key, manager_import(import)->key, FABRIC_KEY_SIZE);
+	return 0;
 }
 
 void guest_signal(Manager *m, EngineImport *import)

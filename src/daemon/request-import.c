@@ -52,8 +52,11 @@ EngineImport *request_import_find(ManagerClient *c, uint64_t serial)
 
 	if (manager_client_repeats(c, serial))
 		idtable_for_each (&c->engine->imports, i, import)
-			if (manager_import(import)->serial == serial)
+			if (manager_import(import)->serial == serial) {
+				/* our predecessor may not have come to it */
+				engine_shm_attached(import, shm_now());
 				return import;
+			}
 	return NULL;
 }
 

@@ -290,10 +290,23 @@ static void stay_on_one_processor(void)
 	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
+static size_t add_cases(
+	const struct kill_case *cases, size_t n_cases, struct CMUnitTest *tests, size_t n)
+{
+	const char *only = getenv("KILL_CASE");
+
+	for (size_t i = 0; i < n_cases; i++)
+		if (!only || !strcmp(only, cases[i].name))
+			tests[n++] = (struct CMUnitTest){.name = cases[i].name,
+				.test_func = killed_anywhere_it_happens_exactly_once,
+				.initial_state = (void *)&cases[i]};
+	return n;
+}
+
 int main(int argc, char **argv)
 {
-	_cleanup_free_ struct CMUnitTest *tests = calloc(n_kill_cases, sizeof(*tests));
-	const char *only = getenv("KILL_CASE");
+	_cleanup_free_ struct CMUnitTest *tests =
+		calloc(n_kill_cases + n_kill_shm_cases, sizeof(*tests));
 	size_t n = 0;
 
 	if (argc != 2 || !tests) {
@@ -302,10 +315,7 @@ int main(int argc, char **argv)
 	}
 	program = argv[1];
 	stay_on_one_processor();
-	for (size_t i = 0; i < n_kill_cases; i++)
-		if (!only || !strcmp(only, kill_cases[i].name))
-			tests[n++] = (struct CMUnitTest){.name = kill_cases[i].name,
-				.test_func = killed_anywhere_it_happens_exactly_once,
-				.initial_state = (void *)&kill_cases[i]};
+	n = add_cases(kill_cases, n_kill_cases, tests, n);
+	n = add_cases(kill_shm_cases, n_kill_shm_cases, tests, n);
 	return _cmocka_run_group_tests("daemon, killed inside a request", tests, n, NULL, NULL);
 }

@@ -42,6 +42,11 @@ struct kill_case {
 extern const struct kill_case kill_cases[];
 extern const size_t n_kill_cases;
 
+/* --- test-kill-shm.c --- */
+
+extern const struct kill_case kill_shm_cases[];
+extern const size_t n_kill_shm_cases;
+
 /* --- test-kill-step.c --- */
 
 /* Calls fn, if any, with each descriptor of a process and what it is until that returns true.
