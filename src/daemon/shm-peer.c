@@ -75,7 +75,7 @@ void shm_peer_heard(ManagerPeer *p, uint32_t version, const char *host)
 	if (!shm_peer_is_foreign(p) || p->shm.complained == version)
 		return;
 	p->shm.complained = version;
-	log_warning("node %u has clshm %u.%u, this one %u.%u: they are no partitions for each "
+	log_limited("node %u has clshm %u.%u, this one %u.%u: they are no partitions for each "
 		    "other, for their majors differ",
 		p->number, version >> 16, version & 0xffff, CLSHM_DAEM_VERSION >> 16,
 		CLSHM_DAEM_VERSION & 0xffff);
@@ -146,13 +146,14 @@ static void on_hello(void *userdata, int status, const struct wire_message *repl
 		go_on(peers->manager);
 }
 
-/* Who does not answer in the detection time is not up. */
+/* Who does not answer in the detection time is not up; and no call may last longer than its bound.
+ */
 static void say_hello(ManagerPeer *p)
 {
 	Manager *m = p->peers->manager;
 	const struct wire_message message = hello(p->peers);
-	int r = manager_peer_request_within(
-		m, p->number, &message, m->options.config->detection_time, on_hello, p);
+	uint64_t timeout = MIN(m->options.config->detection_time, shm_settings(m)->timeout);
+	int r = manager_peer_request_within(m, p->number, &message, timeout, on_hello, p);
 
 	p->shm.asked = r == 0;
 	if (r < 0)
@@ -182,6 +183,12 @@ static void begin(ManagerPeer *p)
 	p->peers->n_shm_first++;
 }
 
+/* There was no memory to ask it, or it has nothing. */
+static bool is_silent(const ManagerPeer *p)
+{
+	return p->up && !p->shm.version && !p->shm.asked;
+}
+
 void shm_peer_keep(Manager *m, bool keep)
 {
 	Peers *peers = m->peers;
@@ -194,12 +201,12 @@ void shm_peer_keep(Manager *m, bool keep)
 	if (engine_keep_sessions(m->engine, keep ? WIRE_SHM_PARTITIONS : 0, manager_peers_now()) <
 		0)
 		log_limited("not all partitions can be kept in sight: out of memory");
-	for (uint32_t i = 0; i < peers->n && keep != before; i++) {
+	for (uint32_t i = 0; i < peers->n; i++) {
 		ManagerPeer *p = peers->by_number[i];
 
-		if (is_partner(p) && keep)
+		if (is_partner(p) && keep && (!before || is_silent(p)))
 			begin(p);
-		else if (is_partner(p))
+		else if (is_partner(p) && keep != before)
 			tell(p);
 	}
 }

@@ -445,7 +445,7 @@ static void a_question_to_a_node_that_is_lost_ends(void **state)
 
 	begin_all(&p, QUICK);
 	owner = daemon_of(&p.c[2]);
-	for (unsigned int i = 0; i < QUESTIONS; i++) {
+	for (unsigned int i = 1; i < QUESTIONS; i += 3) {
 		prepare(&p, i, &q);
 		kill(owner, SIGSTOP);
 		begin = clock_now();
