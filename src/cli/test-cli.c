@@ -198,8 +198,8 @@ static int fake_nodes(const struct wire_nodes *q, struct cw_reply *a)
 	at = wire_put_node_row(a->packet, end, &rows[i]);
 	if (!fake.is_old)
 		at = wire_put_node_data(at, end,
-			&(struct wire_node_data){
-				rows[i].node, rows[i].node == FAKE_PEER ? WIRE_DATA_ENCRYPTED : 0});
+			&(struct wire_node_data){.node = rows[i].node,
+				.encryption = rows[i].node == FAKE_PEER ? WIRE_DATA_ENCRYPTED : 0});
 	a->message.tail_size = (size_t)(at - a->packet);
 	return 0;
 }

@@ -43,6 +43,7 @@ enum config_setting {
 #define CONFIG_TYPE_RDMA     char *
 #define CONFIG_TYPE_ALLOW    char *
 #define CONFIG_TYPE_MAP	     char *
+#define CONFIG_TYPE_IDS	     char *
 
 #define CONFIG_HOST_MAX 254 /* bytes of a host's name or address, with the NUL */
 
@@ -100,6 +101,14 @@ struct config_map {
  * (never in what was loaded). */
 int config_allow_next(const char **at, struct config_allow *ret);
 int config_map_next(const char **at, struct config_map *ret);
+
+/* One word of SisciId=, read likewise. */
+struct config_id {
+	uint32_t node, id;
+};
+int config_id_next(const char **at, struct config_id *ret);
+/* What SisciId= says of a node; 0: nothing. */
+uint32_t config_sisci_id(const struct config *config, uint32_t node);
 
 /* Every setting with its value and a comment that says where it comes from; a file with this
  * content is a valid configuration. */

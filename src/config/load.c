@@ -349,6 +349,47 @@ static int check_nodes(struct config *config, char *error)
 	return -EINVAL;
 }
 
+/* As SISCI programs see it. */
+static uint32_t id_of(const struct config *config, uint32_t node)
+{
+	uint32_t id = config_sisci_id(config, node);
+
+	return id ? id : node * 4;
+}
+
+static int two_with_an_id(const struct config *config, uint32_t a, uint32_t b, char *error)
+{
+	snprintf(error, CONFIG_ERROR_MAX, "%s: SisciId=: nodes %u and %u would both have the id %u",
+		config->origin[CONFIG_Sisci_SisciId], a, b, id_of(config, a));
+	return -EINVAL;
+}
+
+/* Each node has one id, and no two the same. */
+static int check_ids(const struct config *config, char *error)
+{
+	const char *at = config->sisci_id, *after;
+	struct config_id word, other;
+
+	while (config_id_next(&at, &word) > 0) {
+		after = at;
+		while (config_id_next(&after, &other) > 0) {
+			if (other.id == word.id && other.node != word.node)
+				return two_with_an_id(config, word.node, other.node, error);
+			if (other.node != word.node)
+				continue;
+			snprintf(error, CONFIG_ERROR_MAX, "%s: SisciId=: node %u has two ids",
+				config->origin[CONFIG_Sisci_SisciId], word.node);
+			return -EINVAL;
+		}
+		for (uint32_t i = 0; i < config->n_nodes; i++)
+			if (config->nodes[i].number != word.node &&
+				id_of(config, config->nodes[i].number) == word.id)
+				return two_with_an_id(
+					config, word.node, config->nodes[i].number, error);
+	}
+	return 0;
+}
+
 static int set_defaults(struct config *config)
 {
 	for (unsigned int i = 0; i < CONFIG_SETTINGS; i++) {
@@ -397,6 +438,8 @@ int config_load_dirs(const char *const *dirs, unsigned int n_dirs, struct config
 		r = read_file(config, files.paths[i], error);
 	if (r == 0)
 		r = check_nodes(config, error);
+	if (r == 0)
+		r = check_ids(config, error);
 	if (r == 0 && !(config->dir = strdup(dirs[0])))
 		r = -ENOMEM;
 	if (r < 0 && !error[0])

@@ -6,10 +6,14 @@
 #include "base/parse.h"
 
 /*
- * AllowUids= and MapUids=: whom other nodes may speak for, word by word.
+ * AllowUids= and MapUids=: whom other nodes may speak for, word by word; and SisciId=, which has
+ * words as well.
  */
 
-#define WORD_MAX 64
+#define WORD_MAX  64
+#define NODE_MAX  65535u
+#define ID_MAX	  65535u
+#define ID_OF_ALL 252u /* DIS_BROADCAST_NODEID_GROUP_ALL */
 
 /* The next word, without its space. 1, or 0 at the end. */
 static int next_word(const char **at, char word[WORD_MAX])
@@ -84,4 +88,30 @@ int config_map_next(const char **at, struct config_map *ret)
 		parse_uid(ours, &ret->ours) < 0)
 		return -EINVAL;
 	return 1;
+}
+
+int config_id_next(const char **at, struct config_id *ret)
+{
+	char word[WORD_MAX], *id;
+	int r = next_word(at, word);
+
+	if (r <= 0)
+		return r;
+	id = cut(word, ':');
+	if (!id || parse_u32(word, &ret->node) < 0 || ret->node > NODE_MAX ||
+		parse_u32(id, &ret->id) < 0 || ret->id == 0 || ret->id > ID_MAX ||
+		ret->id == ID_OF_ALL)
+		return -EINVAL;
+	return 1;
+}
+
+uint32_t config_sisci_id(const struct config *config, uint32_t node)
+{
+	const char *at = config->sisci_id;
+	struct config_id word;
+
+	while (config_id_next(&at, &word) > 0)
+		if (word.node == node)
+			return word.id;
+	return 0;
 }

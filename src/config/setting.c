@@ -93,6 +93,17 @@ static int check_map(const char *text)
 	return r;
 }
 
+static int check_ids(const char *text)
+{
+	struct config_id word;
+	int r;
+
+	do
+		r = config_id_next(&text, &word);
+	while (r > 0);
+	return r;
+}
+
 static int parse_yes(const char *text, uint64_t *ret)
 {
 	bool v;
@@ -143,6 +154,8 @@ static int parse_value(enum setting_type type, const char *text, uint64_t *ret)
 		return check_allow(text);
 	case SETTING_MAP:
 		return check_map(text);
+	case SETTING_IDS:
+		return check_ids(text);
 	}
 	return -EINVAL;
 }
@@ -185,6 +198,7 @@ int setting_set(const struct setting *s, const char *text, struct config *config
 	case SETTING_RDMA:
 	case SETTING_ALLOW:
 	case SETTING_MAP:
+	case SETTING_IDS:
 		words = strdup(text);
 		if (!words)
 			return -ENOMEM;
@@ -279,6 +293,11 @@ void setting_expects(const struct setting *s, char *buf, size_t size)
 		snprintf(buf, size,
 			"words NODE:THEIRS:OURS with a space between them, where NODE is a node's "
 			"number or * for all and the others are users' numbers");
+		break;
+	case SETTING_IDS:
+		snprintf(buf, size,
+			"words NODE:ID with a space between them, where NODE is a node's number, "
+			"or 0, and ID from 1 to 65535, but not 252");
 		break;
 	}
 }

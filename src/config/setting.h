@@ -24,6 +24,7 @@ enum setting_type {
 	SETTING_RDMA,
 	SETTING_ALLOW,
 	SETTING_MAP,
+	SETTING_IDS,
 };
 
 /* Its field is a char *, the configuration's. */

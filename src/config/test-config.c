@@ -164,7 +164,7 @@ static void malformed_lines_are_named_by_file_and_line(void **state)
 	refused(*state, "[Daemons]\n", 1, "did you mean [Daemon]?");
 	refused(*state, "[nodes]\n", 1, "did you mean [Nodes]?");
 	refused(*state, "[Bananas]\n", 1,
-		"there are [Node] [Network] [Peers] [Daemon] [Limits] [Clshm] [Rsm] [Nodes]");
+		"there are [Node] [Network] [Peers] [Daemon] [Limits] [Clshm] [Rsm] [Sisci] [Nodes]");
 	refused(*state, "[Node\nNodeId=1\n", 1, "a section is a line [Name]");
 	refused(*state, "[Node] # x\n", 1, "a section is a line [Name]");
 	refused(*state, "[]\n", 1, "unknown section []");
@@ -265,6 +265,33 @@ static void whom_peers_speak_for_is_read_word_by_word(void **state)
 	refused(p, "[Peers]\nMapUids=1:5\n", 2, "must be words NODE:THEIRS:OURS");
 	refused(p, "[Peers]\nMapUids=1:5:6:7\n", 2, "must be words");
 	refused(p, "[Peers]\nRootSquash=perhaps\n", 2, "must be yes or no");
+}
+
+static void sisci_ids_are_different(void **state)
+{
+	static const char nodes[] = "[Node]\nNodeId=1\n[Nodes]\n1=a\n2=b\n[Sisci]\nSisciId=";
+	struct place *p = *state;
+	struct config *c = load(p);
+	char text[200];
+
+	assert_int_equal(config_sisci_id(c, 1), 0);
+	config_free(c);
+	snprintf(text, sizeof(text), "%s1:24 2:4\n", nodes);
+	write_file(p->etc, "causeway.conf", text);
+	c = load(p);
+	assert_int_equal(config_sisci_id(c, 1), 24);
+	assert_int_equal(config_sisci_id(c, 2), 4);
+	assert_int_equal(config_sisci_id(c, 3), 0);
+	config_free(c);
+	snprintf(text, sizeof(text), "%s1:24 2:24\n", nodes);
+	refused(p, text, 7, "nodes 1 and 2 would both have the id 24");
+	snprintf(text, sizeof(text), "%s1:8\n", nodes);
+	refused(p, text, 7, "nodes 1 and 2 would both have the id 8");
+	snprintf(text, sizeof(text), "%s1:24 1:28\n", nodes);
+	refused(p, text, 7, "node 1 has two ids");
+	refused(p, "[Sisci]\nSisciId=1\n", 2, "must be words NODE:ID");
+	refused(p, "[Sisci]\nSisciId=1:0\n", 2, "must be words NODE:ID");
+	refused(p, "[Sisci]\nSisciId=1:252\n", 2, "must be words NODE:ID");
 }
 
 static void encryption_is_off_or_required(void **state)
@@ -400,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(impossible_nodes_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			whom_peers_speak_for_is_read_word_by_word, setup, teardown),
+		cmocka_unit_test_setup_teardown(sisci_ids_are_different, setup, teardown),
 		cmocka_unit_test_setup_teardown(encryption_is_off_or_required, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_relative_path_begins_in_the_configuration, setup, teardown),

@@ -82,8 +82,9 @@ static bool add_row(Manager *m, struct rows *rows, const struct wire_node_row *r
 	if (!at)
 		return false;
 	rows->at = at;
-	rows->data[rows->n++] = (struct wire_node_data){
-		.node = row->node, .encryption = peer ? manager_peer_data(peer) : 0};
+	rows->data[rows->n++] = (struct wire_node_data){.node = row->node,
+		.encryption = peer ? manager_peer_data(peer) : 0,
+		.sisci_id = config_sisci_id(m->options.config, row->node)};
 	return true;
 }
 

@@ -199,7 +199,7 @@ enum wire_check {
 #define WIRE_NODE_ENCRYPT	   0x10u /* and it insists on that */
 #define WIRE_NODE_MAPS		   0x20u /* it can watch maps of other nodes' memory */
 
-#define WIRE_NODE_DATA_SIZE 8u /* of a record node_data */
+#define WIRE_NODE_DATA_SIZE 12u /* of a record node_data */
 
 /* what two nodes tell each other about their data connections */
 #define WIRE_ENCRYPTION_POSSIBLE 0x1u

@@ -16,8 +16,6 @@
 
 /* Adapters and nodes, as programs ask for them. */
 
-#define NODES_MAX 1024u
-
 static sci_error_t local_node_id(unsigned int adapter, unsigned int *node)
 {
 	sci_error_t e = adapter_check(adapter);
@@ -83,41 +81,17 @@ struct search {
 	unsigned int n;
 };
 
-static void look_at(struct search *s, const struct wire_node_row *row)
+static void look_at(void *data, const struct node_seen *node)
 {
+	struct search *s = data;
 	char host[256];
 
 	if (s->n + 1 >= DIS_MAX_NSCIS)
 		return;
-	host_of(row->address, host, sizeof(host));
+	host_of(node->row.address, host, sizeof(host));
 	if (!strcmp(host, s->name) || resolves_to(s->addresses, host))
-		if (node_sisci_id(row->node, &(*s->list)[s->n]) == SCI_ERR_OK)
+		if (node_sisci_id(node->row.node, &(*s->list)[s->n]) == SCI_ERR_OK)
 			s->n++;
-}
-
-static int look_at_part(struct search *s, uint32_t *cursor)
-{
-	struct wire_message m = {.type = WIRE_NODES, .nodes = {.cursor = *cursor}};
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
-	const uint8_t *at, *end;
-	struct wire_node_row row;
-	int r;
-
-	if (!reply)
-		return -ENOMEM;
-	r = cw_call(&m, NULL, 0, reply);
-	if (r)
-		return r;
-	fd_close_many(reply->fds, reply->n_fds);
-	at = reply->message.tail;
-	end = at + reply->message.tail_size;
-	for (uint32_t i = 0; i < reply->message.nodes_reply.n && at; i++) {
-		at = wire_get_node_row(at, end, &row);
-		if (at)
-			look_at(s, &row);
-	}
-	*cursor = reply->message.nodes_reply.next;
-	return 0;
 }
 
 static bool is_this_host(const char *name)
@@ -133,7 +107,6 @@ static sci_error_t nodes_by_name(const char *name, dis_nodeId_list_t *list)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct search s = {.name = name, .list = list};
-	uint32_t cursor = 0;
 	int r;
 
 	if (!name || !list)
@@ -143,9 +116,7 @@ static sci_error_t nodes_by_name(const char *name, dis_nodeId_list_t *list)
 		return node_sisci_id(0, &(*list)[0]);
 	if (getaddrinfo(name, NULL, &hints, &s.addresses))
 		s.addresses = NULL;
-	do
-		r = look_at_part(&s, &cursor);
-	while (r == 0 && cursor);
+	r = node_each(look_at, &s);
 	if (s.addresses)
 		freeaddrinfo(s.addresses);
 	if (r)
