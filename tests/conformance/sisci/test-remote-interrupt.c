@@ -221,7 +221,7 @@ static void missing_numbers_and_nodes_look_the_same(void)
 			SCI_INFINITE_TIMEOUT, 0);
 		CODE(SCI_ERR_NO_SUCH_INTNO, SCIConnectInterrupt, sd, &r, 200, 0, number, 0, 0);
 	}
-	CHECK(rig_now() - now < 3000);
+	CHECK(rig_now() - now < 15000); /* one that waited for something would take 2 s */
 	end();
 }
 
@@ -416,7 +416,7 @@ static void senders_may_die_at_any_time(void)
 		rig_kill(senders[i]);
 	}
 	/* what they have sent is there, whole */
-	while ((e = wait_data_of(owner, 200, &length, &sum)) == SCI_ERR_OK)
+	while ((e = wait_data_of(owner, 1000, &length, &sum)) == SCI_ERR_OK)
 		CHECK(length == 700 && sum == 700);
 	CHECK_EQUAL(e, SCI_ERR_TIMEOUT);
 	r = data_connected();

@@ -127,7 +127,7 @@ static void a_missing_segment_is_said_within_a_round_trip(void)
 	now = rig_now();
 	for (int i = 0; i < 100; i++)
 		CHECK_EQUAL(try(), SCI_ERR_NO_SUCH_SEGMENT);
-	CHECK(rig_now() - now < 3000);
+	CHECK(rig_now() - now < 10000); /* one that waited for something would take 2 s */
 	/* the other node goes on meanwhile */
 	CHECK_EQUAL(ask(NODE), there);
 	end();
@@ -313,6 +313,8 @@ static void a_restarted_daemon_keeps_connections(void)
 	rig_cluster("RIG_NODE2_RESTART");
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_NOT_OPERATIONAL);
 	CHECK_EQUAL(event_of(r, 10000), SCI_CB_OPERATIONAL);
+	/* both sides have heard that it is back */
+	EVENTUALLY(SCIProbeNode(sd, 0, there, 0, &(sci_error_t){0}));
 	rig_cluster("RIG_NODE1_RESTART");
 	/* the owner's side sees it, too */
 	do {
