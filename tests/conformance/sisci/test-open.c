@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The beginning and the end: sisci.md §5.1.
+ * The beginning and the end, and codes: sisci.md §4, §5.1, trap T30.
  */
 #include "rig.h"
 
@@ -85,6 +85,37 @@ static void every_code_has_a_text(void)
 	CHECK(SCIGetErrorString((sci_error_t)-1) != NULL);
 }
 
+/* T30: programs print them, compare them and exit with them */
+static void codes_have_the_values_of_the_original(void)
+{
+	static const struct {
+		sci_error_t code;
+		unsigned int value;
+	} codes[] = {{SCI_ERR_OK, 0}, {SCI_ERR_BUSY, 0x900}, {SCI_ERR_FLAG_NOT_IMPLEMENTED, 0x901},
+		{SCI_ERR_ILLEGAL_FLAG, 0x902}, {SCI_ERR_NOSPC, 0x904}, {SCI_ERR_API_NOSPC, 0x905},
+		{SCI_ERR_HW_NOSPC, 0x906}, {SCI_ERR_NOT_IMPLEMENTED, 0x907},
+		{SCI_ERR_ILLEGAL_ADAPTERNO, 0x908}, {SCI_ERR_NO_SUCH_ADAPTERNO, 0x909},
+		{SCI_ERR_TIMEOUT, 0x90A}, {SCI_ERR_OUT_OF_RANGE, 0x90B},
+		{SCI_ERR_NO_SUCH_SEGMENT, 0x90C}, {SCI_ERR_NO_SUCH_INTNO, 0x90C},
+		{SCI_ERR_ILLEGAL_NODEID, 0x90D}, {SCI_ERR_CONNECTION_REFUSED, 0x90E},
+		{SCI_ERR_SEGMENT_NOT_CONNECTED, 0x90F}, {SCI_ERR_SIZE_ALIGNMENT, 0x910},
+		{SCI_ERR_OFFSET_ALIGNMENT, 0x911}, {SCI_ERR_ILLEGAL_PARAMETER, 0x912},
+		{SCI_ERR_MAX_ENTRIES, 0x913}, {SCI_ERR_SEGMENT_NOT_PREPARED, 0x914},
+		{SCI_ERR_ILLEGAL_ADDRESS, 0x915}, {SCI_ERR_ILLEGAL_OPERATION, 0x916},
+		{SCI_ERR_ILLEGAL_QUERY, 0x917}, {SCI_ERR_SEGMENTID_USED, 0x918},
+		{SCI_ERR_SYSTEM, 0x919}, {SCI_ERR_CANCELLED, 0x91A}, {SCI_ERR_NOT_CONNECTED, 0x91B},
+		{SCI_ERR_NOT_AVAILABLE, 0x91C}, {SCI_ERR_INCONSISTENT_VERSIONS, 0x91D},
+		{SCI_ERR_COND_INT_RACE_PROBLEM, 0x91E}, {SCI_ERR_OVERFLOW, 0x91F},
+		{SCI_ERR_NOT_INITIALIZED, 0x920}, {SCI_ERR_ACCESS, 0x921},
+		{SCI_ERR_NO_SUCH_NODEID, 0xA00}, {SCI_ERR_NODE_NOT_RESPONDING, 0xA02},
+		{SCI_ERR_NO_REMOTE_LINK_ACCESS, 0xA04}, {SCI_ERR_NO_LINK_ACCESS, 0xA05},
+		{SCI_ERR_TRANSFER_FAILED, 0xA06}, {SCI_ERR_EWOULD_BLOCK, 0xB00},
+		{SCI_ERR_REMOTE_BUSY, 0xB00}};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		CHECK_EQUAL(codes[i].code, codes[i].value ? 0x40000000u | codes[i].value : 0);
+}
+
 static void errors_may_be_null(void)
 {
 	sci_desc_t sd;
@@ -120,6 +151,7 @@ static const rig_test_t tests[] = {
 	TEST(bits_of_no_flag_are_illegal_flags),
 	TEST(a_hundred_and_twenty_eight_descriptors_open),
 	TEST(every_code_has_a_text),
+	TEST(codes_have_the_values_of_the_original),
 	TEST(errors_may_be_null),
 	TEST(handles_of_the_parent_mean_nothing_in_a_child),
 };
