@@ -64,27 +64,11 @@ static int connect_segment(const struct session *s, struct attach *a)
 	return r;
 }
 
-/* The daemon has handled what was said before when it answers. Nobody is asked who is not there. */
-static void settle(struct cw_link *link)
+/* The daemon hears of it without answering: this process's later requests come after that. */
+static void detach(cw_handle import)
 {
-	struct wire_message m = {.type = WIRE_PING};
-	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
-
-	if (reply)
-		(void)cw_link_call(link, &m, NULL, 0, reply);
-}
-
-static void detach(cw_handle handle)
-{
-	struct cw_import *import = cw_import_ref(handle);
-	struct cw_link *link = import ? cw_link_ref(import->link) : NULL;
-
-	cw_import_put(import);
-	(void)cw_import_unmap(handle);
-	(void)cw_import_disconnect(handle);
-	if (link)
-		settle(link);
-	cw_link_put(link);
+	(void)cw_import_unmap(import);
+	(void)cw_import_disconnect(import);
 }
 
 static int size_of(cw_handle handle, size_t *ret_size)

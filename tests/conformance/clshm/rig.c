@@ -77,6 +77,13 @@ unsigned long rig_attached(int shmid)
 	return rig_state(shmid).shm_nattch;
 }
 
+bool rig_is_gone(int shmid)
+{
+	struct shmid_ds ds;
+
+	return xp_shmctl(shmid, IPC_STAT, &ds) == -1 && errno == EINVAL;
+}
+
 /* The beginning of a large one: new maps come from the end of holes. */
 char *rig_hole(size_t size)
 {

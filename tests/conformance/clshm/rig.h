@@ -45,6 +45,8 @@ int rig_segment(size_t size, int mode);
 char *rig_attach(int shmid);
 struct shmid_ds rig_state(int shmid);
 unsigned long rig_attached(int shmid);
+/* Nobody has it any more. */
+bool rig_is_gone(int shmid);
 
 /* An address of this many bytes where nothing is. */
 char *rig_hole(size_t size);
