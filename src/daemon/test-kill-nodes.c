@@ -519,7 +519,12 @@ static void killed_anywhere_it_happens_once_between_nodes(void **state)
 
 int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[ELEMENTS(cases) + N_KILL_MAPS];
+	const struct {
+		const struct kill_case *cases;
+		size_t n;
+	} parts[] = {{cases, ELEMENTS(cases)}, {kill_maps, N_KILL_MAPS},
+		{kill_shm_nodes, N_KILL_SHM_NODES}};
+	struct CMUnitTest tests[ELEMENTS(cases) + N_KILL_MAPS + N_KILL_SHM_NODES];
 	const char *only = getenv("KILL_CASE");
 	size_t n = 0;
 
@@ -528,14 +533,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	program = argv[1];
-	for (size_t i = 0; i < ELEMENTS(tests); i++) {
-		const struct kill_case *which =
-			i < ELEMENTS(cases) ? &cases[i] : &kill_maps[i - ELEMENTS(cases)];
+	for (size_t p = 0; p < ELEMENTS(parts); p++)
+		for (size_t i = 0; i < parts[p].n; i++) {
+			const struct kill_case *which = &parts[p].cases[i];
 
-		if (!only || !strcmp(only, which->name))
-			tests[n++] = (struct CMUnitTest){.name = which->name,
-				.test_func = killed_anywhere_it_happens_once_between_nodes,
-				.initial_state = (void *)which};
-	}
+			if (!only || !strcmp(only, which->name))
+				tests[n++] = (struct CMUnitTest){.name = which->name,
+					.test_func = killed_anywhere_it_happens_once_between_nodes,
+					.initial_state = (void *)which};
+		}
 	return _cmocka_run_group_tests("daemon, killed between two nodes", tests, n, NULL, NULL);
 }

@@ -24,6 +24,9 @@ struct scene {
 		struct test_map home, there;
 		uint8_t round;
 	} map; /* another segment of a's, for one act; test-kill-maps.c */
+	struct {
+		uint32_t key, shmid, made;
+	} shm; /* of a's partition, asked for by b; test-kill-shm-nodes.c */
 };
 
 struct kill_case {
@@ -47,5 +50,11 @@ void disconnect(struct scene *s);
 #define N_KILL_MAPS 2u
 
 extern const struct kill_case kill_maps[N_KILL_MAPS];
+
+/* --- test-kill-shm-nodes.c --- */
+
+#define N_KILL_SHM_NODES 6u
+
+extern const struct kill_case kill_shm_nodes[N_KILL_SHM_NODES];
 
 #endif
