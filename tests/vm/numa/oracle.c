@@ -161,6 +161,18 @@ static bool is_whole(int shmid, size_t size)
 	return resident >= size;
 }
 
+struct oracle_count oracle_count_at(char *p, size_t n)
+{
+	unsigned char *present = malloc(n);
+	struct oracle_count count;
+
+	if (mincore(p, n * page_size(), present) < 0)
+		FAIL("mincore");
+	count = look_twice(p, n, present);
+	free(present);
+	return count;
+}
+
 struct oracle_count oracle_count(int shmid, size_t first, size_t n)
 {
 	struct oracle_count count;

@@ -27,6 +27,9 @@ void oracle_touch(int shmid, size_t first, size_t n);
 /* Counts the pages [first, first + n), 0: to the end; touched for reading only if in memory. */
 struct oracle_count oracle_count(int shmid, size_t first, size_t n);
 
+/* The same of whatever is mapped there, whole and by itself. */
+struct oracle_count oracle_count_at(char *address, size_t n_pages);
+
 /* Bytes of MemFree of the node. */
 size_t oracle_free(int node);
 
