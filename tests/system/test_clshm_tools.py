@@ -226,6 +226,7 @@ def test_a_partition_that_is_shut_down_keeps_what_it_has(three, program):
     three.ask(2, "clshmctl", "shutdown")
     assert config(three, 2) == {"partition": 2, "state": "shut down", "maxpgs": None, "timeout": None, "on_loss": None, "version": None}
     eventually(lambda: p.partitions() == [1, 3])
+    assert diag(three, 1)[1][1] == "partition 2: not up: its clshm is shut down, or of another major version"
     assert p.add(slot, 0, 1) == 1
     with pytest.raises(Failed):
         q.make(PAGE)
@@ -236,6 +237,15 @@ def test_a_partition_that_is_shut_down_keeps_what_it_has(three, program):
     eventually(lambda: p.partitions() == [1, 2, 3])
     assert segments(three, 3)[shmid]["nattch"] == 1
     p.make(PAGE, 2)
+
+
+@pytest.mark.parametrize("words", ["", "start", "maxpgs", "maxpgs -1", "maxpgs 1 2", "timeout 99", "timeout 1s", "shutdown now", "startup --json", "--nonsense"])
+def test_wrong_usage_of_the_small_tools_gives_2_and_says_why(words):
+    result = subprocess.run(["clshmctl", *words.split()], capture_output=True, text=True, timeout=20 * SLOW)
+    assert result.returncode == 2 and result.stderr.startswith("clshmctl: ") and not result.stdout
+    result = subprocess.run(["clshm_diag", "--help"], capture_output=True, text=True, timeout=20 * SLOW)
+    assert result.returncode == 0 and "--json" in result.stdout
+    assert subprocess.run(["clshm_diag", "everything"], capture_output=True, timeout=20 * SLOW).returncode == 2
 
 
 @needs_root
