@@ -121,8 +121,7 @@ static size_t part_size(const struct words *w, int part)
 	return w->begin[part + 1] - w->begin[part];
 }
 
-/* As LC_ALL=C sort does: bytes, and a word before those that it begins. A line ends with '\n', or
- * at the end of the slice, where pages of nobody's begin with 0. */
+/* As LC_ALL=C sort does: by bytes, and a word before those that it begins. */
 static int compare(const char *a, const char *b)
 {
 	while (*a == *b && *a != '\n') {
@@ -252,20 +251,32 @@ static void meet(struct head *head, int me, int n, uint32_t stage)
 			pause_ms(1);
 }
 
-/* The number of slices, of the segments that are left, that are as they should be: all of a
- * segment's are sorted, and the same in all segments. */
+/* Whether so much memory is lines that are sorted. */
+static int is_sorted(const char *line, size_t size)
+{
+	const char *end = line + size, *next;
+
+	if (size && end[-1] != '\n')
+		return 0; /* and next_line() would not find its end */
+	for (; line < end; line = next) {
+		next = next_line(line);
+		if (next < end && compare(line, next) > 0)
+			return 0;
+	}
+	return 1;
+}
+
+/* The number of slices, of the segments that are left, that are as they should be: sorted, and the
+ * same in all segments. */
 static int check_slices(const struct words *w, const struct segment *s, int except)
 {
 	int first = except == 0 ? 1 : 0, good = 0;
 
 	for (int part = 0; part < w->n_parts; part++) {
 		const char *model = s[first].memory + w->slice[part];
-		const char *end = model + part_size(w, part), *line = model;
 
-		while (line < end && next_line(line) < end && compare(line, next_line(line)) <= 0)
-			line = next_line(line);
-		if (line < end && next_line(line) < end)
-			return good;
+		if (!is_sorted(model, part_size(w, part)))
+			continue;
 		for (int i = first; i < w->n_parts; i++)
 			if (i != except)
 				good += !memcmp(
