@@ -288,11 +288,11 @@ static void prepare(struct place *p, unsigned int i, struct question *q)
 		q->ask = (struct wire_message){
 			.type = WIRE_SHM_GET, .shm_get = {q->key, 4096, 0600, WIRE_SHM_EXCLUSIVE}};
 	else if (i == 2)
-		q->ask = (struct wire_message){
-			.type = WIRE_SHM_CONTROL, .shm_control = {q->shmid, WIRE_SHM_REMOVE}};
+		q->ask = (struct wire_message){.type = WIRE_SHM_CONTROL,
+			.shm_control = {.shmid = q->shmid, .command = WIRE_SHM_REMOVE}};
 	else if (i == 3)
-		q->ask = (struct wire_message){
-			.type = WIRE_SHM_CONTROL, .shm_control = {q->shmid, WIRE_SHM_AUTOREMOVE}};
+		q->ask = (struct wire_message){.type = WIRE_SHM_CONTROL,
+			.shm_control = {.shmid = q->shmid, .command = WIRE_SHM_AUTOREMOVE}};
 	else if (i == 4)
 		q->ask = (struct wire_message){.type = WIRE_SHM_STAT, .shm_stat = {q->shmid}};
 	else
