@@ -20,7 +20,9 @@ static int fail(const char *what, uint32_t number, uint32_t shmid, int result)
 		return cli_fail(
 			"cannot remove %s: it is removed, and goes with its last attach", name);
 	case STATUS_NOT_CREATOR:
-		return cli_fail("cannot remove %s: only its owner, its creator and root may", name);
+		return cli_fail("cannot remove %s: only its owner, its creator and root of "
+				"partition %u may",
+			name, partition);
 	case STATUS_NODE_UNKNOWN:
 	case STATUS_NODE_UNREACHABLE:
 		return cli_fail("cannot remove %s: partition %u is not up", name, partition);

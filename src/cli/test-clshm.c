@@ -207,7 +207,8 @@ static void ipcrm_says_why_not_and_goes_on(void **state)
 
 	assert_int_equal(r->status, EXIT_FAILED);
 	assert_string_equal(r->err,
-		"causeway: cannot remove shmid 50331650: only its owner, its creator and root may\n"
+		"causeway: cannot remove shmid 50331650: only its owner, its creator and root of "
+		"partition 3 may\n"
 		"causeway: cannot remove shmid 50331651: it is removed, and goes with its last "
 		"attach\n"
 		"causeway: cannot remove shmid 50331652: partition 3 has no such segment\n"
@@ -215,8 +216,8 @@ static void ipcrm_says_why_not_and_goes_on(void **state)
 	assert_int_equal(fake.n_controls, 5);
 	r = cli("ipcrm -M 0x3000011 0x3000012");
 	assert_string_equal(r->err,
-		"causeway: cannot remove key 0x03000011: only its owner, its creator and root "
-		"may\n"
+		"causeway: cannot remove key 0x03000011: only its owner, its creator and root of "
+		"partition 3 may\n"
 		"causeway: cannot remove key 0x03000012: partition 3 has no such segment\n");
 }
 

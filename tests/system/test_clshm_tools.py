@@ -162,7 +162,7 @@ def test_only_owner_creator_and_root_remove(three, program):
     enter(three)
     shmid = program(three, 1).make(PAGE, 1, 0o666)
     result = as_other(three, 1, "causeway", "ipcrm", "-m", shmid)
-    assert (result.returncode, result.stderr) == (1, f"causeway: cannot remove shmid {shmid}: only its owner, its creator and root may\n")
+    assert (result.returncode, result.stderr) == (1, f"causeway: cannot remove shmid {shmid}: only its owner, its creator and root of partition 1 may\n")
     assert shmid in segments(three, 1)
 
 
