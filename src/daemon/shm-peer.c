@@ -81,9 +81,11 @@ void shm_peer_heard(ManagerPeer *p, uint32_t version, const char *host)
 		CLSHM_DAEM_VERSION & 0xffff);
 }
 
+/* What has been asked in the session ends, too, but that is heard later. */
 void shm_peer_lost(ManagerPeer *p)
 {
 	p->shm.version = 0;
+	p->shm.asked = false;
 }
 
 void shm_peer_anew(ManagerPeer *p)

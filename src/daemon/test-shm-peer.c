@@ -269,6 +269,18 @@ static void a_partition_is_up_until_its_session_ends(void **state)
 	assert_int_equal(shm_partitions_of(&s->c), 0x6);
 }
 
+static void a_hello_that_the_session_took_with_it_is_said_again(void **state)
+{
+	struct scene *s = *state;
+
+	fake_resume(&s->peer, &s->nodes);
+	fake_hear(&s->peer, WIRE_PEER_SHM_HELLO);
+	fake_close(&s->peer);
+	fake_open(&s->peer, &s->nodes, 2);
+	answer_hello(s, VERSION, "two");
+	assert_int_equal(shm_partitions_of(&s->c), 0x6);
+}
+
 /* --- versions --- */
 
 static void a_peer_that_knows_nothing_of_clshm_is_not_asked(void **state)
@@ -836,6 +848,7 @@ int main(int argc, char **argv)
 		with_peer(shutting_clshm_down_is_told_to_all),
 		with_peer(the_last_process_lets_the_sessions_go),
 		with_peer(a_partition_is_up_until_its_session_ends),
+		with_peer(a_hello_that_the_session_took_with_it_is_said_again),
 		cmocka_unit_test(a_peer_that_knows_nothing_of_clshm_is_not_asked),
 		cmocka_unit_test(another_major_version_is_no_partition),
 		cmocka_unit_test(another_minor_version_is_a_partition),
