@@ -231,9 +231,9 @@ const struct command commands[] = {
 	{"ipcrm", "-m SHMID...|-M KEY...", 1, INT32_MAX, false, BIT(SHMEM_ID) | BIT(SHMEM_KEY),
 		"Remove segments of clshm, on whichever partition they are.",
 		"Key and number are gone at once; the memory goes when the last process that has "
-		"it attached lets go of it. Only the segment's owner and creator and root may. A "
-		"number that "
-		"begins with 0x is hexadecimal; 'causeway ipcs' shows both.",
+		"it attached lets go of it. Only the segment's owner, its creator and root of its "
+		"partition may. A number that begins with 0x is hexadecimal; 'causeway ipcs' "
+		"shows both.",
 		ipcrm_run},
 	{"numa", "", 0, 0, false, BIT(JSON) | BIT(NOHEADINGS) | BIT(BYTES),
 		"Show this machine's NUMA nodes and the segments bound to them.",
