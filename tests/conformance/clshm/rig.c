@@ -103,6 +103,31 @@ void *rig_nowhere(void)
 	return p;
 }
 
+void rig_all_fail(int error)
+{
+	unsigned long mask = 1;
+	struct shmid_ds d;
+	partid_t list[MAX_PARTITIONS];
+	char text[64];
+
+	memset(&d, 0, sizeof(d));
+	FAILS(xp_ftok(NULL, 1), error);
+	FAILS(xp_ftok("/hw/clshm/partition/01", 1), error);
+	FAILS(xp_shmget(1, 1, 0), error);
+	FAILS(xp_shmat(1, NULL, 0), error);
+	FAILS(xp_shmctl(1, IPC_STAT, &d), error);
+	FAILS(xp_shmctl(1, IPC_SET, &d), error);
+	FAILS(xp_shmctl(1, IPC_RMID), error);
+	FAILS(xp_shmbind(1, 0, &mask, 64), error);
+	FAILS(part_getid(), error);
+	FAILS(part_getcount(), error);
+	FAILS(part_getlist(list, MAX_PARTITIONS), error);
+	FAILS(part_gethostname(0, text, sizeof(text)), error);
+	FAILS(part_gethostnames(0, text, sizeof(text)), error);
+	FAILS(part_setpmo(1, 0, __PMO_ANY), error);
+	FAILS(part_getnode(1, text, sizeof(text)), error);
+}
+
 void rig_become(uid_t uid, gid_t gid)
 {
 	if (geteuid() != 0)

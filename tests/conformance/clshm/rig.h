@@ -53,6 +53,9 @@ char *rig_hole(size_t size);
 /* An address that is none. */
 void *rig_nowhere(void);
 
+/* All calls that need the daemon fail with this, whatever they are asked. */
+void rig_all_fail(int error);
+
 /* Becomes another user, without groups; skips the test when not root. */
 void rig_become(uid_t uid, gid_t gid);
 
