@@ -18,7 +18,8 @@
  * as well. The kernel then poisons that page; one that cannot has the signal sent by us.
  */
 
-#define LENT (10 * NSEC_PER_MSEC)
+#define LENT  (10 * NSEC_PER_MSEC)
+#define PAUSE NSEC_PER_MSEC
 
 /* --- process groups --- */
 
@@ -173,39 +174,71 @@ void coherent_loss_unmapped(CoherentPart *part)
 
 /* --- faults --- */
 
-/* A system call that waits for the page gets zeros, so that it ends; its thread has the signal. */
-static void lend(CoherentMapper *mapper, uint64_t page)
-{
-	CoherentPart *part = mapper->part;
-	uint64_t offset = page << PAGE_SIZE_SHIFT;
+/*
+ * Where the kernel cannot poison, a system call ends only if it gets the page: it gets zeros for a
+ * moment, when everybody who waits for that page has been sent the signal, and then it is taken
+ * back.
+ */
 
-	if (page_store_reserve(&part->store, offset, PAGE_BYTES) < 0) {
-		coherent_watch_kill(mapper->watch);
+static void want(CoherentPart *part, uint64_t page)
+{
+	for (unsigned int i = 0; i < part->n_wanted; i++)
+		if (part->wanted[i] == page)
+			return;
+	/* who gets none asks again, for he has a signal */
+	if (part->n_wanted == ELEMENTS(part->wanted))
 		return;
-	}
-	if (!part->lent)
-		part->lent = part->coherent->now + LENT;
+	part->wanted[part->n_wanted++] = page;
+	if (!part->turn)
+		part->turn = part->coherent->now + PAUSE;
 	coherent_touch(part);
-	mapper_allow(&mapper->m, offset, PAGE_BYTES);
+}
+
+static void lend(CoherentPart *part, uint64_t page)
+{
+	uint64_t offset = page << PAGE_SIZE_SHIFT;
+	CoherentMapper *mapper;
+
+	if (page_store_reserve(&part->store, offset, PAGE_BYTES) < 0)
+		return;
+	part->lent = true;
+	list_for_each (mapper, &part->mappers, of_part)
+		mapper_allow(&mapper->m, offset, PAGE_BYTES);
 }
 
 void coherent_loss_tick(CoherentPart *part)
 {
-	if (!part->lent || part->lent > part->coherent->now)
+	if (!part->turn || part->turn > part->coherent->now)
 		return;
-	part->lent = 0;
-	(void)page_store_punch(&part->store, 0, part->store.size);
+	if (part->lent)
+		(void)page_store_punch(&part->store, 0, part->store.size);
+	part->lent = false;
+	for (unsigned int i = 0; i < part->n_wanted; i++)
+		lend(part, part->wanted[i]);
+	part->n_wanted = 0;
+	part->turn = part->lent ? part->coherent->now + LENT : 0;
+}
+
+static void raise_signal(CoherentMapper *mapper, uint64_t page, pid_t thread)
+{
+	switch (bus_error_raise(mapper->watch->pid, thread)) {
+	case BUS_ERROR_IN_CALL:
+		want(mapper->part, page);
+		break;
+	case BUS_ERROR_NOT_SEEN:
+		mapper_wake(&mapper->m, page << PAGE_SIZE_SHIFT, PAGE_BYTES);
+		break;
+	default:
+		break;
+	}
 }
 
 void coherent_loss_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault)
 {
-	CoherentPart *part = mapper->part;
-	pid_t process = mapper->watch->pid;
-
-	if (part->loss == WIRE_SHM_LOSS_KILL)
-		bus_error_kill(process, fault->thread);
+	if (mapper->part->loss == WIRE_SHM_LOSS_KILL)
+		bus_error_kill(mapper->watch->pid, fault->thread);
 	else if (mapper_can_poison(-1))
 		mapper_poison(&mapper->m, page << PAGE_SIZE_SHIFT);
-	else if (bus_error_raise(process, fault->thread) == BUS_ERROR_IN_CALL)
-		lend(mapper, page);
+	else
+		raise_signal(mapper, page, fault->thread);
 }

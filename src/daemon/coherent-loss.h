@@ -19,8 +19,7 @@ bool coherent_loss_begin(CoherentGuest *guest);
 /* A process waits for a page of such a part. */
 void coherent_loss_fault(CoherentMapper *mapper, uint64_t page, const struct watch_event *fault);
 
-/* What was lent to a system call that could not end otherwise is to be taken back; when: 0: nothing
- * is. */
+/* part->turn may have come. */
 void coherent_loss_tick(CoherentPart *part);
 
 /* The part has lost a mapper. */

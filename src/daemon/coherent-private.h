@@ -99,6 +99,8 @@ int coherent_thread(void *(*run)(void *), void *userdata, pthread_t *ret_thread)
 
 /* --- coherent-part.c --- */
 
+#define COHERENT_WANTED 16u
+
 struct CoherentPart {
 	Coherent *coherent;
 	struct list link, touched;
@@ -106,7 +108,12 @@ struct CoherentPart {
 	bool over;     /* faults are let go */
 	bool failed;   /* out of memory: to be ended by the main thread */
 	uint32_t loss; /* enum wire_shm_loss: it is lost, and over, and still mapped; else 0 */
-	uint64_t lent; /* of such a one: pages are there until then; 0: none */
+	/* of such a one: pages that are lent to system calls, and that others wait for; when that
+	 * changes, 0: there are none */
+	uint64_t wanted[COHERENT_WANTED];
+	unsigned int n_wanted;
+	bool lent;
+	uint64_t turn;
 	struct page_store store;
 	Pager *pager;
 	struct list mappers; /* CoherentMapper.of_part */

@@ -49,8 +49,8 @@ static uint64_t part_next(const CoherentPart *part)
 {
 	uint64_t next = part->pager ? pager_next(part->pager) : UINT64_MAX;
 
-	if (part->lent)
-		next = MIN(next, part->lent);
+	if (part->turn)
+		next = MIN(next, part->turn);
 	return part->home ? MIN(next, coherent_home_next(part)) : next;
 }
 

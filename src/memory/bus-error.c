@@ -5,16 +5,19 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#define BIT (1ull << (SIGBUS - 1))
+
 /* What /proc says of a thread. */
 struct thread {
 	pid_t process;
-	uint64_t blocked, ignored; /* signals, from bit 0 on */
-	bool in_call;
+	uint64_t pending, blocked, ignored; /* signals, from bit 0 on */
+	enum { ELSEWHERE, RUNNING, AT_FAULT, IN_CALL } place;
 };
 
 static FILE *open_proc(pid_t thread, const char *name)
@@ -35,6 +38,7 @@ static bool look_at_status(pid_t number, struct thread *thread)
 		return false;
 	while (getline(&line, &size, f) > 0) {
 		(void)sscanf(line, "Tgid: %d", &thread->process);
+		(void)sscanf(line, "SigPnd: %" SCNx64, &thread->pending);
 		(void)sscanf(line, "SigBlk: %" SCNx64, &thread->blocked);
 		(void)sscanf(line, "SigIgn: %" SCNx64, &thread->ignored);
 	}
@@ -42,19 +46,35 @@ static bool look_at_status(pid_t number, struct thread *thread)
 	return thread->process > 0;
 }
 
-/* "-1 …" of one that the kernel stopped elsewhere than in a call, "running" of one that has gone
- * on. */
-static bool is_in_call(pid_t number)
+static bool waits_for_fault(pid_t number)
 {
-	FILE *f = open_proc(number, "syscall");
-	bool is = false;
-	int call;
+	FILE *f = open_proc(number, "wchan");
+	char where[32] = "";
+	bool is;
 
 	if (!f)
 		return false;
-	is = fscanf(f, "%d", &call) == 1 && call >= 0;
+	is = fscanf(f, "%31s", where) == 1 && !strcmp(where, "handle_userfault");
 	fclose(f);
 	return is;
+}
+
+/* "running", "-1 …" of one that sleeps and has made no call: so it does at a fault; or the number
+ * of the call. */
+static int look_where(pid_t number)
+{
+	FILE *f = open_proc(number, "syscall");
+	int call, n;
+
+	if (!f)
+		return ELSEWHERE;
+	n = fscanf(f, "%d", &call);
+	fclose(f);
+	if (n != 1)
+		return RUNNING;
+	if (call < 0)
+		return AT_FAULT;
+	return waits_for_fault(number) ? IN_CALL : ELSEWHERE;
 }
 
 static bool look(pid_t process, pid_t number, struct thread *ret_thread)
@@ -65,7 +85,7 @@ static bool look(pid_t process, pid_t number, struct thread *ret_thread)
 		return false;
 	if (process && thread.process != process)
 		return false;
-	thread.in_call = is_in_call(number);
+	thread.place = look_where(number);
 	*ret_thread = thread;
 	return true;
 }
@@ -83,17 +103,22 @@ void bus_error_kill(pid_t process, pid_t number)
 		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
 
+/* One signal for one wait: whoever has it goes on elsewhere, and must not get another there. Who
+ * has it and is still running waits in a call, without sleep. */
 int bus_error_raise(pid_t process, pid_t number)
 {
-	const uint64_t bit = 1ull << (SIGBUS - 1);
 	struct thread thread;
 
 	if (!look(process, number, &thread))
-		return BUS_ERROR_RAISED;
-	if ((thread.blocked | thread.ignored) & bit) {
+		return BUS_ERROR_NOT_SEEN;
+	if (thread.pending & BIT && thread.place == RUNNING)
+		return BUS_ERROR_IN_CALL;
+	if (thread.place != AT_FAULT && thread.place != IN_CALL)
+		return BUS_ERROR_NOT_SEEN;
+	if ((thread.blocked | thread.ignored) & BIT) {
 		bus_error_kill(thread.process, number);
 		return BUS_ERROR_KILLED;
 	}
 	(void)syscall(SYS_tgkill, thread.process, number, SIGBUS);
-	return thread.in_call ? BUS_ERROR_IN_CALL : BUS_ERROR_RAISED;
+	return thread.place == IN_CALL ? BUS_ERROR_IN_CALL : BUS_ERROR_RAISED;
 }

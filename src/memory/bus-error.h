@@ -12,11 +12,14 @@
 #include <sys/types.h>
 
 enum bus_error_outcome {
-	BUS_ERROR_RAISED = 0, /* or the thread is gone */
+	BUS_ERROR_RAISED = 0,
 	/* It waits in a system call, which does not end before it gets the page, whatever is
 	 * raised: that has been, for when it ends. */
 	BUS_ERROR_IN_CALL = 1,
 	BUS_ERROR_KILLED = 2,
+	/* It was not seen waiting: it is gone, or it has been told, or it is to be woken, so that it
+	 * asks again. */
+	BUS_ERROR_NOT_SEEN = 3,
 };
 
 /* process: whose thread it must be; 0: it is not known. */
