@@ -52,11 +52,8 @@ EngineImport *request_import_find(ManagerClient *c, uint64_t serial)
 
 	if (manager_client_repeats(c, serial))
 		idtable_for_each (&c->engine->imports, i, import)
-			if (manager_import(import)->serial == serial) {
-				/* our predecessor may not have come to it */
-				engine_shm_attached(import, shm_now());
+			if (manager_import(import)->serial == serial)
 				return import;
-			}
 	return NULL;
 }
 
@@ -94,10 +91,7 @@ int request_import_equip(ManagerClient *c, EngineImport *import, uint64_t serial
 		return r;
 	coherent_import_begin(c->manager, import);
 	manager_import_show(import);
-	r = manager_import_save(c->manager, import);
-	if (r == 0)
-		engine_shm_attached(import, shm_now());
-	return r;
+	return manager_import_save(c->manager, import);
 }
 
 int request_import_reserve(ManagerClient *c)
@@ -186,6 +180,8 @@ int request_import_reply(EngineImport *import, struct reply *a)
 	r = reply_connected(import, a);
 	if (r)
 		engine_import_disconnect(import);
+	else
+		engine_shm_attached(import, shm_now());
 	return r;
 }
 

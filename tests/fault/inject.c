@@ -91,7 +91,8 @@ static bool in_our_library(void *address)
 	if (seen >> 1 == page)
 		return seen & 1;
 	ours = dladdr(address, &info) && info.dli_fname &&
-	       (strstr(info.dli_fname, "/libcauseway.so") || strstr(info.dli_fname, "/librsm.so"));
+	       (strstr(info.dli_fname, "/libcauseway.so") || strstr(info.dli_fname, "/librsm.so") ||
+		       strstr(info.dli_fname, "/libclshm.so"));
 	atomic_store(at, page << 1 | ours);
 	return ours;
 }
