@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -673,6 +674,39 @@ static void everything_survives_the_daemon(void **state)
 	client_close(&c);
 }
 
+/* Nobody's process has the segment then: only the daemon can tell the new keeper. */
+static void the_next_keeper_has_the_memory_as_well(void **state)
+{
+	struct wire_node_status_reply status;
+	struct client c;
+	struct node own;
+	uint32_t shmid;
+	char got[4];
+
+	node_start(&own, program, "[Node]\nNodeId=5\n[Daemon]\nLogLevel=crit\n", false);
+	client_new(&c, &own);
+	shmid = made_by(&c, 0600);
+	attached(&c, shmid);
+	assert_int_equal(pwrite(c.fds[0], "new", 4, 0), 4);
+	detach(&c, c.reply.import_connect_reply.import);
+	kill(own.keeper, SIGKILL);
+	waitpid(own.keeper, NULL, 0);
+	do {
+		usleep(2000);
+		status = client_node_status(&c);
+	} while (!status.keeper_pid || status.keeper_pid == (uint32_t)own.keeper);
+	kill_daemon(&c);
+	attached(&c, shmid);
+	assert_int_equal(pread(c.fds[0], got, 4, 0), 4);
+	assert_string_equal(got, "new");
+	/* not our child any more */
+	kill((pid_t)status.keeper_pid, SIGTERM);
+	client_close(&c);
+	for (int i = 0; i < 1000 && access(own.socket, F_OK) == 0; i++)
+		usleep(5000);
+	node_remove(&own);
+}
+
 /* What a library has started ends when nobody is there, but not with segments that are to live on.
  */
 static void an_embedded_node_stays_for_its_segments(void **state)
@@ -712,6 +746,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(configuring_is_roots_and_the_daemons),
 		cmocka_unit_test(list_and_show_know_who_made_it),
 		cmocka_unit_test(everything_survives_the_daemon),
+		cmocka_unit_test(the_next_keeper_has_the_memory_as_well),
 		cmocka_unit_test(an_embedded_node_stays_for_its_segments),
 	};
 
