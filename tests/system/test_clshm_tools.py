@@ -18,7 +18,7 @@ PAGE = 4096
 
 @pytest.fixture
 def three(cluster):
-    cluster("start", "-n", 3, "--detection", "500ms")
+    cluster("start", "-n", 3)
     return cluster
 
 
@@ -107,7 +107,7 @@ def test_a_partition_that_is_down_is_named_and_the_others_are_shown(three, progr
     shmid = p.make(PAGE, 2, 0o666)
     p.make(PAGE, 3, 0o666)
     three("kill", "-n", 3)
-    eventually(lambda: p.partitions() == [1, 2])
+    eventually(lambda: p.partitions() == [1, 2], 10)
     result = three.run("run", "-n", 1, "--", "causeway", "ipcs", "--json")
     said = json.loads(result.stdout)
     assert result.returncode == 0 and [s["shmid"] for s in said["segments"]] == [shmid]
@@ -181,7 +181,7 @@ def test_diag_names_every_partition_and_its_host(three):
     def seen():
         code, lines = diag(three, 2)
         return code == 0 and lines[0].startswith("partition 1: not up: the node does not answer") and lines[2] == f"partition 3: {host}"
-    eventually(seen)
+    eventually(seen, 10)
     result = subprocess.run(["clshm_diag"], capture_output=True, text=True, timeout=30 * SLOW, env=dict(os.environ, CAUSEWAY_SOCKET=f"{three.dir}/1/socket"))
     assert result.returncode == 1 and result.stderr.startswith("clshm_diag: ") and not result.stdout
 
@@ -266,7 +266,7 @@ def test_the_example_ends_as_configured_when_a_partition_is_lost(cluster, tmp_pa
         folder = cluster.dir / str(node) / "causeway.conf.d"
         folder.mkdir(parents=True)
         (folder / "clshm.conf").write_text(f"[Clshm]\nOnLoss = {loss}\n")
-    cluster("start", "-n", 2, "--detection", "500ms")
+    cluster("start", "-n", 2, "--detection", "1s")
     assert config(cluster, 1)["on_loss"] == loss
     words, sort = tmp_path / "words", BUILD / "examples" / "clshm-sort"
     words.write_text("".join(f"{i * 7919 % 10007}\n" for i in range(10007)))
