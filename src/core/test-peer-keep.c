@@ -83,7 +83,7 @@ static void a_kept_session_stays_without_any_use(void **state)
 	/* from now on as any other */
 	w.n_sent = 0;
 	assert_int_equal(engine_keep_sessions(w.engine, 0, w.now), 0);
-	for (unsigned int i = 0; i < 21; i++) {
+	for (unsigned int i = 0; i < 20; i++) {
 		engine_peer_heard(p, w.now);
 		pass(&w, DETECTION / 2);
 	}
@@ -112,7 +112,7 @@ static void a_session_that_the_other_side_keeps_stays(void **state)
 	assert_true(w.peer->session != 0);
 	world_up_with(&w, w.peer->session);
 	/* and there it has not been said yet */
-	for (unsigned int i = 0; i < 21; i++) {
+	for (unsigned int i = 0; i < 20; i++) {
 		engine_peer_heard(w.peer, w.now);
 		pass(&w, DETECTION / 2);
 	}
