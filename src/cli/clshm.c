@@ -90,7 +90,7 @@ static int fetch_up(struct partitions *p)
 		return r;
 	at = reply.message.tail;
 	end = at + reply.message.tail_size;
-	n = reply.message.shm_partitions_reply.n;
+	n = reply.message.shm_partition_list_reply.n;
 	if (n > WIRE_SHM_PARTITIONS)
 		return cli_fail("the daemon's list is malformed: %u partitions", n);
 	for (; n; n--) {

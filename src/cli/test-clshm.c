@@ -78,7 +78,7 @@ static int fake_partitions(struct cw_reply *a)
 
 	for (size_t i = 0; i < ELEMENTS(rows); i++)
 		at = wire_put_shm_partition(at, end, &rows[i]);
-	a->message.shm_partitions_reply.n = ELEMENTS(rows) + fake.claim;
+	a->message.shm_partition_list_reply.n = ELEMENTS(rows) + fake.claim;
 	a->message.tail = a->packet;
 	a->message.tail_size = (size_t)(at - a->packet);
 	return 0;

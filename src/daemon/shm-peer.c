@@ -262,7 +262,7 @@ int shm_partitions(ManagerClient *c, const struct request *request, struct reply
 	for (; peers && i < peers->n; i++)
 		if (is_up(peers->by_number[i]) && ++n)
 			at = put_partner(peers->by_number[i], at, end);
-	a->message.shm_partitions_reply.n = n;
+	a->message.shm_partition_list_reply.n = n;
 	reply_set_tail(a, at);
 	return 0;
 }

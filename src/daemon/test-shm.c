@@ -68,7 +68,7 @@ uint64_t shm_partitions_of(struct client *c)
 	assert_int_equal(shm_call(c, m), STATUS_OK);
 	at = c->reply.tail;
 	end = at + c->reply.tail_size;
-	for (uint32_t i = 0; i < c->reply.shm_partitions_reply.n; i++) {
+	for (uint32_t i = 0; i < c->reply.shm_partition_list_reply.n; i++) {
 		at = wire_get_shm_partition(at, end, &row);
 		assert_non_null(at);
 		assert_true(row.partition < WIRE_SHM_PARTITIONS);
@@ -84,7 +84,7 @@ bool shm_partition_row(const struct client *c, uint32_t partition, struct wire_s
 {
 	const uint8_t *at = c->reply.tail, *end = at + c->reply.tail_size;
 
-	for (uint32_t i = 0; i < c->reply.shm_partitions_reply.n && at; i++) {
+	for (uint32_t i = 0; i < c->reply.shm_partition_list_reply.n && at; i++) {
 		at = wire_get_shm_partition(at, end, ret);
 		if (at && ret->partition == partition)
 			return true;

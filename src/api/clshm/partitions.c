@@ -16,9 +16,9 @@ static int read_list(const struct wire_message *reply, struct partitions *p)
 {
 	const uint8_t *at = reply->tail, *end = at + reply->tail_size;
 
-	if (reply->shm_partitions_reply.n > ELEMENTS(p->list))
+	if (reply->shm_partition_list_reply.n > ELEMENTS(p->list))
 		return STATUS_VERSION;
-	for (p->n = 0; p->n < reply->shm_partitions_reply.n; p->n++) {
+	for (p->n = 0; p->n < reply->shm_partition_list_reply.n; p->n++) {
 		struct wire_shm_partition *one = &p->list[p->n];
 
 		at = wire_get_shm_partition(at, end, one);
