@@ -114,12 +114,14 @@ static void drop_kernel(void *memory)
 }
 
 /* New ones in each round. */
-static void sample_access(struct bench_row *const *rows)
+static void sample_access(struct bench_row *const *rows, size_t frames[2])
 {
 	static const char *const names[2] = {"causeway", "System V memory"};
 	void *ours = make(), *kernel = access_memory_like(
 				     bench_frames(ours, ACCESS_SIZE), make_kernel, drop_kernel);
 
+	frames[0] += bench_frames(ours, ACCESS_SIZE);
+	frames[1] += bench_frames(kernel, ACCESS_SIZE);
 	access_sample(rows, names, ours, kernel);
 	drop_kernel(kernel);
 	must(xp_shmdt(ours), "xp_shmdt");
@@ -176,6 +178,7 @@ void group_clshm(struct bench *bench)
 {
 	struct bench_row *attaches[2], *gets, *accesses[ACCESS_PATTERNS];
 	static struct kernel kernel;
+	size_t frames[2] = {0, 0};
 	struct known known;
 
 	attaches[0] = bench_row(
@@ -192,7 +195,9 @@ void group_clshm(struct bench *bench)
 			sample_attach(attaches[across], &known, &kernel);
 		}
 		sample_get(gets, &known, &kernel);
-		sample_access(accesses);
+		sample_access(accesses, frames);
 	}
+	bench_note(accesses[ACCESS_PATTERNS - 1],
+		"physical 2 MiB frames in all rounds: %zu and %zu", frames[0], frames[1]);
 	end(&known, &kernel);
 }
