@@ -310,17 +310,10 @@ SCI_CALL void SCIConnectDataInterrupt(sci_desc_t sd, sci_remote_data_interrupt_t
 	call_end(error, e);
 }
 
-static sci_error_t interrupt_disconnect(sci_remote_data_interrupt_t interrupt)
-{
-	_cleanup_object_ struct object *o = object_get(interrupt, SISCI_REMOTE_DATA_INTERRUPT);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIDisconnectDataInterrupt(
 	sci_remote_data_interrupt_t interrupt, unsigned int flags, sci_error_t *error)
 {
 	sci_error_t e = call_begin(flags);
 
-	call_end(error, e ? e : interrupt_disconnect(interrupt));
+	call_end(error, e ? e : object_remove(interrupt, SISCI_REMOTE_DATA_INTERRUPT));
 }

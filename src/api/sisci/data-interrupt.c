@@ -15,8 +15,7 @@
 #define COUNT_MAX 0x10000u /* of triggers without messages */
 
 struct local_data_interrupt {
-	struct object object;
-	struct number n;
+	struct handler handler;
 	sci_cb_data_interrupt_t callback;
 	void *callback_arg;
 
@@ -26,7 +25,7 @@ struct local_data_interrupt {
 
 static struct local_data_interrupt *interrupt_of(struct object *o)
 {
-	return container_of(o, struct local_data_interrupt, object);
+	return container_of(o, struct local_data_interrupt, handler.object);
 }
 
 /* The memory goes with the number. */
@@ -37,14 +36,14 @@ static void interrupt_end(struct object *o)
 	pthread_mutex_lock(&o->lock);
 	i->reader.area = NULL;
 	pthread_mutex_unlock(&o->lock);
-	number_end(&i->n);
+	number_end(&i->handler.n);
 }
 
 static void interrupt_release(struct object *o)
 {
 	struct local_data_interrupt *i = interrupt_of(o);
 
-	number_release(&i->n);
+	number_release(&i->handler.n);
 	free(i);
 }
 
@@ -57,21 +56,11 @@ static int take_locked(struct local_data_interrupt *i, void *to)
 	int length = i->reader.area ? lane_reader_take(&i->reader, to) : -1;
 
 	if (length >= 0)
-		(void)number_take_trigger(&i->n);
-	else if (atomic_load(&i->n.cell->word) > COUNT_MAX)
-		while (number_take_trigger(&i->n) == SCI_ERR_OK)
+		(void)number_take_trigger(&i->handler.n);
+	else if (atomic_load(&i->handler.n.cell->word) > COUNT_MAX)
+		while (number_take_trigger(&i->handler.n) == SCI_ERR_OK)
 			;
 	return length;
-}
-
-static const _Atomic uint32_t *cell_word(struct object *o)
-{
-	return &interrupt_of(o)->n.cell->word;
-}
-
-static _Atomic uint32_t *cell_sleepers(struct object *o)
-{
-	return &interrupt_of(o)->n.cell->sleepers;
 }
 
 struct taking {
@@ -98,7 +87,7 @@ static sci_error_t take_message(struct object *o, void *arg)
 }
 
 static const struct wait_ops waiting = {
-	.take = take_message, .word = cell_word, .sleepers = cell_sleepers};
+	.take = take_message, .word = handler_word, .sleepers = handler_sleepers};
 
 static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
 {
@@ -116,35 +105,9 @@ static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
 }
 
 static const struct dispatch_ops callbacks = {
-	.word = cell_word, .sleepers = cell_sleepers, .run = run_callback};
+	.word = handler_word, .sleepers = handler_sleepers, .run = run_callback};
 
 /* create */
-
-/* A callback may come, and remove it, before this returns: what the program is told is there first.
- */
-static sci_error_t interrupt_enter(struct local_data_interrupt *i, struct object *desc,
-	sci_local_data_interrupt_t *interrupt, unsigned int *number)
-{
-	sci_local_data_interrupt_t old = *interrupt;
-	const unsigned int old_number = *number;
-	int r = object_new(&i->object, SISCI_LOCAL_DATA_INTERRUPT, desc);
-
-	if (r) {
-		number_end(&i->n);
-		interrupt_release(&i->object);
-		return code_of(CODE_CREATE, r);
-	}
-	*interrupt = object_handle(&i->object);
-	*number = i->n.number;
-	if (i->callback)
-		r = dispatch_add(&i->object, &callbacks);
-	if (r < 0) {
-		*interrupt = old;
-		*number = old_number;
-		object_end(&i->object);
-	}
-	return code_of(CODE_CREATE, r);
-}
 
 static sci_error_t interrupt_create(sci_desc_t sd, sci_local_data_interrupt_t *interrupt,
 	unsigned int adapter, unsigned int *number, sci_cb_data_interrupt_t callback, void *arg,
@@ -161,18 +124,20 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_data_interrupt_t *i
 	i = calloc(1, sizeof(*i));
 	if (!i)
 		return SCI_ERR_NOSPC;
-	e = number_take(WIRE_SPACE_SISCI_DATA, LANE_AREA_SIZE, flags, *number, false, &i->n);
+	e = number_take(
+		WIRE_SPACE_SISCI_DATA, LANE_AREA_SIZE, flags, *number, false, &i->handler.n);
 	if (e) {
 		free(i);
 		return e;
 	}
-	i->reader.area = i->n.memory;
+	i->reader.area = i->handler.n.memory;
 	if (flags & SCI_FLAG_USE_CALLBACK)
 		i->callback = callback;
 	i->callback_arg = arg;
-	i->object.end = interrupt_end;
-	i->object.release = interrupt_release;
-	return interrupt_enter(i, desc, interrupt, number);
+	i->handler.object.end = interrupt_end;
+	i->handler.object.release = interrupt_release;
+	return handler_enter(&i->handler, SISCI_LOCAL_DATA_INTERRUPT, desc,
+		i->callback ? &callbacks : NULL, interrupt, number);
 }
 
 SCI_CALL void SCICreateDataInterrupt(sci_desc_t sd, sci_local_data_interrupt_t *interrupt,
@@ -187,19 +152,12 @@ SCI_CALL void SCICreateDataInterrupt(sci_desc_t sd, sci_local_data_interrupt_t *
 	call_end(error, e);
 }
 
-static sci_error_t interrupt_remove(sci_local_data_interrupt_t interrupt)
-{
-	_cleanup_object_ struct object *o = object_get(interrupt, SISCI_LOCAL_DATA_INTERRUPT);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIRemoveDataInterrupt(
 	sci_local_data_interrupt_t interrupt, unsigned int flags, sci_error_t *error)
 {
 	sci_error_t e = call_begin(flags);
 
-	call_end(error, e ? e : interrupt_remove(interrupt));
+	call_end(error, e ? e : object_remove(interrupt, SISCI_LOCAL_DATA_INTERRUPT));
 }
 
 static sci_error_t interrupt_wait(sci_local_data_interrupt_t interrupt, void *data,

@@ -48,18 +48,11 @@ SCI_CALL void SCIRequestDMAChannel(sci_desc_t sd, sci_dma_channel_t *channel,
 	call_end(error, e ? e : channel_request(sd, channel, localAdapterNo, type));
 }
 
-static sci_error_t channel_return(sci_dma_channel_t channel)
-{
-	_cleanup_object_ struct object *o = object_get(channel, SISCI_DMA_CHANNEL);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIReturnDMAChannel(sci_dma_channel_t channel, sci_error_t *error)
 {
 	sci_error_t e = call_begin(0);
 
-	call_end(error, e ? e : channel_return(channel));
+	call_end(error, e ? e : object_remove(channel, SISCI_DMA_CHANNEL));
 }
 
 /* Both handles must be what they seem. */

@@ -25,10 +25,10 @@
  * then on.
  */
 
-#define MEMBERS_MAX   64u
-#define LOOK_NS	      (100 * NSEC_PER_MSEC) /* for new members */
-#define SLOW_NS	      (50 * NSEC_PER_MSEC)  /* a node that takes longer to answer … */
-#define SLOW_PAUSE_NS (30 * NSEC_PER_SEC)   /* … is asked again then */
+#define MEMBERS_MAX  64u
+#define LOOK_NS	     (100 * NSEC_PER_MSEC) /* for new members; longer … */
+#define LOOK_SHARE   20u		   /* … times as long as the node took to answer, … */
+#define LOOK_MOST_NS (30 * NSEC_PER_SEC)   /* … but not longer than this */
 
 struct member {
 	uint32_t node;	  /* the engine's number */
@@ -76,7 +76,7 @@ static void look_for(struct group *g, struct member *m)
 	r = cw_import_connect(WIRE_SPACE_SISCI_GROUP, controller, m->node, g->id,
 		WIRE_READ | WIRE_WRITE, &import);
 	end = clock_now();
-	m->next_look = end + (end - begin > SLOW_NS ? SLOW_PAUSE_NS : LOOK_NS);
+	m->next_look = end + MAX(LOOK_NS, MIN((end - begin) * LOOK_SHARE, LOOK_MOST_NS));
 	if (r)
 		return;
 	m->import = import;

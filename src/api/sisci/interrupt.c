@@ -16,8 +16,7 @@
  * passes them on and counts them for those who wait. */
 
 struct local_interrupt {
-	struct object object;
-	struct number n; /* of one that is shared: the callback thread's */
+	struct handler handler; /* of one that is shared: the callback thread's */
 	sci_cb_interrupt_t callback;
 	void *callback_arg;
 	bool shared;
@@ -28,7 +27,7 @@ struct local_interrupt {
 
 static struct local_interrupt *interrupt_of(struct object *o)
 {
-	return container_of(o, struct local_interrupt, object);
+	return container_of(o, struct local_interrupt, handler.object);
 }
 
 /* What others who share the number have not got yet is theirs. */
@@ -36,53 +35,43 @@ static void interrupt_end(struct object *o)
 {
 	struct local_interrupt *i = interrupt_of(o);
 
-	while (i->shared && i->n.export && number_take_trigger(&i->n) == SCI_ERR_OK)
-		(void)cw_signal_post(i->n.side, true);
-	number_end(&i->n);
+	while (i->shared && i->handler.n.export && number_take_trigger(&i->handler.n) == SCI_ERR_OK)
+		(void)cw_signal_post(i->handler.n.side, true);
+	number_end(&i->handler.n);
 }
 
 static void interrupt_release(struct object *o)
 {
 	struct local_interrupt *i = interrupt_of(o);
 
-	number_release(&i->n);
+	number_release(&i->handler.n);
 	free(i);
 }
 
 /* triggers */
 
-static const _Atomic uint32_t *cell_word(struct object *o)
-{
-	return &interrupt_of(o)->n.cell->word;
-}
-
-static _Atomic uint32_t *cell_sleepers(struct object *o)
-{
-	return &interrupt_of(o)->n.cell->sleepers;
-}
-
 static sci_error_t take_trigger(struct object *o, void *unused)
 {
-	sci_error_t e = number_take_trigger(&interrupt_of(o)->n);
+	sci_error_t e = number_take_trigger(&interrupt_of(o)->handler.n);
 
 	return e == SCI_ERR_TIMEOUT ? WAIT_MORE : e;
 }
 
 static const struct wait_ops waiting = {
-	.take = take_trigger, .word = cell_word, .sleepers = cell_sleepers};
+	.take = take_trigger, .word = handler_word, .sleepers = handler_sleepers};
 
 static bool run_callback(struct object *o, sci_callback_action_t *ret_action)
 {
 	struct local_interrupt *i = interrupt_of(o);
 
-	if (number_take_trigger(&i->n))
+	if (number_take_trigger(&i->handler.n))
 		return false;
 	*ret_action = i->callback(i->callback_arg, object_handle(o), SCI_ERR_OK);
 	return true;
 }
 
 static const struct dispatch_ops callbacks = {
-	.word = cell_word, .sleepers = cell_sleepers, .run = run_callback};
+	.word = handler_word, .sleepers = handler_sleepers, .run = run_callback};
 
 /* triggers of a number that is shared */
 
@@ -112,7 +101,8 @@ static void deliver(struct local_interrupt *i)
 		atomic_fetch_add(&i->count, 1);
 		wake_word(&i->count);
 	} else if (!i->had_enough) {
-		action = i->callback(i->callback_arg, object_handle(&i->object), SCI_ERR_OK);
+		action =
+			i->callback(i->callback_arg, object_handle(&i->handler.object), SCI_ERR_OK);
 		i->had_enough = action == SCI_CALLBACK_CANCEL;
 	}
 }
@@ -123,25 +113,25 @@ static bool succeed_owner(struct local_interrupt *i)
 {
 	struct number n;
 
-	number_end(&i->n);
-	if (number_take(
-		    WIRE_SPACE_SISCI_INT, NUMBER_SIZE, SCI_FLAG_FIXED_INTNO, i->n.number, true, &n))
+	number_end(&i->handler.n);
+	if (number_take(WIRE_SPACE_SISCI_INT, NUMBER_SIZE, SCI_FLAG_FIXED_INTNO,
+		    i->handler.n.number, true, &n))
 		return false;
-	number_release(&i->n);
-	i->n = n;
+	number_release(&i->handler.n);
+	i->handler.n = n;
 	return true;
 }
 
 static bool run_shared(struct object *o, sci_callback_action_t *ret_action)
 {
 	struct local_interrupt *i = interrupt_of(o);
-	sci_error_t e = number_take_trigger(&i->n);
+	sci_error_t e = number_take_trigger(&i->handler.n);
 
 	if (e == SCI_ERR_TIMEOUT)
 		return false;
 	if (e == SCI_ERR_OK) {
-		if (i->n.export)
-			(void)cw_signal_post(i->n.side, true);
+		if (i->handler.n.export)
+			(void)cw_signal_post(i->handler.n.side, true);
 		deliver(i);
 	} else if (!succeed_owner(i)) {
 		i->lost = true;
@@ -152,35 +142,9 @@ static bool run_shared(struct object *o, sci_callback_action_t *ret_action)
 }
 
 static const struct dispatch_ops sharing = {
-	.word = cell_word, .sleepers = cell_sleepers, .run = run_shared};
+	.word = handler_word, .sleepers = handler_sleepers, .run = run_shared};
 
 /* create */
-
-/* A callback may come, and remove it, before this returns: what the program is told is there first.
- */
-static sci_error_t interrupt_enter(struct local_interrupt *i, struct object *desc,
-	sci_local_interrupt_t *interrupt, unsigned int *number)
-{
-	sci_local_interrupt_t old = *interrupt;
-	const unsigned int old_number = *number;
-	int r = object_new(&i->object, SISCI_LOCAL_INTERRUPT, desc);
-
-	if (r) {
-		interrupt_end(&i->object);
-		interrupt_release(&i->object);
-		return code_of(CODE_CREATE, r);
-	}
-	*interrupt = object_handle(&i->object);
-	*number = i->n.number;
-	if (i->callback || i->shared)
-		r = dispatch_add(&i->object, i->shared ? &sharing : &callbacks);
-	if (r < 0) {
-		*interrupt = old;
-		*number = old_number;
-		object_end(&i->object);
-	}
-	return code_of(CODE_CREATE, r);
-}
 
 static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interrupt,
 	unsigned int adapter, unsigned int *number, sci_cb_interrupt_t callback, void *arg,
@@ -189,6 +153,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 	_cleanup_object_ struct object *desc = desc_get(sd);
 	bool shared = flags & SCI_FLAG_SHARED_INT;
 	sci_error_t e = adapter_check(adapter);
+	const struct dispatch_ops *ops;
 	struct local_interrupt *i;
 
 	if (!desc || !interrupt || !number || (flags & SCI_FLAG_USE_CALLBACK && !callback))
@@ -200,7 +165,7 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 	i = calloc(1, sizeof(*i));
 	if (!i)
 		return SCI_ERR_NOSPC;
-	e = number_take(WIRE_SPACE_SISCI_INT, NUMBER_SIZE, flags, *number, shared, &i->n);
+	e = number_take(WIRE_SPACE_SISCI_INT, NUMBER_SIZE, flags, *number, shared, &i->handler.n);
 	if (e) {
 		free(i);
 		return e;
@@ -209,9 +174,12 @@ static sci_error_t interrupt_create(sci_desc_t sd, sci_local_interrupt_t *interr
 		i->callback = callback;
 	i->callback_arg = arg;
 	i->shared = shared;
-	i->object.end = interrupt_end;
-	i->object.release = interrupt_release;
-	return interrupt_enter(i, desc, interrupt, number);
+	i->handler.object.end = interrupt_end;
+	i->handler.object.release = interrupt_release;
+	ops = i->callback ? &callbacks : NULL;
+	if (shared)
+		ops = &sharing;
+	return handler_enter(&i->handler, SISCI_LOCAL_INTERRUPT, desc, ops, interrupt, number);
 }
 
 SCI_CALL void SCICreateInterrupt(sci_desc_t sd, sci_local_interrupt_t *interrupt,
@@ -226,19 +194,12 @@ SCI_CALL void SCICreateInterrupt(sci_desc_t sd, sci_local_interrupt_t *interrupt
 	call_end(error, e);
 }
 
-static sci_error_t interrupt_remove(sci_local_interrupt_t interrupt)
-{
-	_cleanup_object_ struct object *o = object_get(interrupt, SISCI_LOCAL_INTERRUPT);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIRemoveInterrupt(
 	sci_local_interrupt_t interrupt, unsigned int flags, sci_error_t *error)
 {
 	sci_error_t e = call_begin(flags);
 
-	call_end(error, e ? e : interrupt_remove(interrupt));
+	call_end(error, e ? e : object_remove(interrupt, SISCI_LOCAL_INTERRUPT));
 }
 
 static sci_error_t interrupt_wait(sci_local_interrupt_t interrupt, unsigned int milliseconds)

@@ -39,6 +39,22 @@ void number_release(struct number *n);
  * owner of a shared number is gone, or the node. */
 sci_error_t number_take_trigger(const struct number *n);
 
+struct dispatch_ops;
+
+/* A local interrupt of either kind begins with this. */
+struct handler {
+	struct object object;
+	struct number n;
+};
+/* Its cell, for waits and callbacks. */
+const _Atomic uint32_t *handler_word(struct object *o);
+_Atomic uint32_t *handler_sleepers(struct object *o);
+/* It can be found from here on. callbacks: NULL, or what runs them. *ret_interrupt (a handle of the
+ * interrupt's type) and *ret_number are told before the first callback, which may remove it; they
+ * stay as they are on failure, after which h is gone. */
+sci_error_t handler_enter(struct handler *h, enum sisci_kind kind, struct object *desc,
+	const struct dispatch_ops *callbacks, void *ret_interrupt, unsigned int *ret_number);
+
 /* The other side: a connection to a number of a node, as a handle. */
 sci_error_t number_connect(uint32_t space, unsigned int node_id, unsigned int adapter,
 	uint32_t number, unsigned int milliseconds, cw_handle *ret_import);

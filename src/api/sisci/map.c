@@ -217,18 +217,11 @@ SCI_CALL volatile void *SCIMapRemoteSegment(sci_remote_segment_t segment, sci_ma
 	return address;
 }
 
-static sci_error_t unmap(sci_map_t map)
-{
-	_cleanup_object_ struct object *o = object_get(map, SISCI_MAP);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIUnmapSegment(sci_map_t map, unsigned int flags, sci_error_t *error)
 {
 	sci_error_t e = call_begin(flags);
 
-	call_end(error, e ? e : unmap(map));
+	call_end(error, e ? e : object_remove(map, SISCI_MAP));
 }
 
 SCI_CALL volatile void *SCIGetMapPointer(sci_map_t map)

@@ -173,6 +173,13 @@ static struct object *older(struct object *before)
 	return o;
 }
 
+sci_error_t object_remove(const void *handle, enum sisci_kind kind)
+{
+	_cleanup_object_ struct object *o = object_get(handle, kind);
+
+	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
+}
+
 void object_for_each(void (*visit)(struct object *o, void *data), void *data)
 {
 	struct object *o = older(NULL), *next;

@@ -81,6 +81,9 @@ bool object_begin_end(struct object *o);
  * unless that is who calls. */
 bool object_end(struct object *o);
 
+/* What Remove…() and Disconnect…() of most objects are. SCI_ERR_ILLEGAL_PARAMETER. */
+sci_error_t object_remove(const void *handle, enum sisci_kind kind);
+
 /* The handle as the program knows it. */
 static inline void *object_handle(const struct object *o)
 {

@@ -62,18 +62,11 @@ SCI_CALL void SCICreateMapSequence(
 	call_end(error, e ? e : sequence_create(map, sequence));
 }
 
-static sci_error_t sequence_remove(sci_sequence_t sequence)
-{
-	_cleanup_object_ struct object *o = object_get(sequence, SISCI_SEQUENCE);
-
-	return o && object_end(o) ? SCI_ERR_OK : SCI_ERR_ILLEGAL_PARAMETER;
-}
-
 SCI_CALL void SCIRemoveSequence(sci_sequence_t sequence, unsigned int flags, sci_error_t *error)
 {
 	sci_error_t e = call_begin(flags);
 
-	call_end(error, e ? e : sequence_remove(sequence));
+	call_end(error, e ? e : object_remove(sequence, SISCI_SEQUENCE));
 }
 
 /* No contact with the segment's node at present. */
