@@ -286,7 +286,7 @@ static void signals_do_not_end_a_wait(void)
 	CODE(SCI_ERR_TIMEOUT, SCIWaitForLocalSegmentEvent, local, NULL, NULL, 150, 0);
 	setitimer(ITIMER_REAL, &never, NULL);
 	CHECK(rig_now() - now >= 140);
-	CHECK(n_alarms > 5);
+	CHECK(n_alarms > 0); /* on a busy machine they merge */
 }
 
 /* callbacks */
