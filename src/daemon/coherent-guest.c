@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/coherent-loss.h"
+#include "daemon/coherent-sleep.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "wire/status.h"
@@ -200,6 +201,7 @@ int coherent_guest_new(Manager *m, const EngineImport *import,
 	g->session = import->home->session;
 	g->map = reply->map;
 	g->space = import->space;
+	g->part.sleeps = g->space == WIRE_SPACE_CLSHM;
 	g->discards = reply->discards;
 	r = page_store_new(import->size, &g->part.store);
 	if (r == 0)
@@ -224,6 +226,7 @@ static void lose(CoherentGuest *g)
 {
 	if (g->part.over)
 		return;
+	coherent_sleep_lose(&g->part);
 	pager_lose(g->part.pager);
 	(void)page_store_punch(
 		&g->part.store, 0, coherent_n_pages(g->part.store.size) << PAGE_SIZE_SHIFT);
@@ -231,6 +234,7 @@ static void lose(CoherentGuest *g)
 		coherent_part_end(&g->part);
 		g->ended = true;
 	}
+	coherent_sleep_lost(&g->part);
 	coherent_note(g->part.coherent);
 }
 

@@ -40,6 +40,7 @@ int coherent_home_alloc(Manager *m, EngineSegment *segment, CoherentHome **ret_h
 	coherent_part_init(m->coherent, &home->part, true);
 	home->segment = segment;
 	home->instance = segment->instance;
+	home->part.sleeps = segment->space == WIRE_SPACE_CLSHM;
 	for (unsigned int i = 0; i < DIRECTORY_SLOTS; i++)
 		list_init(&home->imports[i]);
 	*ret_home = home;

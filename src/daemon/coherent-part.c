@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "daemon/coherent-loss.h"
+#include "daemon/coherent-sleep.h"
 #include "daemon/data.h"
 #include "daemon/log.h"
 #include "wire/status.h"
@@ -267,6 +268,7 @@ static void on_drop(void *userdata, uint64_t page, unsigned int n)
 {
 	CoherentPart *part = userdata;
 
+	coherent_sleep_leave(part, page, n);
 	(void)result(part, page_store_punch(&part->store, offset_of(page), offset_of(n)));
 	protect_all(part, page, n, UINT64_MAX);
 }
@@ -437,6 +439,7 @@ void coherent_part_init(Coherent *c, CoherentPart *part, bool home)
 	list_init(&part->link);
 	list_init(&part->touched);
 	list_init(&part->mappers);
+	list_init(&part->sleeping);
 }
 
 void coherent_part_end(CoherentPart *part)
@@ -452,6 +455,7 @@ void coherent_part_end(CoherentPart *part)
 
 void coherent_part_deinit(CoherentPart *part)
 {
+	coherent_sleep_end(part, part->home);
 	coherent_part_end(part);
 	list_unlink(&part->link);
 	list_unlink(&part->touched);

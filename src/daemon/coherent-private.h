@@ -13,6 +13,7 @@
  *   coherent-watch.c    watchers: the events of one userfaultfd
  *   coherent-user.c     what the processes of one user may cost
  *   coherent-guest.c    another node's segment, mapped here
+ *   coherent-sleep.c    who sleeps at locks in pages that go to other nodes
  *   coherent-loss.c     what becomes of who has it mapped when it is lost
  *   coherent-open.c     how an import gets its memory
  *   coherent-home.c     a segment of this node that others map, and the nodes' slots
@@ -118,7 +119,10 @@ struct CoherentPart {
 	Pager *pager;
 	struct list mappers; /* CoherentMapper.of_part */
 	uint32_t n_mappers[PAGER_GROUPS];
-	uint64_t emptied;	/* groups that the pager does not know to be empty yet */
+	uint64_t emptied; /* groups that the pager does not know to be empty yet */
+	bool sleeps;	  /* of clshm: see coherent-sleep.c */
+	struct list sleeping;
+	unsigned int n_sleeping;
 	const uint8_t *content; /* of the message that is being received */
 	uint64_t content_page;
 };

@@ -338,6 +338,7 @@ static int restore_guest(Manager *m, const struct record_coherent *record, uint3
 	g->map = record->map;
 	g->discards = record->discards;
 	g->space = record->space;
+	g->part.sleeps = g->space == WIRE_SPACE_CLSHM;
 	g->part.loss = record->loss;
 	g->part.over = record->loss != 0;
 	g->number = record->number;

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/coherent-loss.h"
+#include "daemon/coherent-sleep.h"
 #include "daemon/log.h"
 #include "memory/page-guard.h"
 
@@ -51,6 +52,8 @@ static uint64_t part_next(const CoherentPart *part)
 
 	if (part->turn)
 		next = MIN(next, part->turn);
+	if (part->n_sleeping)
+		next = MIN(next, coherent_sleep_next(part));
 	return part->home ? MIN(next, coherent_home_next(part)) : next;
 }
 
@@ -79,6 +82,7 @@ static void parts_settle(Coherent *c, uint64_t *next)
 		list_unlink(&part->touched);
 		if (part->emptied)
 			tell_emptied(part);
+		coherent_sleep_settle(part);
 		*next = MIN(*next, part_next(part));
 	}
 }
