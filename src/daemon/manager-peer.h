@@ -27,10 +27,11 @@
 struct manager_peer_shm {
 	uint32_t version; /* of its daemon, as last said in this session; 0: not up */
 	char host[64];
-	bool asked;	     /* PEER_SHM_HELLO is not answered yet */
-	bool first;	     /* one of peers->n_shm_first */
-	bool anew;	     /* its node has begun anew, and what it had made is still known */
-	uint32_t complained; /* of this version */
+	bool asked;	 /* PEER_SHM_HELLO is not answered yet */
+	bool changed;	 /* what it says has changed since */
+	bool first;	 /* one of peers->n_shm_first */
+	bool anew;	 /* its node has begun anew, and what it had made is still known */
+	bool complained; /* of its version */
 };
 
 typedef struct ManagerPeer {
@@ -154,8 +155,8 @@ int manager_peer_secret(
 
 /* --- peer-request.c --- */
 
-/* status: as the peer said, or NODE_UNREACHABLE, NODE_LOST, TIMED_OUT, NOT_SUPPORTED; reply: NULL if there is
- * none. */
+/* status: as the peer said, or NODE_UNREACHABLE, NODE_LOST, TIMED_OUT, NOT_SUPPORTED; reply: NULL
+ * if there is none. */
 typedef void (*peer_request_done)(void *userdata, int status, const struct wire_message *reply);
 
 /*

@@ -68,17 +68,23 @@ static void take_host(ManagerPeer *p, const char *host)
 	to[n] = 0;
 }
 
+static void complain(ManagerPeer *p)
+{
+	if (!p->shm.complained)
+		log_limited("node %u has clshm of another major version than %u: they are no "
+			    "partitions for each other",
+			p->number, CLSHM_DAEM_VERSION >> 16);
+	p->shm.complained = true;
+}
+
 void shm_peer_heard(ManagerPeer *p, uint32_t version, const char *host)
 {
 	p->shm.version = version;
 	take_host(p, host);
-	if (!shm_peer_is_foreign(p) || p->shm.complained == version)
-		return;
-	p->shm.complained = version;
-	log_limited("node %u has clshm %u.%u, this one %u.%u: they are no partitions for each "
-		    "other, for their majors differ",
-		p->number, version >> 16, version & 0xffff, CLSHM_DAEM_VERSION >> 16,
-		CLSHM_DAEM_VERSION & 0xffff);
+	if (shm_peer_is_foreign(p))
+		complain(p);
+	else
+		p->shm.complained = false;
 }
 
 /* What has been asked in the session ends, too, but that is heard later. */
@@ -105,11 +111,13 @@ static struct wire_message hello(const Peers *peers)
 	return m;
 }
 
-/* Something has changed here; when there is no connection the next one begins with it. */
+/* Something has changed here. When there is no connection the next one begins with it, unless an
+ * older hello is said there again. */
 static void tell(ManagerPeer *p)
 {
 	struct wire_message m = hello(p->peers);
 
+	p->shm.changed = p->shm.asked;
 	m.flags = WIRE_ONEWAY;
 	if (p->up && shm_peer_knows(p, m.type))
 		peer_link_send(p->link, &m);
@@ -136,10 +144,13 @@ static void on_hello(void *userdata, int status, const struct wire_message *repl
 	if (status == 0)
 		shm_peer_heard(
 			p, reply->peer_shm_hello_reply.version, reply->peer_shm_hello_reply.host);
-	/* it may have been said again since */
-	if (!peers->shm_keep)
+	else if (status == STATUS_VERSION || status == STATUS_NOT_SUPPORTED)
+		p->shm.version = 0;
+	if (status == STATUS_VERSION)
+		complain(p);
+	if (p->shm.changed)
 		tell(p);
-	else if (status == STATUS_TIMED_OUT && p->up)
+	if (status == STATUS_TIMED_OUT && p->up && peers->shm_keep)
 		say_hello(p);
 	if (!p->shm.first)
 		return;
@@ -195,14 +206,15 @@ void shm_peer_keep(Manager *m, bool keep)
 {
 	Peers *peers = m->peers;
 	bool before;
+	int r;
 
 	if (!peers || peers->self >= WIRE_SHM_PARTITIONS)
 		return;
 	before = peers->shm_keep;
 	peers->shm_keep = keep;
-	if (engine_keep_sessions(m->engine, keep ? WIRE_SHM_PARTITIONS : 0, manager_peers_now()) <
-		0)
-		log_limited("not all partitions can be kept in sight: out of memory");
+	r = engine_keep_sessions(m->engine, keep ? WIRE_SHM_PARTITIONS : 0, manager_peers_now());
+	if (r < 0)
+		log_limited("not all partitions can be kept in sight: %s", strerror(-r));
 	for (uint32_t i = 0; i < peers->n; i++) {
 		ManagerPeer *p = peers->by_number[i];
 

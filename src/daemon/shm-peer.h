@@ -34,8 +34,7 @@ void shm_peer_anew(ManagerPeer *p);
 /* --- shm-peer-ask.c --- */
 
 bool shm_is_question(uint32_t type);
-/* For another node's daemon, without its tail: who asks. Here such questions know no other
- * failure. */
+/* For another node's daemon, without the tail, which says who asks. */
 void shm_fill_question(ManagerClient *client, uint32_t node, const struct wire_message *asked,
 	struct wire_message *m);
 /* Its answer into that for the process; believed is only what concerns that partition. */

@@ -318,6 +318,16 @@ static void another_major_version_is_no_partition(void **state)
 	end(state);
 }
 
+static void who_refuses_our_major_version_is_no_partition(void **state)
+{
+	struct wire_message refusal = {.status = STATUS_VERSION};
+	struct scene *s = *state;
+
+	fake_resume(&s->peer, &s->nodes);
+	answer(s, fake_hear(&s->peer, WIRE_PEER_SHM_HELLO), refusal);
+	assert_int_equal(shm_partitions_of(&s->c), 0x2);
+}
+
 static void another_minor_version_is_a_partition(void **state)
 {
 	struct wire_message key = {.peer_shm_key_reply = {0x2000009}};
@@ -851,6 +861,7 @@ int main(int argc, char **argv)
 		with_peer(a_hello_that_the_session_took_with_it_is_said_again),
 		cmocka_unit_test(a_peer_that_knows_nothing_of_clshm_is_not_asked),
 		cmocka_unit_test(another_major_version_is_no_partition),
+		with_peer(who_refuses_our_major_version_is_no_partition),
 		cmocka_unit_test(another_minor_version_is_a_partition),
 		with_peer(questions_go_as_they_are),
 		with_peer(a_partition_that_is_no_node_is_unknown),
