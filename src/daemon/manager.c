@@ -444,6 +444,7 @@ int manager_run(const struct manager_options *options, int link)
 		log_limited("the event loop is out of memory; it goes on");
 		poll(NULL, 0, 10);
 	}
+	shm_leave(m);
 	manager_peers_leave(m);
 	coherent_free(m->coherent);
 	rdma_free(m->rdma);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/shm.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/log.h"
 #include "daemon/manager-segment.h"
 #include "daemon/shm-record.h"
 #include "memory/memfd.h"
@@ -45,6 +47,21 @@ int shm_begin(Manager *m)
 	m->shm->settings = (struct shm_settings){
 		.max_pages = config->max_pages, .timeout = config->call_timeout};
 	return begin_counters(m);
+}
+
+void shm_leave(const Manager *m)
+{
+	EngineSegment *s = NULL;
+	uint64_t bytes = 0;
+	uint32_t n = 0;
+
+	while ((s = engine_segment_next(m->engine, s ? s->instance : 0))) {
+		n += s->shm != NULL;
+		bytes += s->shm ? s->size : 0;
+	}
+	if (n > 0)
+		log_warning("the node ends, and with it %u segment%s of clshm, %" PRIu64 " bytes",
+			n, n == 1 ? "" : "s", bytes);
 }
 
 const struct shm_settings *shm_settings(const Manager *m)

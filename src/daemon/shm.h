@@ -33,6 +33,8 @@ struct Shm {
 
 /* With the engine, before anything is restored. */
 int shm_begin(Manager *m);
+/* The node ends in order: says what goes with it. */
+void shm_leave(const Manager *m);
 const struct shm_settings *shm_settings(const Manager *m);
 /* Of all segments together. */
 uint64_t shm_max_pages(const Manager *m);
