@@ -71,6 +71,12 @@ static void detach(cw_handle import)
 	(void)cw_import_disconnect(import);
 }
 
+/* Nothing below fails for want of the thread's slot once it is there. */
+static int prepare_thread(void)
+{
+	return cw_slot_self || cw_slot_get() ? 0 : -ENOMEM;
+}
+
 static int size_of(cw_handle handle, size_t *ret_size)
 {
 	struct cw_import *import = cw_import_ref(handle);
@@ -153,6 +159,8 @@ static int attach(int shmid, const void *addr, int flags, char **ret_address)
 	if (!r && !number_is_possible(shmid))
 		r = -EINVAL;
 	if (!r)
+		r = prepare_thread();
+	if (!r)
 		r = session_get(&s);
 	if (!r)
 		r = attaches_reserve();
@@ -179,15 +187,24 @@ CLSHM_API void *xp_shmat(int shmid, const void *addr, int shmflg)
 	return (void *)call_end("xp_shmat", CODE_ATTACH, r, (intptr_t)address);
 }
 
-CLSHM_API int xp_shmdt(const void *addr)
+static int detach_address(const void *addr)
 {
 	struct attach a;
-	int r = 0;
+	int r = prepare_thread();
+
+	if (r)
+		return r;
+	if (!attaches_take(addr, &a))
+		return -EINVAL;
+	detach(a.import);
+	return 0;
+}
+
+CLSHM_API int xp_shmdt(const void *addr)
+{
+	int r;
 
 	call_begin();
-	if (attaches_take(addr, &a))
-		detach(a.import);
-	else
-		r = -EINVAL;
+	r = detach_address(addr);
 	return (int)call_end("xp_shmdt", CODE_ATTACH, r, 0);
 }
