@@ -133,6 +133,32 @@ static void a_key_with_a_segment_outlives_its_maker(void)
 	CHECK_EQUAL(NEED(xp_shmget(key, 100, 0)), shmid);
 }
 
+static void make_keys_without_end(void *data)
+{
+	unsigned int n = 0;
+
+	if (geteuid() == 0)
+		rig_become(31415, 31415);
+	while (n < 100000 && xp_ftok(NULL, 1) != -1)
+		n++;
+	CHECK_EQUAL(errno, ENOSPC);
+	rig_tell_parent(n);
+	rig_hear_parent();
+}
+
+/* Nobody can take all numbers: keys without a segment are limited, for each user. */
+static void unused_keys_are_limited(void)
+{
+	rig_peer_t greedy = rig_here(make_keys_without_end, NULL);
+	unsigned int n = rig_hear(greedy);
+
+	CHECK(n > 1000 && n < 100000);
+	if (geteuid() == 0)
+		OK(xp_shmget(rig_key(), 1, 0));
+	rig_kill(greedy);
+	EVENTUALLY(xp_ftok(NULL, 1) != -1);
+}
+
 static const rig_test_t tests[] = {
 	TEST(each_call_makes_another_key_of_this_partition),
 	TEST(other_processes_get_other_keys),
@@ -142,6 +168,7 @@ static const rig_test_t tests[] = {
 	TEST(a_path_may_end_where_memory_ends),
 	TEST(a_key_without_a_segment_ends_with_its_maker),
 	TEST(a_key_with_a_segment_outlives_its_maker),
+	TEST(unused_keys_are_limited),
 };
 
 RIG_MAIN(tests)
