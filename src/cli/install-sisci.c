@@ -14,27 +14,34 @@
 /* Everything is a link to what is installed, so an update of that is an update of this. */
 
 struct file {
-	const char *name; /* as in an installation */
-	const char
-		*build_tree;  /* where a build has it, seen from the tool; NULL: with the headers */
-	const char *links[3]; /* below DIR */
+	const char *name;	/* as in an installation, in that folder: */
+	const char *folder;	/* NULL: with the headers */
+	const char *build_tree; /* where a build has it, seen from the tool; NULL likewise */
+	const char *links[3];	/* below DIR */
 };
 
 static const struct file files[] = {
-	{"sisci_api.h", NULL, {"include/sisci_api.h"}},
-	{"sisci_api_macros.h", NULL, {"include/sisci_api_macros.h"}},
-	{"sisci_error.h", NULL, {"include/sisci_error.h"}},
-	{"sisci_types.h", NULL, {"include/sisci_types.h"}},
-	{"dis/dis_types.h", NULL, {"include/dis/dis_types.h"}},
-	{"libsisci.so", "../api/sisci/libsisci.so", {"lib64/libsisci.so", "lib/libsisci.so"}},
-	{"libsisci.so.2", "../api/sisci/libsisci.so.2",
+	{"sisci_api.h", NULL, NULL, {"include/sisci_api.h"}},
+	{"sisci_api_macros.h", NULL, NULL, {"include/sisci_api_macros.h"}},
+	{"sisci_error.h", NULL, NULL, {"include/sisci_error.h"}},
+	{"sisci_types.h", NULL, NULL, {"include/sisci_types.h"}},
+	{"dis/dis_types.h", NULL, NULL, {"include/dis/dis_types.h"}},
+	{"sisci/sisci_demolib.h", NULL, NULL,
+		{"include/sisci_demolib.h", "src/SISCI/cmd/include/sisci_demolib.h"}},
+	{"sisci/testlib.h", NULL, NULL, {"include/testlib.h", "src/SISCI/cmd/test/lib/testlib.h"}},
+	{"disinfo", CAUSEWAY_LIBEXEC_PATH, "../api/sisci/disinfo",
+		{"sbin/disinfo", "sbin/dis_config"}},
+	{"libsisci.so", CAUSEWAY_LIBRARY_PATH, "../api/sisci/libsisci.so",
+		{"lib64/libsisci.so", "lib/libsisci.so"}},
+	{"libsisci.so.2", CAUSEWAY_LIBRARY_PATH, "../api/sisci/libsisci.so.2",
 		{"lib64/libsisci.so.2", "lib/libsisci.so.2"}},
-	{"libcauseway.so.0", "../client/libcauseway.so.0",
+	{"libcauseway.so.0", CAUSEWAY_LIBRARY_PATH, "../client/libcauseway.so.0",
 		{"lib64/libcauseway.so.0", "lib/libcauseway.so.0"}},
 };
 
-static const char *const directories[] = {
-	"", "/include", "/include/dis", "/lib64", "/lib", "/bin", "/sbin"};
+static const char *const directories[] = {"", "/include", "/include/dis", "/lib64", "/lib", "/bin",
+	"/sbin", "/src", "/src/SISCI", "/src/SISCI/cmd", "/src/SISCI/cmd/include",
+	"/src/SISCI/cmd/test", "/src/SISCI/cmd/test/lib"};
 
 static bool join(char ret_path[PATH_MAX], const char *dir, const char *name)
 {
@@ -74,7 +81,7 @@ static bool find(const struct file *file, const char *tool, char ret_path[PATH_M
 		return true;
 	if (!header && try(tool, file->build_tree, ret_path))
 		return true;
-	return try(header ? CAUSEWAY_INCLUDE_PATH : CAUSEWAY_LIBRARY_PATH, file->name, ret_path);
+	return try(header ? CAUSEWAY_INCLUDE_PATH : file->folder, file->name, ret_path);
 }
 
 static int make_directories(const char *dir)
