@@ -164,7 +164,8 @@ static void malformed_lines_are_named_by_file_and_line(void **state)
 	refused(*state, "[Daemons]\n", 1, "did you mean [Daemon]?");
 	refused(*state, "[nodes]\n", 1, "did you mean [Nodes]?");
 	refused(*state, "[Bananas]\n", 1,
-		"there are [Node] [Network] [Peers] [Daemon] [Limits] [Clshm] [Rsm] [Sisci] [Nodes]");
+		"there are [Node] [Network] [Peers] [Daemon] [Limits] [Clshm] [Rsm] [Sisci] "
+		"[Nodes]");
 	refused(*state, "[Node\nNodeId=1\n", 1, "a section is a line [Name]");
 	refused(*state, "[Node] # x\n", 1, "a section is a line [Name]");
 	refused(*state, "[]\n", 1, "unknown section []");
