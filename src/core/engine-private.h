@@ -164,6 +164,8 @@ int engine_shm_estate_need_client(Engine *engine, EngineShmEstate *estate);
 void engine_shm_estate_settle(Engine *engine, EngineShmEstate *estate);
 
 /* shm.c */
+/* No request of this node's processes will be said again. */
+void engine_shm_forget_requests(Engine *engine, uint32_t node);
 /* May one still connect to it? STATUS_WITHDRAWN */
 int engine_shm_judge(const EngineSegment *segment);
 /* Imports of it went: it may go, too. */

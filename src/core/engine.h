@@ -141,6 +141,8 @@ struct engine_ops {
 	/* The numbers have changed, or the segment has, or it is about to go: remember it. */
 	void (*shm_counted)(void *userdata);
 	void (*shm_changed)(void *userdata, EngineSegment *segment);
+	/* Who made the key is gone: remember it. */
+	void (*shm_key_changed)(void *userdata, EngineShmKey *key);
 	/* about to be freed; a key that has a segment: that lives on without it, or goes next */
 	void (*shm_key_free)(void *userdata, EngineShmKey *key);
 	void (*shm_estate_free)(void *userdata, EngineShmEstate *estate);

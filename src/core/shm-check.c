@@ -44,7 +44,8 @@ static void check_key(const Engine *engine, const EngineShmKey *key)
 
 	assert(key->node.key == key->number);
 	assert(key->number > 0 && key->number <= WIRE_SHM_NUMBER(UINT32_MAX));
-	assert(key->by.node > 0 && key->by.node <= WIRE_SHM_PARTITIONS);
+	assert(key->by.node <= WIRE_SHM_PARTITIONS && !key->by.node == !key->by.client);
+	assert(!key->by.node == !maker);
 	assert(key->estate->uid == key->uid);
 	assert(!key->segment || key->segment->shm->key == key);
 	/* whose maker is gone goes with its segment */

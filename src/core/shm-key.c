@@ -115,15 +115,29 @@ static void leave_maker(Engine *engine, EngineShmKey *key)
 
 /* Keys */
 
-static struct shm_makers *makers_of(Engine *engine, const EngineShmKey *key)
-{
-	return &registry(engine)->makers[key->by.node - 1];
-}
-
 static void count_unused(Engine *engine, EngineShmKey *key, uint32_t n)
 {
 	key->estate->n_unused += n;
-	makers_of(engine, key)->n_unused += n;
+	if (key->by.node)
+		registry(engine)->makers[key->by.node - 1].n_unused += n;
+}
+
+static int join_maker(Engine *engine, EngineShmKey *key)
+{
+	EngineShmMaker *maker;
+	int r;
+
+	if (!key->by.node)
+		return 0;
+	r = maker_get(engine, key->by.node - 1, key->by.client, &maker);
+	if (r < 0)
+		return r;
+	if (made_before(engine, maker, key->by.serial))
+		return -EEXIST;
+	key->maker = maker;
+	key->made.key = key->by.serial ^ registry(engine)->counters.secret;
+	tree_insert(&maker->keys, &key->made);
+	return 0;
 }
 
 int engine_shm_key_attach(EngineShmKey *key, Engine *engine)
@@ -134,15 +148,11 @@ int engine_shm_key_attach(EngineShmKey *key, Engine *engine)
 	r = engine_shm_estate_get(engine, key->uid, &key->estate);
 	if (r < 0)
 		return r;
-	r = maker_get(engine, key->by.node - 1, key->by.client, &key->maker);
-	if (r == 0 && made_before(engine, key->maker, key->by.serial))
-		r = -EEXIST;
+	r = join_maker(engine, key);
 	if (r < 0) {
 		engine_shm_estate_settle(engine, key->estate);
 		return r;
 	}
-	key->made.key = key->by.serial ^ shm->counters.secret;
-	tree_insert(&key->maker->keys, &key->made);
 	key->node.key = key->number;
 	tree_insert(&shm->keys, &key->node);
 	key->estate->n_keys++;
@@ -244,7 +254,15 @@ int engine_shm_key_place(Engine *engine, const struct engine_shm_asker *asker, u
 	return 0;
 }
 
-/* What he made that nobody has used. The last of his keys takes him along. */
+/* A successor must not take him for another one of the same number. */
+static void forget_by(Engine *engine, EngineShmKey *key)
+{
+	key->by = (struct engine_shm_request){0};
+	if (engine->ops->shm_key_changed)
+		engine->ops->shm_key_changed(engine->userdata, key);
+}
+
+/* What he made that nobody has used goes. The last of his keys takes him along. */
 static void forget_maker(Engine *engine, EngineShmMaker *maker)
 {
 	struct tree_node *n;
@@ -256,7 +274,9 @@ static void forget_maker(Engine *engine, EngineShmMaker *maker)
 		key = container_of(n, EngineShmKey, made);
 		more = n->left || n->right;
 		leave_maker(engine, key);
-		if (!key->segment)
+		if (key->segment)
+			forget_by(engine, key);
+		else
 			engine_shm_key_free(engine, key);
 	}
 }
@@ -276,4 +296,5 @@ void engine_shm_maker_gone(Engine *engine, uint32_t node, uint64_t client)
 	}
 	while ((n = registry(engine)->makers[node].clients.root))
 		forget_maker(engine, container_of(n, EngineShmMaker, node));
+	engine_shm_forget_requests(engine, node);
 }

@@ -39,6 +39,9 @@ void engine_shm_save(const EngineSegment *segment, struct engine_shm_record *ret
 	ret->made = shm->made;
 	ret->set = shm->set;
 	ret->key = shm->key ? shm->key->number : 0;
+	ret->uid = segment->uid;
+	ret->gid = segment->gid;
+	ret->mode = segment->mode;
 	ret->cuid = shm->cuid;
 	ret->cgid = shm->cgid;
 	ret->flags = shm->flags;
@@ -84,8 +87,8 @@ int engine_shm_key_restore(
 	EngineShmKey *key;
 	int r;
 
-	if (record->number == 0 || record->number > NUMBER_MAX || record->by.node == 0 ||
-		record->by.node > WIRE_SHM_PARTITIONS || record->by.client == 0)
+	if (record->number == 0 || record->number > NUMBER_MAX ||
+		record->by.node > WIRE_SHM_PARTITIONS || !record->by.node != !record->by.client)
 		return -EBADMSG;
 	if (tree_get(&engine->shm.keys, record->number))
 		return -EBADMSG;
@@ -111,7 +114,9 @@ static bool record_valid(const EngineSegment *segment, const struct engine_shm_r
 
 	if (!segment || !segment->owner->estate || segment->shm)
 		return false;
-	if (record->flags & ~flags || record->was_attached > 1)
+	if (WIRE_SHM_PARTITION(segment->id) != segment->owner->engine->node)
+		return false;
+	if (record->flags & ~flags || record->was_attached > 1 || record->mode > 0777)
 		return false;
 	if (!memchr(record->command, 0, sizeof(record->command)))
 		return false;
@@ -144,6 +149,9 @@ int engine_shm_restore(
 	shm->cpid = record->cpid;
 	shm->lpid = record->lpid;
 	memcpy(shm->command, record->command, sizeof(shm->command));
+	segment->uid = record->uid;
+	segment->gid = record->gid;
+	segment->mode = record->mode;
 	engine_shm_attach(segment, shm);
 	if (key)
 		engine_shm_key_use(engine, key, segment);
@@ -179,17 +187,19 @@ static EngineShmEstate *any_empty_estate(const struct tree_node *n)
 	return estate ? estate : any_empty_estate(n->right);
 }
 
-/* In order of number, so that what goes is not looked for again. */
 static void settle_keys(Engine *engine)
 {
 	struct tree_node *n;
 	uint64_t after = 0;
 
 	while ((n = tree_above(&engine->shm.keys, after))) {
-		const EngineShmKey *key = container_of(n, EngineShmKey, node);
+		EngineShmKey *key = container_of(n, EngineShmKey, node);
 
 		after = n->key;
-		if (key->by.node == engine->node + 1 && !engine_client_find(engine, key->by.client))
+		if (!key->maker && !key->segment)
+			engine_shm_key_free(engine, key);
+		else if (key->by.node == engine->node + 1 &&
+			 !engine_client_find(engine, key->by.client))
 			engine_shm_maker_gone(engine, engine->node, key->by.client);
 	}
 }

@@ -57,6 +57,33 @@ static bool has_ended(const Engine *engine, const struct engine_shm_asker *asker
 	return false;
 }
 
+static bool forget_if_of(struct engine_shm_request *request, uint32_t node)
+{
+	bool is_of = request->node == node + 1;
+
+	if (is_of)
+		*request = (struct engine_shm_request){0};
+	return is_of;
+}
+
+void engine_shm_forget_requests(Engine *engine, uint32_t node)
+{
+	EngineSegment *s = NULL;
+	bool some = false;
+
+	for (unsigned int i = 0; i < ENGINE_SHM_ENDS; i++)
+		some |= forget_if_of(&engine->shm.counters.ends[i], node);
+	if (some && engine->ops->shm_counted)
+		engine->ops->shm_counted(engine->userdata);
+	while ((s = engine_segment_next(engine, s ? s->instance : 0))) {
+		if (!s->shm)
+			continue;
+		some = forget_if_of(&s->shm->made, node);
+		if (forget_if_of(&s->shm->set, node) || some)
+			changed(s);
+	}
+}
+
 /* Rights */
 
 static bool is_owner(const EngineSegment *segment, const struct engine_identity *identity)

@@ -18,10 +18,10 @@
 
 #define ENGINE_SHM_UNUSED_MAX 65536u /* keys without a segment of one uid, or of another node */
 
-/* A request: of whose process, by its numbers there. node 0: none. */
+/* A request: of whose process, by its numbers there. */
 struct engine_shm_request {
 	uint64_t client, serial;
-	uint32_t node; /* + 1 */
+	uint32_t node; /* + 1; 0: none, or of a process that is gone */
 	uint32_t reserved;
 };
 
@@ -61,7 +61,7 @@ struct EngineShmKey {
 	struct tree_node node; /* by number */
 	struct tree_node made; /* maker->keys */
 	uint32_t number;
-	EngineShmMaker *maker; /* NULL: gone */
+	EngineShmMaker *maker; /* NULL: gone, and by with him */
 	struct engine_shm_request by;
 	uid_t uid;
 	EngineShmEstate *estate; /* of this uid */
@@ -136,7 +136,8 @@ void engine_shm_detached(EngineImport *import, uint64_t now);
  * none such. */
 int engine_shm_inherit(EngineClient *child, EngineImport *parent, EngineImport **ret_import);
 
-/* A process has ended (of this node, or said by another one), or (client 0) all of a node have. */
+/* A process has ended (of this node, or said by another one), or (client 0) all of a node have,
+ * whose numbers mean others from now on. */
 void engine_shm_maker_gone(Engine *engine, uint32_t node, uint64_t client);
 
 void engine_shm_row(const EngineSegment *segment, struct wire_shm_row *ret_row);
@@ -165,7 +166,8 @@ struct engine_shm_record {
 	uint64_t instance, bytes;
 	uint64_t attached, detached, changed;
 	struct engine_shm_request made, set;
-	uint32_t key; /* its number */
+	uint32_t key;		 /* its number */
+	uint32_t uid, gid, mode; /* these count, not those of the segment's record */
 	uint32_t cuid, cgid, flags, was_attached;
 	int32_t cpid, lpid;
 	char command[16];

@@ -210,12 +210,49 @@ static void records_that_contradict_are_refused(void **state)
 	world_end(&w, c);
 }
 
+/* A node that has begun anew counts its processes and their requests from the beginning. */
+static void requests_of_a_former_life_are_forgotten(void **state)
+{
+	const struct engine_identity who = {.uid = 1000, .gid = 100};
+	struct engine_shm_asker asker = {.identity = &who, .node = 7, .client = 1, .serial = 1};
+	struct wire_shm_control set = {
+		.command = WIRE_SHM_SET, .uid = 1000, .gid = 100, .mode = 0640};
+	EngineShmKey *key, *other;
+	EngineSegment *segment;
+	struct wire_shm_get get;
+	struct world w;
+	bool made;
+
+	world_init(&w, NULL);
+	assert_int_equal(engine_shm_key_new(w.engine, &asker, &key), 0);
+	get = GET(engine_shm_key_value(w.engine, key));
+	get.flags = WIRE_SHM_EXCLUSIVE;
+	asker.serial = 2;
+	assert_int_equal(engine_shm_get(w.engine, &asker, &get, UINT64_MAX, &segment, &made), 0);
+	assert_int_equal(engine_shm_get(w.engine, &asker, &get, UINT64_MAX, &segment, &made), 0);
+	asker.serial = 3;
+	set.shmid = segment->id;
+	assert_int_equal(engine_shm_control(w.engine, &asker, &set), 0);
+	engine_shm_maker_gone(w.engine, 7, 0);
+	set.mode = 0600;
+	assert_int_equal(engine_shm_control(w.engine, &asker, &set), 0);
+	assert_int_equal(segment->mode, 0600);
+	asker.serial = 2;
+	assert_int_equal(engine_shm_get(w.engine, &asker, &get, UINT64_MAX, &segment, &made),
+		STATUS_ID_IN_USE);
+	asker.serial = 1;
+	assert_int_equal(engine_shm_key_new(w.engine, &asker, &other), 0);
+	assert_ptr_not_equal(other, key);
+	world_end(&w, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failed_allocation_changes_nothing),
 		cmocka_unit_test(a_restore_that_fails_can_be_tried_again),
 		cmocka_unit_test(records_that_contradict_are_refused),
+		cmocka_unit_test(requests_of_a_former_life_are_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("clshm, records and memory", tests, NULL, NULL);

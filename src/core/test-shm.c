@@ -321,8 +321,11 @@ static void step_foreign_gone(struct model *m)
 		return;
 	}
 	engine_shm_maker_gone(m->engine, THERE, 0);
-	for (c = CLIENTS; c < CLIENTS + FOREIGN; c++)
+	/* the node has begun anew, and so have the numbers of its requests */
+	for (c = CLIENTS; c < CLIENTS + FOREIGN; c++) {
 		m_maker_gone(m, c);
+		m->client[c].serial = 1;
+	}
 }
 
 static void step_key(struct model *m)

@@ -39,6 +39,7 @@ const struct engine_ops manager_engine_ops = {
 	.import_signal = manager_import_signal,
 	.shm_counted = shm_on_counted,
 	.shm_changed = shm_on_changed,
+	.shm_key_changed = shm_on_key_changed,
 	.shm_key_free = shm_on_key_free,
 	.shm_estate_free = shm_on_estate_free,
 };

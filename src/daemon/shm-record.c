@@ -56,10 +56,14 @@ void shm_on_counted(void *userdata)
 /* One that is being made has no record yet. */
 void shm_on_changed(void *userdata, EngineSegment *segment)
 {
-	if (segment->shm->slot == JOURNAL_NO_SLOT)
-		return;
-	(void)manager_segment_save(userdata, segment);
-	(void)shm_save_segment(userdata, segment);
+	if (segment->shm->slot != JOURNAL_NO_SLOT)
+		(void)shm_save_segment(userdata, segment);
+}
+
+void shm_on_key_changed(void *userdata, EngineShmKey *key)
+{
+	if (key->slot != JOURNAL_NO_SLOT)
+		(void)shm_save_key(userdata, key);
 }
 
 void shm_on_key_free(void *userdata, EngineShmKey *key)

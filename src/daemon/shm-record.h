@@ -50,6 +50,7 @@ void shm_segment_free(Manager *m, EngineSegment *segment);
 /* The engine's operations; userdata: the manager. */
 void shm_on_counted(void *userdata);
 void shm_on_changed(void *userdata, EngineSegment *segment);
+void shm_on_key_changed(void *userdata, EngineShmKey *key);
 void shm_on_key_free(void *userdata, EngineShmKey *key);
 void shm_on_estate_free(void *userdata, EngineShmEstate *estate);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/test-kill.h"
 
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -237,6 +239,38 @@ static void verify_set(struct scene *s)
 	assert_gone(s);
 }
 
+/* By an owner who is not the creator, and may not do it twice. Needs root; else by its creator. */
+static void prepare_give_away(struct scene *s)
+{
+	bool root = geteuid() == 0;
+
+	chmod(s->node.dir, 0755);
+	client_new(&s->b, &s->node);
+	s->b_open = true;
+	if (root) {
+		assert_int_equal(setgroups(0, NULL), 0);
+		assert_int_equal(seteuid(1001), 0);
+	}
+	client_new(&s->a, &s->node);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(shm_key(&s->b, WIRE_SHM_HERE, &s->id), STATUS_OK);
+	assert_int_equal(shm_get(&s->b, s->id, SIZE, &s->shmid), STATUS_OK);
+	ask_control(s, WIRE_SHM_SET);
+	s->request.shm_control.uid = root ? 1001 : geteuid();
+	assert_int_equal(shm_call(&s->b, s->request), STATUS_OK);
+	ask_control(s, WIRE_SHM_SET);
+}
+
+static void verify_give_away(struct scene *s)
+{
+	struct wire_shm_row row = {0};
+
+	assert_int_equal(shm_stat(&s->b, s->shmid, &row), STATUS_OK);
+	assert_int_equal(row.uid, 1234);
+	assert_int_equal(shm_control(&s->b, s->shmid, WIRE_SHM_REMOVE), STATUS_OK);
+}
+
 static void prepare_attach(struct scene *s)
 {
 	prepare_segment(s);
@@ -316,6 +350,7 @@ const struct kill_case kill_shm_cases[] = {
 	{"shm_autoremove", prepare_autoremove, assert_gone},
 	{"shm_autoremove_attached", prepare_autoremove_attached, verify_autoremove_attached},
 	{"shm_set", prepare_set, verify_set},
+	{"shm_give_away", prepare_give_away, verify_give_away},
 	{"shm_attach", prepare_attach, verify_attach},
 	{"shm_detach", prepare_detach, verify_detach},
 	{"shm_last_detach", prepare_last_detach, assert_gone},
