@@ -95,7 +95,7 @@ static void note(CoherentPart *part, uint64_t page, const struct sleepers *at)
 
 void coherent_sleep_leave(CoherentPart *part, uint64_t page, unsigned int n)
 {
-	uint8_t content[PAGE_BYTES];
+	uint64_t content[PAGE_BYTES / 8];
 	struct sleepers at;
 
 	if (!part->sleeps || part->over || list_empty(&part->mappers))

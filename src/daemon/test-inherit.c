@@ -30,7 +30,7 @@
 static const char *program;
 
 static const char config[] =
-	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=2s\n";
+	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=10s\n";
 
 struct scene {
 	struct nodes nodes;

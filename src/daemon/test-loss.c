@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,9 +35,18 @@
 
 static const char *program;
 
-#define CONFIG(loss)                                                                               \
-	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=1s\n[Clshm]\n"  \
-	"OnLoss=" loss "\n"
+/* DETECTION: more, where all is slow. */
+static const char *config_of(const char *loss)
+{
+	static char text[256];
+	const char *detection = getenv("DETECTION");
+
+	snprintf(text, sizeof(text),
+		"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=%s\n"
+		"[Clshm]\nOnLoss=%s\n",
+		detection ? detection : "1s", loss);
+	return text;
+}
 
 struct scene {
 	struct nodes nodes;
@@ -65,17 +75,17 @@ static int begin(void **state, const char *config)
 
 static int begin_sigbus(void **state)
 {
-	return begin(state, CONFIG("sigbus"));
+	return begin(state, config_of("sigbus"));
 }
 
 static int begin_kill(void **state)
 {
-	return begin(state, CONFIG("kill"));
+	return begin(state, config_of("kill"));
 }
 
 static int begin_zero(void **state)
 {
-	return begin(state, CONFIG("zero"));
+	return begin(state, config_of("zero"));
 }
 
 static int end(void **state)
@@ -343,7 +353,7 @@ static void restart_home(struct scene *s)
 {
 	client_close(&s->a);
 	close(s->uffd[0]);
-	nodes_start_one(&s->nodes, program, 1, CONFIG("sigbus"));
+	nodes_start_one(&s->nodes, program, 1, config_of("sigbus"));
 	client_new(&s->a, &s->nodes.node[1]);
 	s->uffd[0] = map_watch_begin(&s->a);
 	shm_hello(&s->a);

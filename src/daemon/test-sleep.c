@@ -29,7 +29,7 @@
 static const char *program;
 
 static const char config[] =
-	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=2s\n";
+	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=10s\n";
 
 struct shared {
 	_Atomic uint32_t go;

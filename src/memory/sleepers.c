@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #define WORDS (SLEEPERS_PAGE / 4)
+#define BLOCK 64u
 
 /* pthread_mutex_t: lock, count, owner, users, kind. The lock is 2 where somebody sleeps, of robust
  * ones it is the owner with the top bit. */
@@ -47,21 +48,43 @@ static bool is_rwlock(const uint32_t *w)
 	       !w[4] && !w[5];
 }
 
-void sleepers_find(const void *page, struct sleepers *ret_sleepers)
+/* Locks begin at even words, from first on. */
+static void look(const uint32_t *words, unsigned int first, unsigned int end, struct sleepers *s)
 {
-	struct sleepers s = {0};
-	uint32_t words[WORDS];
-
-	memcpy(words, page, sizeof(words));
-	for (unsigned int i = 0; i + MUTEX_WORDS <= WORDS && s.n < SLEEPERS_WORDS; i += 2) {
+	for (unsigned int i = first; i < end && i + MUTEX_WORDS <= WORDS; i += 2) {
 		if (is_mutex(words + i))
-			add(&s, i);
+			add(s, i);
 		if (i + RWLOCK_WORDS > WORDS || !is_rwlock(words + i))
 			continue;
-		add(&s, i);
-		add(&s, i + RWLOCK_PHASE);
-		add(&s, i + RWLOCK_WRITER);
+		add(s, i);
+		add(s, i + RWLOCK_PHASE);
+		add(s, i + RWLOCK_WRITER);
 	}
+}
+
+/* Is there a word of the rarest kind that a shared lock needs? Most data has none, and is passed
+ * quickly. */
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+static bool may_be_locks(const uint32_t *words)
+{
+	quad any = {0}, q;
+
+	for (unsigned int i = 0; i < BLOCK; i += 4) {
+		memcpy(&q, words + i, sizeof(q));
+		any |= (quad)(q == 1) | (quad)((q & (MUTEX_SHARED | ~MUTEX_KINDS)) == MUTEX_SHARED);
+	}
+	return any[0] | any[1] | any[2] | any[3];
+}
+
+void sleepers_find(const void *page, struct sleepers *ret_sleepers)
+{
+	const uint32_t *words = page;
+	struct sleepers s = {0};
+
+	for (unsigned int i = 0; i < WORDS; i += BLOCK)
+		if (may_be_locks(words + i))
+			look(words, i < RWLOCK_WORDS ? 0 : i - RWLOCK_WORDS, i + BLOCK, &s);
 	*ret_sleepers = s;
 }
 

@@ -20,7 +20,7 @@ struct sleepers {
 	uint16_t words[SLEEPERS_WORDS]; /* of four bytes, by number in the page */
 };
 
-/* The words at which somebody may sleep; further ones are left out. */
+/* The words at which somebody may sleep; further ones are left out. page: at a multiple of 8. */
 void sleepers_find(const void *page, struct sleepers *ret_sleepers);
 /* Adds those of another look. */
 void sleepers_add(struct sleepers *sleepers, const struct sleepers *more);

@@ -190,7 +190,7 @@ static void who_sleeps_at_a_rwlock_is_found_and_woken(void **state)
 
 static void data_is_no_lock(void **state)
 {
-	uint32_t page[PAGE / 4];
+	_Alignas(8) uint32_t page[PAGE / 4];
 
 	for (uint64_t value = 0; value < 4; value++) {
 		for (unsigned int i = 0; i < ELEMENTS(page); i++)
@@ -209,7 +209,7 @@ static void data_is_no_lock(void **state)
 
 static void no_more_words_than_there_is_room_for_are_found(void **state)
 {
-	uint32_t page[PAGE / 4] = {0};
+	_Alignas(8) uint32_t page[PAGE / 4] = {0};
 	struct sleepers s, more = {2, {1, 5}};
 
 	for (unsigned int i = 0; i + 5 <= ELEMENTS(page); i += 6) {
