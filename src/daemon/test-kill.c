@@ -24,7 +24,8 @@
  * answered, and the effect must be there exactly once; what keeper, daemon and journal hold must be
  * the same whatever the step.
  *
- * argv[1]: causewayd. KILL_CASE=name runs one request, KILL_AT=calls:n or changes:n one step of it.
+ * argv[1]: causewayd; argv[2]: whose requests, engine or clshm. KILL_CASE=name runs one request,
+ * KILL_AT=calls:n or changes:n one step of it.
  */
 
 static const char *program;
@@ -280,20 +281,26 @@ static void killed_anywhere_it_happens_exactly_once(void **state)
 }
 
 /* A step hands over from us to the daemon and back: on one processor that costs a tenth of what two
- * that sleep in turn would take. */
-static void stay_on_one_processor(void)
+ * that sleep in turn would take. The two halves run side by side. */
+static void stay_on_one_processor(bool first)
 {
-	cpu_set_t set;
+	cpu_set_t all, one;
+	size_t cpu = CPU_SETSIZE;
 
-	CPU_ZERO(&set);
-	CPU_SET((size_t)sched_getcpu(), &set);
-	(void)sched_setaffinity(0, sizeof(set), &set);
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return;
+	for (size_t i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &all) && (cpu == CPU_SETSIZE || !first))
+			cpu = i;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
 }
 
-static size_t add_cases(
-	const struct kill_case *cases, size_t n_cases, struct CMUnitTest *tests, size_t n)
+static size_t add_cases(const struct kill_case *cases, size_t n_cases, struct CMUnitTest *tests)
 {
 	const char *only = getenv("KILL_CASE");
+	size_t n = 0;
 
 	for (size_t i = 0; i < n_cases; i++)
 		if (!only || !strcmp(only, cases[i].name))
@@ -306,16 +313,18 @@ static size_t add_cases(
 int main(int argc, char **argv)
 {
 	_cleanup_free_ struct CMUnitTest *tests =
-		calloc(n_kill_cases + n_kill_shm_cases, sizeof(*tests));
-	size_t n = 0;
+		calloc(MAX(n_kill_cases, n_kill_shm_cases), sizeof(*tests));
+	bool clshm;
+	size_t n;
 
-	if (argc != 2 || !tests) {
-		fprintf(stderr, "Usage: test-kill CAUSEWAYD\n");
+	if (argc != 3 || !tests) {
+		fprintf(stderr, "Usage: test-kill CAUSEWAYD engine|clshm\n");
 		return 2;
 	}
 	program = argv[1];
-	stay_on_one_processor();
-	n = add_cases(kill_cases, n_kill_cases, tests, n);
-	n = add_cases(kill_shm_cases, n_kill_shm_cases, tests, n);
+	clshm = !strcmp(argv[2], "clshm");
+	stay_on_one_processor(!clshm);
+	n = clshm ? add_cases(kill_shm_cases, n_kill_shm_cases, tests)
+		  : add_cases(kill_cases, n_kill_cases, tests);
 	return _cmocka_run_group_tests("daemon, killed inside a request", tests, n, NULL, NULL);
 }
