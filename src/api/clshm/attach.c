@@ -24,6 +24,8 @@
 #define MAP_TRIES 20
 #define MAP_PAUSE 5000 /* us */
 
+DEFINE_CLEANUP(struct cw_link *, cw_link_put);
+
 /* Where the program wants it. */
 struct place {
 	char *address; /* NULL: anywhere */
@@ -187,8 +189,30 @@ CLSHM_API void *xp_shmat(int shmid, const void *addr, int shmflg)
 	return (void *)call_end("xp_shmat", CODE_ATTACH, r, (intptr_t)address);
 }
 
+static struct cw_link *link_of(cw_handle handle)
+{
+	struct cw_import *import = cw_import_ref(handle);
+	struct cw_link *link = import ? cw_link_ref(import->link) : NULL;
+
+	cw_import_put(import);
+	return link;
+}
+
+/* Any answer of the owner's comes after it has heard of the detach. Nobody is asked who is not
+ * there.
+ */
+static void await_owner(struct cw_link *link, int shmid)
+{
+	struct wire_message m = {.type = WIRE_SHM_STAT, .shm_stat = {.shmid = (uint32_t)shmid}};
+	_cleanup_free_ struct cw_reply *reply = malloc(sizeof(*reply));
+
+	if (link && reply)
+		(void)cw_link_call(link, &m, NULL, 0, reply);
+}
+
 static int detach_address(const void *addr)
 {
+	_cleanup_(cw_link_put_p) struct cw_link *link = NULL;
 	struct attach a;
 	int r = prepare_thread();
 
@@ -196,7 +220,10 @@ static int detach_address(const void *addr)
 		return r;
 	if (!attaches_take(addr, &a))
 		return -EINVAL;
+	if (!a.here)
+		link = link_of(a.import);
 	detach(a.import);
+	await_owner(link, a.shmid);
 	return 0;
 }
 

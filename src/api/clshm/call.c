@@ -34,7 +34,7 @@ static void tell(const char *function, int result, int error, intptr_t value)
 	char text[64];
 
 	if (!result)
-		fprintf(stderr, "clshm: %s: %#jx\n", function, (intmax_t)value);
+		fprintf(stderr, "clshm: %s: %#jx\n", function, (uintmax_t)value);
 	else
 		fprintf(stderr, "clshm: %s: %s%s%s\n", function,
 			strerror_r(error, text, sizeof(text)), result > 0 ? ": " : "",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 void rig_fails(const char *file, int line, const char *what, intptr_t got, int error)
@@ -75,6 +76,22 @@ struct shmid_ds rig_state(int shmid)
 unsigned long rig_attached(int shmid)
 {
 	return rig_state(shmid).shm_nattch;
+}
+
+int rig_signal_of(volatile char *p, bool write)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		if (write)
+			*p = *p;
+		else
+			(void)*p;
+		_exit(0);
+	}
+	NEED_TRUE(child > 0 && waitpid(child, &status, 0) == child);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 bool rig_is_gone(int shmid)

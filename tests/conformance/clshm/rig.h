@@ -48,6 +48,9 @@ unsigned long rig_attached(int shmid);
 /* Nobody has it any more. */
 bool rig_is_gone(int shmid);
 
+/* The signal that ends a child which reads or writes a byte; 0: none. */
+int rig_signal_of(volatile char *p, bool write);
+
 /* An address of this many bytes where nothing is. */
 char *rig_hole(size_t size);
 /* An address that is none. */

@@ -19,23 +19,6 @@ static size_t whole(size_t size)
 	return (size + rig_page() - 1) / rig_page() * rig_page();
 }
 
-/* How a process ends that reads or writes one byte. */
-static int signal_of_access(volatile char *p, bool write)
-{
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		if (write)
-			*p = *p;
-		else
-			(void)*p;
-		_exit(0);
-	}
-	NEED_TRUE(child > 0 && waitpid(child, &status, 0) == child);
-	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
 static void attaches_of_one_segment_show_the_same_memory(void)
 {
 	int shmid = rig_segment(SIZE, 0);
@@ -87,11 +70,11 @@ static void whole_pages_are_attached(void)
 	char *hole = rig_hole(2 * whole(SIZE));
 	char *p = NEED((char *)xp_shmat(shmid, hole, 0));
 
-	CHECK_EQUAL(signal_of_access(p + whole(SIZE) - 1, true), 0);
-	CHECK_EQUAL(signal_of_access(p + whole(SIZE), false), SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(p + whole(SIZE) - 1, true), 0);
+	CHECK_EQUAL(rig_signal_of(p + whole(SIZE), false), SIGSEGV);
 	OK(xp_shmdt(p));
-	CHECK_EQUAL(signal_of_access(p, false), SIGSEGV);
-	CHECK_EQUAL(signal_of_access(p + whole(SIZE) - 1, false), SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(p, false), SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(p + whole(SIZE) - 1, false), SIGSEGV);
 }
 
 static void read_only_attaches_cannot_be_written(void)
@@ -99,8 +82,8 @@ static void read_only_attaches_cannot_be_written(void)
 	int shmid = rig_segment(SIZE, 0);
 	char *p = NEED((char *)xp_shmat(shmid, NULL, SHM_RDONLY));
 
-	CHECK_EQUAL(signal_of_access(p, false), 0);
-	CHECK_EQUAL(signal_of_access(p, true), SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(p, false), 0);
+	CHECK_EQUAL(rig_signal_of(p, true), SIGSEGV);
 	/* nor made to be written */
 	CHECK(mprotect(p, rig_page(), PROT_READ | PROT_WRITE) == -1 ||
 		(p[0] = 1, *(char *)xp_shmat(shmid, NULL, SHM_RDONLY) == 0));
@@ -163,7 +146,7 @@ static void remap_replaces_what_is_there(void)
 	p[1] = 5;
 	CHECK_EQUAL(seen[1], 5);
 	OK(xp_shmdt(p));
-	CHECK_EQUAL(signal_of_access(p, false), SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(p, false), SIGSEGV);
 	CHECK_EQUAL(p[2 * rig_page()], 9);
 	CHECK(xp_shmat(shmid, p, SHM_REMAP) == p);
 	FAILS(xp_shmat(shmid, NULL, SHM_REMAP), EINVAL);

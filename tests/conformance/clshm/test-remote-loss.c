@@ -46,23 +46,6 @@ static bool is_up(partid_t part)
 	return false;
 }
 
-/* How a process ends that reads or writes one byte. */
-static int signal_of_access(volatile char *p, bool write)
-{
-	pid_t child = fork();
-	int status;
-
-	if (child == 0) {
-		if (write)
-			*p = 1;
-		else
-			(void)*p;
-		_exit(0);
-	}
-	NEED_TRUE(child > 0 && waitpid(child, &status, 0) == child);
-	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
 static sigjmp_buf back;
 
 static void on_bus(int number, siginfo_t *info, void *context)
@@ -101,8 +84,8 @@ static void a_lost_owner_takes_its_memory_with_it(void)
 	EVENTUALLY(raises_bus(p));
 	CHECK(raises_bus(p + rig_page()));
 	CHECK(raises_bus(p + SIZE - 1));
-	CHECK_EQUAL(signal_of_access(p, false), SIGBUS);
-	CHECK_EQUAL(signal_of_access(p, true), SIGBUS);
+	CHECK_EQUAL(rig_signal_of(p, false), SIGBUS);
+	CHECK_EQUAL(rig_signal_of(p, true), SIGBUS);
 	FAILS(xp_shmat(shmid, NULL, 0), EIO);
 	FAILS(xp_shmctl(shmid, IPC_STAT, &d), EIO);
 	FAILS(xp_shmctl(shmid, IPC_RMID), EIO);
@@ -228,11 +211,11 @@ static void a_fork_with_lost_memory_is_bounded(void)
 	p[0] = 1;
 	rig_cluster("RIG_NODE2_KILL");
 	begin = rig_now();
-	CHECK_EQUAL(signal_of_access(q, true), 0);
+	CHECK_EQUAL(rig_signal_of(q, true), 0);
 	CHECK(rig_now() - begin < 12000);
 	EVENTUALLY(!is_up(lost));
 	begin = rig_now();
-	CHECK_EQUAL(signal_of_access(q, true), 0);
+	CHECK_EQUAL(rig_signal_of(q, true), 0);
 	CHECK(rig_now() - begin < 1000);
 	rig_cluster("RIG_NODE2_START");
 	EVENTUALLY(is_up(lost));

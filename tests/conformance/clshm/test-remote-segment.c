@@ -186,11 +186,43 @@ static void stores_are_seen_on_all_partitions(void)
 	}
 }
 
+static void count_attaches(void *data)
+{
+	unsigned int shmid;
+
+	become_the_same_user();
+	while ((shmid = rig_hear_parent()))
+		rig_tell_parent((unsigned int)rig_attached((int)shmid));
+}
+
+/* What a process has attached or detached is counted, whoever is asked, when the call returns. */
+static void counts_are_right_at_once(void)
+{
+	rig_peer_t owner = rig_there(2, count_attaches, NULL),
+		   other = rig_there(3, count_attaches, NULL);
+	int shmid;
+
+	become_the_same_user();
+	shmid = segment_on(1, SIZE, 0);
+	for (int i = 0; i < 200; i++) {
+		char *p = rig_attach(shmid);
+
+		p[i] = 1;
+		rig_tell(i % 2 ? owner : other, (unsigned int)shmid);
+		CHECK_EQUAL(rig_hear(i % 2 ? owner : other), 1);
+		OK(xp_shmdt(p));
+		rig_tell(i % 2 ? owner : other, (unsigned int)shmid);
+		CHECK_EQUAL(rig_hear(i % 2 ? owner : other), 0);
+	}
+	/* the latter has the former's pipe, too */
+	rig_end(other);
+	rig_end(owner);
+}
+
 static void each_way_of_attaching_works_for_other_partitions(void)
 {
-	int shmid = segment_on(1, SIZE, 0), status;
+	int shmid = segment_on(1, SIZE, 0);
 	char *hole = rig_hole(8 * rig_page()), *a, *b;
-	pid_t child;
 
 	a = NEED((char *)xp_shmat(shmid, hole + 1, SHM_RND));
 	CHECK(a == hole);
@@ -198,13 +230,7 @@ static void each_way_of_attaching_works_for_other_partitions(void)
 	b = NEED((char *)xp_shmat(shmid, hole + 4 * rig_page(), SHM_RDONLY));
 	a[SIZE - 1] = 5;
 	CHECK_EQUAL(b[SIZE - 1], 5);
-	child = fork();
-	if (child == 0) {
-		*(volatile char *)b = 1;
-		_exit(0);
-	}
-	NEED_TRUE(waitpid(child, &status, 0) == child);
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	CHECK_EQUAL(rig_signal_of(b, true), SIGSEGV);
 	CHECK(xp_shmat(shmid, hole, SHM_REMAP) == hole);
 	CHECK_EQUAL(a[SIZE - 1], 5);
 	EVENTUALLY(rig_attached(shmid) == 2);
@@ -561,6 +587,7 @@ static const rig_test_t tests[] = {
 	TEST(a_path_names_the_owner),
 	TEST(unused_keys_of_another_partitions_process_end_with_it),
 	TEST(stores_are_seen_on_all_partitions),
+	TEST(counts_are_right_at_once),
 	TEST(each_way_of_attaching_works_for_other_partitions),
 	TEST(atomics_work_between_partitions),
 	TEST(mutexes_work_between_partitions),
