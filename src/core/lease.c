@@ -48,6 +48,14 @@ void engine_peer_hold_lease(EnginePeer *peer, uint32_t n_maps, uint64_t now)
 	engine_timer_touch(peer);
 }
 
+void engine_peer_has_maps(EnginePeer *peer, bool has)
+{
+	if (peer->has_maps == (has && peer->session))
+		return;
+	peer->has_maps = !peer->has_maps;
+	engine_timer_touch(peer);
+}
+
 static void renew(EnginePeer *peer, uint64_t now)
 {
 	struct engine_lease *lease = &peer->lease;
@@ -102,6 +110,7 @@ void engine_lease_end(EnginePeer *peer)
 {
 	peer->lease.n_maps = 0;
 	peer->lease.good = false;
+	peer->has_maps = false;
 }
 
 void engine_lease_answer(EnginePeer *peer, const struct wire_message *message)

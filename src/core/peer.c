@@ -106,7 +106,7 @@ void engine_peer_heard(EnginePeer *peer, uint64_t now)
 static bool in_common(const EnginePeer *peer)
 {
 	return peer->n_wanted > 0 || peer->n_imports > 0 || peer->lease.n_maps > 0 ||
-	       !list_empty(&peer->guests);
+	       peer->has_maps || !list_empty(&peer->guests);
 }
 
 /* By us, or by the other side. */

@@ -80,6 +80,7 @@ struct EnginePeer {
 	uint32_t n_waiting; /* of them: not granted yet */
 	uint32_t n_wanted;  /* queries of the caller's that keep the connection */
 	struct engine_lease lease;
+	bool has_maps;	    /* of segments of this node */
 	EngineUser account; /* what its guests have: account.n_imports, account.n_clients */
 	void *userdata;	    /* the caller's */
 };
@@ -122,6 +123,9 @@ void engine_peer_keeps(EnginePeer *peer, bool keeps);
  * session is lost. That ends all maps; so does any other end of the session.
  */
 void engine_peer_hold_lease(EnginePeer *peer, uint32_t n_maps, uint64_t now);
+/* The peer has maps of segments of this node: the session is needed, also when its imports are over
+ * and it still gives back what it had. The end of the session ends that. */
+void engine_peer_has_maps(EnginePeer *peer, bool has);
 /* When it ends if no other answer comes; 0: there is none. */
 uint64_t engine_peer_lease_end(const EnginePeer *peer);
 

@@ -82,6 +82,24 @@ static void without_maps_there_is_no_lease(void **state)
 	peer_world_end(&w, NULL);
 }
 
+static void who_has_maps_here_may_come_back(void **state)
+{
+	struct peer_world w;
+
+	peer_world_init(&w);
+	world_up(&w);
+	engine_peer_has_maps(w.peer, true);
+	engine_peer_down(w.peer, false, w.now);
+	pass(&w, DETECTION / 2);
+	assert_true(w.peer->session);
+	engine_peer_has_maps(w.peer, false);
+	pass(&w, 1);
+	assert_false(w.peer->session);
+	engine_peer_has_maps(w.peer, true);
+	assert_false(w.peer->has_maps);
+	peer_world_end(&w, NULL);
+}
+
 /* The home lives, and says so, but does not hear us. */
 static void keep_hearing(struct peer_world *w, uint64_t span)
 {
@@ -255,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_lease_is_good_when_the_home_has_answered),
 		cmocka_unit_test(a_lease_is_renewed_every_sixth_of_the_detection_time),
 		cmocka_unit_test(without_maps_there_is_no_lease),
+		cmocka_unit_test(who_has_maps_here_may_come_back),
 		cmocka_unit_test(a_lease_without_an_answer_is_doubtful_and_then_over),
 		cmocka_unit_test(an_answer_makes_a_doubtful_lease_good),
 		cmocka_unit_test(a_late_answer_is_worth_no_more_than_its_question),

@@ -98,6 +98,7 @@ int coherent_home_begin(CoherentHome *home, uint64_t answer_time, bool restored)
 void coherent_home_discard(Manager *m, CoherentHome *home)
 {
 	EngineSegment *segment = home->segment;
+	bool has_slots = home->directory && coherent_home_has_slots(home);
 	ManagerImport *i;
 
 	coherent_show(m, segment, false);
@@ -112,6 +113,8 @@ void coherent_home_discard(Manager *m, CoherentHome *home)
 	coherent_part_deinit(&home->part);
 	directory_free(home->directory);
 	coherent_unlock(m->coherent);
+	if (has_slots)
+		coherent_peers_settle(m);
 	manager_segment(segment)->home = NULL;
 	(void)engine_segment_set_copies(segment, 0, true);
 	free(home);
@@ -308,6 +311,7 @@ int coherent_home_map(Manager *m, EngineImport *import, uint32_t page_bytes,
 		ret_reply->discards = home->head->discards;
 	}
 	coherent_unlock(m->coherent);
+	coherent_peer_settle(m, import->client->peer->number);
 	if (r == 0)
 		r = manager_import_save(m, import);
 	coherent_home_check_empty(m, home);
@@ -327,6 +331,7 @@ void coherent_home_unmap(Manager *m, uint32_t node, uint32_t map)
 	if (home)
 		coherent_slot_free(home, slot);
 	coherent_unlock(c);
+	coherent_peer_settle(m, node);
 	if (home)
 		coherent_home_check_empty(m, home);
 }

@@ -417,6 +417,9 @@ int coherent_home_receive(
 void coherent_homes_look(Manager *m);
 /* The peer is told that its imports are over, for the reason that is noted. */
 void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot);
+/* The engine hears whether the node, or each, has maps here. */
+void coherent_peer_settle(Manager *m, uint32_t node);
+void coherent_peers_settle(Manager *m);
 /* Maps of other sessions with this node are lost; session 0: all. */
 void coherent_homes_session_changed(Manager *m, uint32_t node, uint64_t session);
 /* Earliest time of interest; when that has come. */

@@ -188,4 +188,5 @@ void coherent_homes_restored(Manager *m)
 	while ((segment = engine_segment_next(m->engine, segment ? segment->instance : 0)))
 		if (manager_segment(segment) && manager_segment(segment)->home)
 			home_restored(m, manager_segment(segment)->home);
+	coherent_peers_settle(m);
 }

@@ -49,11 +49,14 @@ static void say_end(Manager *m, CoherentHome *home, unsigned int slot)
 
 static void end_silently(Manager *m, CoherentHome *home, unsigned int slot)
 {
-	log_limited("node %u does not say that its maps of segment %llu are over",
-		home->head->slots[slot].node, (unsigned long long)home->instance);
+	uint32_t node = home->head->slots[slot].node;
+
+	log_limited("node %u does not say that its maps of segment %llu are over", node,
+		(unsigned long long)home->instance);
 	coherent_lock(m->coherent);
 	coherent_slot_free(home, slot);
 	coherent_unlock(m->coherent);
+	coherent_peer_settle(m, node);
 }
 
 void coherent_slot_end(Manager *m, CoherentHome *home, unsigned int slot)
@@ -179,6 +182,22 @@ bool coherent_peer_maps(Manager *m, uint32_t node)
 	found = find_with_node(m->coherent, node, 0, &slot);
 	coherent_unlock(m->coherent);
 	return found;
+}
+
+void coherent_peer_settle(Manager *m, uint32_t node)
+{
+	EnginePeer *peer = engine_peer_find(m->engine, node);
+
+	if (peer)
+		engine_peer_has_maps(peer, coherent_peer_maps(m, node));
+}
+
+void coherent_peers_settle(Manager *m)
+{
+	EnginePeer *peer = NULL;
+
+	while ((peer = engine_peer_next(m->engine, peer ? peer->number : 0)))
+		coherent_peer_settle(m, peer->number);
 }
 
 void coherent_homes_session_changed(Manager *m, uint32_t node, uint64_t session)
