@@ -34,7 +34,8 @@ struct item {
 };
 
 struct work {
-	struct list link; /* slot's free, an item's queue, directory's ready, active, done, stuck */
+	struct list link; /* slot's free or waiting, an item's queue, directory's ready, active,
+			     done, stuck */
 	struct list mine; /* slot's works that are in use */
 	uint8_t origin;	  /* slot that it belongs to */
 	uint8_t slot;	  /* who is answered; DIRECTORY_RECALL, DIRECTORY_NONE */
@@ -64,6 +65,7 @@ struct slot {
 	unsigned int n_works; /* that belong to it and have not been abandoned */
 	struct list works;    /* free */
 	struct list mine;     /* in use */
+	struct list waiting;  /* of them: ready, but the node is full */
 };
 
 struct Directory {

@@ -54,6 +54,7 @@ int directory_new(const struct directory_options *options, const struct director
 	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++) {
 		list_init(&d->slots[i].works);
 		list_init(&d->slots[i].mine);
+		list_init(&d->slots[i].waiting);
 	}
 	d->slots[DIRECTORY_HOME].used = d->slots[DIRECTORY_HOME].write = true;
 	d->slots[DIRECTORY_HOME].link = SLOT_UP;
@@ -89,8 +90,10 @@ void directory_free(Directory *d)
 	free_works(&d->done);
 	free_works(&d->stuck);
 	free_works(&d->ready);
-	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++)
+	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++) {
+		free_works(&d->slots[i].waiting);
 		slot_drain(&d->slots[i]);
+	}
 	free(d->recent);
 	free(d->items);
 	free(d);
@@ -155,11 +158,20 @@ static int request(Directory *d, unsigned int slot, const struct page_message *m
 	return 0;
 }
 
+/* On a new link what the node has been asked for is answered between what it holds. */
+static bool fits(const struct slot *s, const struct page_message *m)
+{
+	if (s->link == SLOT_UP)
+		return m->type != PAGE_HOLDS;
+	if (s->link == SLOT_DOWN)
+		return false;
+	return m->type == PAGE_HOLDS ||
+	       ((m->type == PAGE_ACK || m->type == PAGE_BACK) && m->page + m->n <= s->cursor);
+}
+
 static int handle(Directory *d, unsigned int slot, const struct page_message *m)
 {
-	enum slot_link link = d->slots[slot].link;
-
-	if (link == SLOT_DOWN || (m->type == PAGE_HOLDS) != (link == SLOT_RESUMING))
+	if (!fits(&d->slots[slot], m))
 		return STATUS_BAD_REQUEST;
 	switch (m->type) {
 	case PAGE_GETS:
@@ -222,7 +234,11 @@ static bool start_one(Directory *d)
 	if (!w)
 		return false;
 	list_unlink(&w->link);
-	work_start(d, w);
+	if (w->slot != DIRECTORY_HOME && w->slot < DIRECTORY_SLOTS && d->ops->full &&
+		d->ops->full(d->userdata, w->slot))
+		list_append(&d->slots[w->slot].waiting, &w->link);
+	else
+		work_start(d, w);
 	return true;
 }
 
@@ -327,6 +343,19 @@ void directory_link(Directory *d, unsigned int slot, bool up, uint64_t now)
 	s->cursor = 0;
 	s->since = now;
 	abandon_all(d, s);
+	leave(d);
+}
+
+void directory_room(Directory *d, unsigned int slot, uint64_t now)
+{
+	struct slot *s = &d->slots[slot];
+	struct work *w;
+
+	enter(d, now);
+	while ((w = list_first(&s->waiting, struct work, link))) {
+		list_unlink(&w->link);
+		list_append(&d->ready, &w->link);
+	}
 	leave(d);
 }
 

@@ -73,6 +73,9 @@ struct directory_ops {
 	void (*give_up)(void *userdata, unsigned int slot, const char *reason);
 	/* Everything is home: see directory_recall(). */
 	void (*recalled)(void *userdata);
+	/* There is so much on its way to this node already that it is given nothing more before
+	 * directory_room(). NULL: never. */
+	bool (*full)(void *userdata, unsigned int slot);
 };
 
 struct directory_options {
@@ -103,6 +106,9 @@ void directory_remove(Directory *directory, unsigned int slot, uint64_t now);
  * but not for ever; its own requests are forgotten, and it will say them again. Up: it begins with
  * HOLDS, before which nothing is said to it. Up again without down is a new link, too. */
 void directory_link(Directory *directory, unsigned int slot, bool up, uint64_t now);
+
+/* It is not full any more. */
+void directory_room(Directory *directory, unsigned int slot, uint64_t now);
 
 /* STATUS_BAD_REQUEST: the node breaks the protocol; the caller ends its link and its maps. */
 int directory_receive(

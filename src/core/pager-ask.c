@@ -177,7 +177,7 @@ void pager_pump(Pager *p, uint64_t now)
 	struct spot *spot;
 
 	pager_look_ahead(p);
-	while (p->linked && p->n_asked < PAGE_REQUESTS_MAX &&
+	while (p->linked && !p->holding && p->n_asked < PAGE_REQUESTS_MAX &&
 		(spot = list_first(&p->to_ask, struct spot, link))) {
 		spot->queued = false;
 		move(&p->idle, spot);

@@ -289,8 +289,8 @@ int pager_receive_kept(Pager *p, const struct page_message *m, uint64_t now)
 
 bool pager_gives_back(const Pager *p)
 {
-	return pager_leaving(p) && p->linked && !p->released && p->retry == UINT64_MAX &&
-	       p->cursor < p->options.n_pages && p->n_held > p->n_aside &&
+	return pager_leaving(p) && p->linked && !p->holding && !p->released &&
+	       p->retry == UINT64_MAX && p->cursor < p->options.n_pages && p->n_held > p->n_aside &&
 	       p->n_aside < PAGER_ASIDE_MAX;
 }
 
@@ -366,14 +366,33 @@ static uint8_t holds_flag(enum pager_state state)
 	}
 }
 
-void pager_say_holds(Pager *p)
+/* The runs from the first page on that has not been told. */
+static bool say_run(Pager *p)
 {
-	for (uint64_t page = 0, n; page < p->options.n_pages; page += n) {
-		n = pager_same(p, page,
-			(unsigned int)MIN(p->options.n_pages - page, (uint64_t)PAGE_RUN_MAX));
-		if (state_of(p, page) != PAGER_I)
-			pager_say(p, PAGE_HOLDS, holds_flag(state_of(p, page)), page,
-				(unsigned int)n, false);
+	uint64_t page = p->holds;
+	unsigned int n = pager_same(
+		p, page, (unsigned int)MIN(p->options.n_pages - page, (uint64_t)PAGE_RUN_MAX));
+
+	p->holds += n;
+	if (state_of(p, page) == PAGER_I)
+		return false;
+	pager_say(p, PAGE_HOLDS, holds_flag(state_of(p, page)), page, n, false);
+	return true;
+}
+
+void pager_say_holds(Pager *p, uint64_t now)
+{
+	unsigned int n_said = 0;
+
+	while (p->holding && p->holds < p->options.n_pages && n_said < PAGER_HOLDS) {
+		if (p->ops->full && p->ops->full(p->userdata)) {
+			pager_retry(p, now);
+			return;
+		}
+		n_said += say_run(p);
 	}
+	if (!p->holding || p->holds < p->options.n_pages)
+		return;
+	p->holding = false;
 	pager_say(p, PAGE_HOLDS, PAGE_HOLDS_END, 0, 1, false);
 }

@@ -31,7 +31,8 @@
 #define PAGER_WRITE_WINDOW (2 * PAGER_WRITE_RUN)
 #define PAGER_AHEAD	   4u	      /* requests of pager_will_need() at a time */
 #define PAGER_ASIDE_MAX	   1024u      /* pages that a release gives back at a time */
-#define PAGER_RETRY	   1000000ull /* ns, after want of memory */
+#define PAGER_RETRY	   1000000ull /* ns, after want of memory, or of room on the link */
+#define PAGER_HOLDS	   4096u      /* runs said at once on a new link */
 
 enum pager_mark {
 	PAGER_BUSY = 1, /* a request without answer covers the page */
@@ -91,6 +92,8 @@ struct Pager {
 	unsigned int n_asked, n_ahead;
 	uint64_t groups; /* that have mappers */
 	bool linked, frozen, lost;
+	bool holding; /* a new link is being told what is here: the pages before holds */
+	uint64_t holds;
 	bool compared; /* the home knows what was here when the link came up */
 	bool release;  /* was asked for; released: and said */
 	bool released;
@@ -165,7 +168,8 @@ uint64_t pager_deferred_next(const Pager *p);
 void pager_give_back(Pager *p, uint64_t now);
 /* More of it can be done at once. */
 bool pager_gives_back(const Pager *p);
-void pager_say_holds(Pager *p);
+/* Begins, or goes on, with what a new link is told first. */
+void pager_say_holds(Pager *p, uint64_t now);
 
 /* pager-claim.c */
 /* Room for another message that waits, besides those that claims may need. */

@@ -138,7 +138,7 @@ int pager_receive(Pager *p, const struct page_message *m, uint64_t now)
 		r = pager_receive_kept(p, m, now);
 		break;
 	case PAGE_HELD:
-		r = p->linked && !p->compared ? 0 : STATUS_BAD_REQUEST;
+		r = p->linked && !p->holding && !p->compared ? 0 : STATUS_BAD_REQUEST;
 		p->compared = true;
 		break;
 	default:
@@ -175,7 +175,7 @@ void pager_link(Pager *p, bool up, uint64_t now)
 	if (p->lost)
 		return;
 	p->linked = up;
-	p->compared = false;
+	p->compared = p->holding = false;
 	p->n_deferred = 0;
 	p->owes = false;
 	p->cursor = 0;
@@ -183,7 +183,9 @@ void pager_link(Pager *p, bool up, uint64_t now)
 	if (!up)
 		return;
 	memset(p->marks, 0, p->options.n_pages);
-	pager_say_holds(p);
+	p->holding = true;
+	p->holds = 0;
+	pager_say_holds(p, now);
 	pager_pump(p, now);
 	pager_give_back(p, now);
 }
@@ -224,6 +226,7 @@ void pager_release(Pager *p, uint64_t now)
 void pager_lose(Pager *p)
 {
 	p->lost = true;
+	p->holding = false;
 	p->n_deferred = 0;
 	p->n_held = p->n_aside = 0;
 	p->need_begin = p->need_end = 0;
@@ -239,7 +242,7 @@ uint64_t pager_next(const Pager *p)
 {
 	if (p->lost)
 		return UINT64_MAX;
-	if (pager_gives_back(p))
+	if (pager_gives_back(p) || (p->holding && p->retry == UINT64_MAX))
 		return 0;
 	return MIN(p->retry, pager_deferred_next(p));
 }
@@ -268,6 +271,7 @@ void pager_tick(Pager *p, uint64_t now)
 			p->ops->claim_ready(p->userdata);
 		}
 	}
+	pager_say_holds(p, now);
 	pager_give_deferred(p, now);
 	pager_pump(p, now);
 	pager_give_back(p, now);

@@ -70,6 +70,9 @@ struct pager_ops {
 	void (*claim_ready)(void *userdata);
 	/* pager_release() is done: nothing is here and nothing is aside. */
 	void (*released)(void *userdata);
+	/* So much is on its way to the home already that what is long is said later. NULL: never.
+	 */
+	bool (*full)(void *userdata);
 };
 
 struct pager_options {

@@ -17,6 +17,7 @@ struct test {
 	Directory *directory;
 	uint64_t now;
 	int keep_memory, keep_shadow, recover_result;
+	unsigned int full; /* this slot; 0: none */
 };
 
 static const char *source_text(enum page_source source)
@@ -69,6 +70,11 @@ static void on_recalled(void *userdata)
 	log_add(&((struct test *)userdata)->log, "recalled");
 }
 
+static bool on_full(void *userdata, unsigned int slot)
+{
+	return slot == ((struct test *)userdata)->full;
+}
+
 static const struct directory_ops ops = {
 	.send = on_send,
 	.keep = on_keep,
@@ -77,6 +83,7 @@ static const struct directory_ops ops = {
 	.discarded = on_discarded,
 	.give_up = on_give_up,
 	.recalled = on_recalled,
+	.full = on_full,
 };
 
 static int say(struct test *t, unsigned int slot, uint8_t type, uint8_t flags, uint64_t page,
@@ -517,6 +524,51 @@ static void what_a_node_wanted_on_its_old_link_is_forgotten(void **state)
 	directory_free(t.directory);
 }
 
+static void who_is_asked_meanwhile_answers_before_all_is_known_that_he_holds(void **state)
+{
+	struct test t;
+
+	test_init(&t);
+	owns(&t, 1, 7);
+	must_say(&t, 2, PAGE_GETX, 0, 7, 1);
+	directory_link(t.directory, 1, true, t.now);
+	log_clear(&t.log);
+	must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_M, 7, 1);
+	assert_log(&t.log, "to 1 FETCH_M 7+1");
+	must_say(&t, 1, PAGE_BACK, PAGE_CONTENT | PAGE_GONE, 7, 1);
+	assert_log(&t.log, "keep 7+1 shadow; to 1 KEPT 7+1; to 2 DATA_M 7+1 shadow");
+	assert_int_equal(say(&t, 1, PAGE_GETS, 0, 8, 1), STATUS_BAD_REQUEST);
+	assert_int_equal(say(&t, 1, PAGE_BACK, PAGE_CONTENT, 8, 1), STATUS_BAD_REQUEST);
+	must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_END, 0, 1);
+	directory_free(t.directory);
+}
+
+static void who_has_much_on_its_way_is_given_more_later(void **state)
+{
+	struct test t;
+
+	test_init(&t);
+	t.full = 1;
+	must_say(&t, 1, PAGE_GETS, 0, 7, 1);
+	must_say(&t, 1, PAGE_GETX, 0, 9, 1);
+	assert_log(&t.log, "");
+	must_say(&t, 2, PAGE_GETS, 0, 7, 1);
+	assert_log(&t.log, "to 2 DATA_S 7+1 memory");
+	directory_room(t.directory, 1, t.now);
+	assert_log(&t.log, "");
+	t.full = 0;
+	directory_room(t.directory, 1, t.now);
+	assert_log(&t.log, "to 1 DATA_S 7+1 memory; to 0 FETCH_M 9+1");
+	t.full = 1;
+	must_say(&t, 1, PAGE_GETS, 0, 8, 1);
+	link_up(&t, 1);
+	t.full = 0;
+	log_clear(&t.log);
+	directory_room(t.directory, 1, t.now);
+	assert_log(&t.log, "");
+	directory_free(t.directory);
+}
+
 static void who_does_not_give_a_page_back_is_given_up(void **state)
 {
 	struct test t;
@@ -769,6 +821,8 @@ int main(void)
 		cmocka_unit_test(a_new_link_begins_with_what_the_node_holds),
 		cmocka_unit_test(what_was_asked_of_a_node_is_asked_again_on_its_new_link),
 		cmocka_unit_test(what_a_node_wanted_on_its_old_link_is_forgotten),
+		cmocka_unit_test(who_is_asked_meanwhile_answers_before_all_is_known_that_he_holds),
+		cmocka_unit_test(who_has_much_on_its_way_is_given_more_later),
 		cmocka_unit_test(who_does_not_give_a_page_back_is_given_up),
 		cmocka_unit_test(who_makes_new_links_to_keep_a_page_is_given_up),
 		cmocka_unit_test(content_goes_where_there_is_room),

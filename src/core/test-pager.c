@@ -16,6 +16,7 @@ struct test {
 	Pager *pager;
 	uint64_t now;
 	int fill_result, aside_result;
+	size_t room; /* on the link, in bytes of the log; 0: always */
 };
 
 static void on_send(void *userdata, const struct page_message *m, bool aside)
@@ -73,6 +74,14 @@ static void on_released(void *userdata)
 	log_add(&((struct test *)userdata)->log, "released");
 }
 
+/* When so much has been said. */
+static bool on_full(void *userdata)
+{
+	struct test *t = userdata;
+
+	return t->room && t->log.n >= t->room;
+}
+
 static const struct pager_ops ops = {
 	.send = on_send,
 	.fill = on_fill,
@@ -84,6 +93,7 @@ static const struct pager_ops ops = {
 	.forget_aside = on_forget_aside,
 	.claim_ready = on_claim_ready,
 	.released = on_released,
+	.full = on_full,
 };
 
 static void begin(struct test *t, bool home)
@@ -440,6 +450,35 @@ static void a_new_link_hears_what_is_here_and_what_is_wanted(void **state)
 	pager_free(t.pager);
 }
 
+static void what_is_here_is_said_by_and_by_and_everything_else_behind_it(void **state)
+{
+	struct test t;
+
+	test_init(&t);
+	have(&t, 3, true);
+	have(&t, 5, false);
+	have(&t, 7, true);
+	pager_link(t.pager, false, t.now);
+	t.room = 8;
+	pager_link(t.pager, true, t.now);
+	fault(&t, 9, false);
+	pager_release(t.pager, t.now);
+	assert_log(&t.log, "HOLDS 3+1 M");
+	/* what the home knows it may ask for */
+	assert_int_equal(tell(&t, PAGE_FETCH_S, 3, 1), 0);
+	assert_log(&t.log, "protect 3+1 of 20; BACK 3+1 content");
+	t.now = pager_next(t.pager);
+	pager_tick(t.pager, t.now);
+	assert_log(&t.log, "HOLDS 5+1 S");
+	assert_int_equal(tell(&t, PAGE_HELD, 0, 1), STATUS_BAD_REQUEST);
+	t.room = 0;
+	t.now = pager_next(t.pager);
+	pager_tick(t.pager, t.now);
+	assert_log(&t.log, "HOLDS 7+1 M; HOLDS 0+1 END; drop 5+1; PUT 5+1; "
+			   "protect 7+1 of 20; aside 7+1; drop 7+1; PUT 7+1 content aside");
+	pager_free(t.pager);
+}
+
 static void a_doubtful_lease_protects_and_lets_faults_wait(void **state)
 {
 	struct test t;
@@ -688,6 +727,7 @@ int main(void)
 		cmocka_unit_test(content_goes_up_once_on_a_link),
 		cmocka_unit_test(a_fetch_that_has_crossed_a_put_is_over),
 		cmocka_unit_test(a_new_link_hears_what_is_here_and_what_is_wanted),
+		cmocka_unit_test(what_is_here_is_said_by_and_by_and_everything_else_behind_it),
 		cmocka_unit_test(a_doubtful_lease_protects_and_lets_faults_wait),
 		cmocka_unit_test(a_release_gives_everything_back),
 		cmocka_unit_test(a_release_ends_when_the_home_knows_what_was_here),

@@ -159,6 +159,13 @@ static void on_released(void *userdata)
 	n->released = true;
 }
 
+static bool on_pager_full(void *userdata)
+{
+	struct node *n = userdata;
+
+	return n->number > 0 && world_random(n->world, 8) == 0;
+}
+
 static const struct pager_ops pager_ops = {
 	.send = on_pager_send,
 	.fill = on_fill,
@@ -170,6 +177,7 @@ static const struct pager_ops pager_ops = {
 	.forget_aside = on_forget_aside,
 	.claim_ready = on_claim_ready,
 	.released = on_released,
+	.full = on_pager_full,
 };
 
 /* The directory */
@@ -293,6 +301,19 @@ static void on_recalled(void *userdata)
 	((struct world *)userdata)->recalled = true;
 }
 
+static bool on_directory_full(void *userdata, unsigned int slot)
+{
+	struct world *w = userdata;
+	struct node *n = &w->nodes[slot];
+
+	if (!n->home_full && world_random(w, 8) == 0) {
+		n->home_full = true;
+		world_event(w, (struct event){.kind = EVENT_ROOM, .node = slot},
+			1 + world_random(w, 50 * US));
+	}
+	return n->home_full;
+}
+
 static const struct directory_ops directory_ops = {
 	.send = on_directory_send,
 	.keep = on_keep,
@@ -301,6 +322,7 @@ static const struct directory_ops directory_ops = {
 	.discarded = on_discarded,
 	.give_up = on_give_up,
 	.recalled = on_recalled,
+	.full = on_directory_full,
 };
 
 /* Sessions */
@@ -310,6 +332,7 @@ void home_remove(struct world *w, unsigned int slot)
 {
 	struct node *n = &w->nodes[slot];
 
+	link_sent(n, false);
 	n->home_session = 0;
 	n->home_open = false;
 	packets_drop(&n->up);
@@ -348,6 +371,7 @@ static void empty(struct node *n)
 
 void node_lose(struct node *n)
 {
+	link_sent(n, true);
 	n->session = 0;
 	n->end = 0;
 	n->node_open = false;
@@ -455,11 +479,13 @@ void daemon_die(struct node *n)
 		w->directory = NULL;
 		w->claiming = false;
 		for (unsigned int i = 1; i < w->n_nodes; i++) {
+			link_stop(&w->nodes[i], false);
 			link_break(&w->nodes[i]);
 			w->nodes[i].home_open = false;
 			packets_drop(&w->nodes[i].up);
 		}
 	} else {
+		link_stop(n, true);
 		link_break(n);
 		n->node_open = false;
 		packets_drop(&n->down);

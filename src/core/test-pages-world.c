@@ -126,6 +126,46 @@ void link_send(
 		append(n, to_home, packet_new(m, content));
 }
 
+/* As daemons find it: by what their tables say now. */
+static const struct frame *source(const struct node *n, bool to_home, uint64_t page)
+{
+	const struct world *w = n->world;
+	const struct node *home = &w->nodes[0];
+
+	if (to_home)
+		return n->table[page] == PAGER_L ? &n->aside[page] : &n->memory[page];
+	return directory_entry(w->directory, page).owner == DIRECTORY_NOBODY ? &home->memory[page]
+									     : &home->aside[page];
+}
+
+static void packet_sent(struct node *n, bool to_home, struct packet *p)
+{
+	const struct page_message *m = &p->message;
+
+	for (unsigned int i = 0; !p->sent && m->flags & PAGE_CONTENT && i < m->n; i++) {
+		const struct frame *f = source(n, to_home, m->page + i);
+
+		HOLDS(n->world, f->present && bytes_equal(&f->bytes, &p->content[i]));
+	}
+	p->sent = true;
+}
+
+void link_sent(struct node *n, bool to_home)
+{
+	struct packet *p;
+
+	list_for_each (p, to_home ? &n->up : &n->down, link)
+		packet_sent(n, to_home, p);
+}
+
+void link_stop(struct node *n, bool to_home)
+{
+	struct packet *p;
+
+	list_for_each (p, to_home ? &n->up : &n->down, link)
+		p->sent = true;
+}
+
 /* Each end gets a part of what was on its way, and then the end. */
 static void end(struct node *n, bool to_home)
 {
@@ -152,6 +192,8 @@ void link_break(struct node *n)
 	if (!n->node_open && !n->home_open)
 		return;
 	pages_seen.breaks++;
+	link_sent(n, true);
+	link_sent(n, false);
 	if (n->home_open)
 		end(n, true);
 	if (n->node_open)
@@ -194,6 +236,7 @@ static void hear(struct node *n, bool to_home, uint32_t connection)
 		return;
 	if (to_home ? !n->home_open || !home_runs(w) : !n->node_open || !n->pager)
 		return;
+	packet_sent(n, to_home, p);
 	list_unlink(&p->link);
 	list_init(&p->link);
 	w->receiving = p;
@@ -208,6 +251,8 @@ static void hear(struct node *n, bool to_home, uint32_t connection)
 	free(p);
 	if (r == -ENOMEM) {
 		pages_seen.forgotten++;
+		/* it has no table any more, and sends nothing after this */
+		link_stop(n, true);
 		node_lose(n);
 		world_event(w,
 			(struct event){.kind = EVENT_JOIN, .node = n->number, .epoch = n->epoch},
@@ -485,6 +530,12 @@ static void handle(struct world *w, const struct event *e)
 		break;
 	case EVENT_UNCLAIM:
 		unclaim(w);
+		break;
+	case EVENT_ROOM:
+		w->dying = &w->nodes[0];
+		n->home_full = false;
+		if (home_runs(w))
+			directory_room(w->directory, n->number, w->now);
 		break;
 	}
 }

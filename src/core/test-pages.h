@@ -45,6 +45,7 @@ struct packet {
 	struct list link;
 	struct page_message message;
 	bool down; /* the end of the connection */
+	bool sent; /* before, daemons read the content only when there is room on the link */
 	struct bytes content[];
 };
 
@@ -84,6 +85,7 @@ struct node {
 	uint64_t end;	  /* of the lease, as mappers see it */
 	bool frozen, releasing, released;
 	unsigned int fuse; /* operations until the daemon dies; 0: it does not */
+	bool home_full;	   /* the link to it is, for the home */
 
 	/* of the page link */
 	struct list up, down; /* struct packet, to the home and to the node */
@@ -113,6 +115,7 @@ enum event_kind {
 	EVENT_REBORN,  /* the node is there again */
 	EVENT_CLAIM,   /* the data thread wants something */
 	EVENT_UNCLAIM, /* a: page, b: n */
+	EVENT_ROOM,    /* the page link to the node is not full any more */
 };
 
 struct event {
@@ -196,6 +199,10 @@ void packets_drop(struct list *packets);
 void link_send(
 	struct node *n, bool to_home, const struct page_message *m, const struct bytes *content);
 void link_break(struct node *n);
+/* What is on its way is read from the memory, and must be what was said. */
+void link_sent(struct node *n, bool to_home);
+/* What is on its way was sent before: nothing is any more. */
+void link_stop(struct node *n, bool to_home);
 void node_kill(struct node *n, uint64_t back);
 
 #endif

@@ -44,8 +44,7 @@ static void say_discards(const CoherentHome *home, unsigned int slot)
 	const struct page_message said = {
 		.type = PAGE_DISCARDED, .n = 1, .map = s->map, .page = home->head->discards};
 
-	coherent_link_send(coherent_link_find(home->part.coherent, s->node, false), &said,
-		&home->part.store, COHERENT_NONE);
+	coherent_link_send(coherent_link_find(home->part.coherent, s->node, false), &said);
 }
 
 /* Nodes that do not map the segment are told by the main thread: what they read comes another way.
@@ -87,8 +86,7 @@ static void on_send(void *userdata, unsigned int slot, const struct page_message
 		return;
 	}
 	said.map = home->head->slots[slot].map;
-	coherent_link_send(coherent_link_find(c, home->head->slots[slot].node, false), &said,
-		&home->part.store, source == PAGE_SHADOW ? COHERENT_ASIDE : COHERENT_MEMORY);
+	coherent_link_send(coherent_link_find(c, home->head->slots[slot].node, false), &said);
 }
 
 static uint64_t offset_of(uint64_t page)
@@ -147,6 +145,14 @@ static void on_recalled(void *userdata)
 	coherent_note(home->part.coherent);
 }
 
+static bool on_full(void *userdata, unsigned int slot)
+{
+	const CoherentHome *home = userdata;
+
+	return coherent_link_is_full(
+		coherent_link_find(home->part.coherent, home->head->slots[slot].node, false));
+}
+
 const struct directory_ops coherent_directory_ops = {
 	.send = on_send,
 	.keep = on_keep,
@@ -155,6 +161,7 @@ const struct directory_ops coherent_directory_ops = {
 	.discarded = on_discarded,
 	.give_up = coherent_slot_give_up,
 	.recalled = on_recalled,
+	.full = on_full,
 };
 
 /* Frames and time */
@@ -182,6 +189,46 @@ int coherent_home_receive(
 	if (r)
 		coherent_slot_give_up(home, slot, "it breaks the protocol");
 	return r;
+}
+
+/* As long as a node shares a page it stays as it is; in the shadow, if the home does not share it.
+ */
+static bool is_in_memory(const CoherentHome *home, uint64_t page)
+{
+	return directory_entry(home->directory, page).owner == DIRECTORY_NOBODY;
+}
+
+int coherent_home_read(
+	Coherent *c, uint32_t node, uint32_t map, uint64_t page, unsigned int n, uint8_t *data)
+{
+	unsigned int slot;
+	const CoherentHome *home = coherent_home_find_map(c, node, map, &slot);
+	int r = home && !home->given_up[slot] ? 0 : -ESTALE;
+
+	for (unsigned int i = 0, k; i < n && r == 0; i += k) {
+		bool here = is_in_memory(home, page + i);
+
+		for (k = 1; i + k < n && is_in_memory(home, page + i + k) == here; k++)
+			;
+		r = (here ? page_store_read : page_store_read_aside)(&home->part.store,
+			offset_of(page + i), data + i * PAGE_BYTES, k * PAGE_BYTES);
+	}
+	return r;
+}
+
+void coherent_homes_room(Coherent *c, uint32_t node)
+{
+	CoherentPart *part;
+
+	for_each_home (c, part) {
+		CoherentHome *home = coherent_home_of(part);
+		unsigned int slot = coherent_slot_of(home, node);
+
+		if (!slot || home->given_up[slot])
+			continue;
+		coherent_touch(part);
+		directory_room(home->directory, slot, c->now);
+	}
 }
 
 void coherent_homes_link(Coherent *c, uint32_t node, bool up)

@@ -307,11 +307,39 @@ int coherent_advise(Manager *m, EngineImport *import, uint32_t advice, uint64_t 
 
 /* The page link */
 
-void coherent_guest_send(CoherentGuest *g, const struct page_message *message, bool aside)
+void coherent_guest_send(CoherentGuest *g, const struct page_message *message)
 {
-	CoherentLink *link = coherent_link_find(g->part.coherent, g->node, true);
+	coherent_link_send(coherent_link_find(g->part.coherent, g->node, true), message);
+}
 
-	coherent_link_send(link, message, &g->part.store, aside ? COHERENT_ASIDE : COHERENT_MEMORY);
+static int read_run(const CoherentGuest *g, uint64_t page, unsigned int n, uint8_t *data)
+{
+	uint64_t offset = page << PAGE_SIZE_SHIFT;
+
+	switch (pager_state(g->part.pager, page)) {
+	case PAGER_L:
+		return page_store_read_aside(&g->part.store, offset, data, n * PAGE_BYTES);
+	case PAGER_D:
+		return page_store_read(&g->part.store, offset, data, n * PAGE_BYTES);
+	default:
+		return -ESTALE;
+	}
+}
+
+int coherent_guest_read(
+	Coherent *c, uint32_t node, uint32_t map, uint64_t page, unsigned int n, uint8_t *data)
+{
+	const CoherentGuest *g = coherent_guest_find_map(c, node, map);
+	int r = g && !g->part.over ? 0 : -ESTALE;
+
+	for (unsigned int i = 0, k; i < n && r == 0; i += k) {
+		enum pager_state state = pager_state(g->part.pager, page + i);
+
+		for (k = 1; i + k < n && pager_state(g->part.pager, page + i + k) == state; k++)
+			;
+		r = read_run(g, page + i, k, data + i * PAGE_BYTES);
+	}
+	return r;
 }
 
 void coherent_guests_link(Coherent *c, uint32_t node, bool up)

@@ -13,18 +13,26 @@
 #include "fabric/fabric.h"
 
 /*
- * Page links: frames in and out. Nobody waits for a peer: what cannot be sent at once is kept, up
- * to a bound. Above OUT_MANY nothing more is read from a link, and what was read waits, so that
- * nothing more is asked for; what others cause there is little, and above OUT_MAX the link is cut.
+ * Page links: frames in and out. Nobody waits for a peer: what cannot be sent at once is kept, and
+ * reading never stops because of that, so that two ends which both send much do not wait for each
+ * other.
+ *
+ * What is kept is what is to be said, not the content: that is read when there is room for it. It
+ * is the same then, for a page that has been given to a node is not changed before the node gives
+ * it back or acknowledges that it is gone, nor what a node gives back before that is confirmed. So
+ * what is kept is little, and bounded by what the protocol lets be under way. Above OUT_MANY nodes
+ * are given nothing more (directory_room()).
  */
 
 #define IN_SIZE	      (PAGE_HEADER_SIZE + PAGE_RUN_MAX * PAGE_BYTES) /* the largest frame */
 #define IN_MIN	      16384u
-#define OUT_MIN	      65536u
-#define OUT_MANY      (4u << 20)
-#define OUT_MAX	      (64u << 20)
-#define OUT_PIECE     32u /* pages that are copied and sent at once */
-#define READS	      4u  /* of one link a turn */
+#define OUT_PIECE     32u /* pages that are copied and sent at once: they are in the cache */
+#define OUT_SIZE      (OUT_PIECE * PAGE_BYTES + 4096u)
+#define OUT_MANY      (4u << 20) /* bytes of content */
+#define QUEUE_MIN     64u
+#define QUEUE_MANY    (1u << 16) /* frames */
+#define QUEUE_MAX     (1u << 20) /* nobody who keeps to the protocol causes so many */
+#define READS	      4u	 /* of one link a turn */
 #define FRAME_TIMEOUT (2 * NSEC_PER_SEC)
 
 /* Sending */
@@ -39,29 +47,34 @@ static void want(CoherentLink *l, uint32_t events)
 	(void)epoll_ctl(l->coherent->epoll, EPOLL_CTL_MOD, l->fd, &e);
 }
 
-static size_t unsent(const CoherentLink *l)
+static size_t buffered(const CoherentLink *l)
 {
 	return l->out_end - l->out_at;
 }
 
+static bool all_sent(const CoherentLink *l)
+{
+	return !buffered(l) && !l->n_queued;
+}
+
+static void settle_later(CoherentLink *l)
+{
+	if (list_empty(&l->unsent))
+		list_append(&l->coherent->unsent, &l->unsent);
+}
+
 static bool is_full(const CoherentLink *l)
 {
-	return unsent(l) >= OUT_MANY;
+	return l->content >= OUT_MANY || l->n_queued >= QUEUE_MANY;
 }
 
-static void choose_events(CoherentLink *l)
+bool coherent_link_is_full(CoherentLink *l)
 {
-	want(l, (is_full(l) ? 0u : EPOLLIN) | (unsent(l) || l->waits ? EPOLLOUT : 0u));
-}
+	bool full = l && !l->broken && is_full(l);
 
-static void all_sent(CoherentLink *l)
-{
-	l->out_at = l->out_end = l->stalled = 0;
-	if (l->out_size <= 2 * OUT_MANY)
-		return;
-	free(l->out);
-	l->out = NULL;
-	l->out_size = 0;
+	if (full)
+		l->full = true;
+	return full;
 }
 
 /* Something has begun that must not take too long. */
@@ -72,109 +85,154 @@ static void look_soon(CoherentLink *l)
 	c->look = MIN(c->look, c->now + MIN(FRAME_TIMEOUT, l->detection) / 2);
 }
 
+/* The queue */
+
+static int grow(CoherentLink *l)
+{
+	size_t size = MAX(2 * l->queue_size, (size_t)QUEUE_MIN);
+	struct page_message *queue;
+
+	if (size > QUEUE_MAX)
+		return -ENOBUFS;
+	queue = malloc(size * sizeof(*queue));
+	if (!queue)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->n_queued; i++)
+		queue[i] = l->queue[(l->first + i) % l->queue_size];
+	free(l->queue);
+	l->queue = queue;
+	l->queue_size = size;
+	l->first = 0;
+	return 0;
+}
+
+void coherent_link_send(CoherentLink *l, const struct page_message *message)
+{
+	int r = 0;
+
+	if (!l || l->broken)
+		return;
+	if (l->n_queued == l->queue_size)
+		r = grow(l);
+	if (r < 0) {
+		log_limited("the page link with node %u is cut off: %s", l->node, strerror(-r));
+		coherent_link_break(l);
+		return;
+	}
+	l->queue[(l->first + l->n_queued++) % l->queue_size] = *message;
+	l->content += page_message_content(message);
+	settle_later(l);
+}
+
+static void pop(CoherentLink *l)
+{
+	l->content -= page_message_content(&l->queue[l->first]);
+	l->first = (l->first + 1) % l->queue_size;
+	l->n_queued--;
+	l->begun = false;
+	if (l->n_queued || l->queue_size <= QUEUE_MANY)
+		return;
+	free(l->queue);
+	l->queue = NULL;
+	l->queue_size = l->first = 0;
+}
+
+/* The buffer */
+
+static size_t room(const CoherentLink *l)
+{
+	return OUT_SIZE - l->out_end;
+}
+
+static int read_content(CoherentLink *l, const struct page_message *m, unsigned int n, void *data)
+{
+	return l->dialled
+		       ? coherent_guest_read(l->coherent, l->node, m->map, m->page + l->at, n, data)
+		       : coherent_home_read(l->coherent, l->node, m->map, m->page + l->at, n, data);
+}
+
+/* As much as there is room for. 0, or -ESTALE: the map is over, and what was said is of no
+ * interest. */
+static int add_content(CoherentLink *l, const struct page_message *m)
+{
+	unsigned int n = m->flags & PAGE_CONTENT ? m->n : 0;
+
+	while (l->at < n && room(l) >= PAGE_BYTES) {
+		unsigned int k = (unsigned int)MIN(n - l->at, room(l) / PAGE_BYTES);
+		int r = read_content(l, m, k, l->out + l->out_end);
+
+		if (r < 0)
+			return r;
+		l->out_end += k * PAGE_BYTES;
+		l->at += k;
+	}
+	return 0;
+}
+
+/* The first frame, or more of it. False: there is no room for more. */
+static bool add_frame(CoherentLink *l)
+{
+	const struct page_message *m = &l->queue[l->first];
+	size_t before = l->out_end;
+	bool fresh = !l->begun;
+	int r;
+
+	if (room(l) < PAGE_HEADER_SIZE + (fresh && page_message_content(m) ? PAGE_BYTES : 0))
+		return false;
+	if (fresh) {
+		page_message_encode(m, l->out + l->out_end);
+		l->out_end += PAGE_HEADER_SIZE;
+		l->begun = true;
+		l->at = 0;
+	}
+	r = add_content(l, m);
+	if (r == -ESTALE && fresh) {
+		l->out_end = before;
+	} else if (r < 0) {
+		log_limited("the page link with node %u is cut off: %s", l->node, strerror(-r));
+		coherent_link_break(l);
+		return false;
+	} else if (page_message_content(m) && l->at < m->n) {
+		return false;
+	}
+	pop(l);
+	return true;
+}
+
+static void fill(CoherentLink *l)
+{
+	l->out_at = l->out_end = 0;
+	while (l->n_queued && add_frame(l))
+		;
+}
+
 void coherent_link_flush(CoherentLink *l)
 {
 	uint64_t now = l->coherent->now;
-	ssize_t n;
+	ssize_t n = 0;
 
-	if (l->broken)
-		return;
-	while (unsent(l)) {
-		n = send(l->fd, l->out + l->out_at, unsent(l), MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (!l->broken && n >= 0) {
+		if (!buffered(l))
+			fill(l);
+		if (l->broken || !buffered(l))
+			break;
+		n = send(l->fd, l->out + l->out_at, buffered(l), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			coherent_link_break(l);
 		if (n < 0)
 			break;
 		l->out_at += (size_t)n;
 		l->stalled = now;
 	}
-	if (unsent(l) && errno != EAGAIN && errno != EINTR) {
-		coherent_link_break(l);
+	if (l->broken)
 		return;
-	}
-	if (!unsent(l)) {
-		all_sent(l);
+	if (all_sent(l)) {
+		l->stalled = 0;
 	} else if (!l->stalled) {
 		l->stalled = now;
 		look_soon(l);
 	}
-	choose_events(l);
-}
-
-/* Room for n bytes at the end. */
-static int make_room(CoherentLink *l, size_t n)
-{
-	size_t size = MAX(l->out_size, (size_t)OUT_MIN);
-	uint8_t *grown;
-
-	if (l->out_size - l->out_end >= n)
-		return 0;
-	if (unsent(l) && l->out_at)
-		memmove(l->out, l->out + l->out_at, unsent(l));
-	l->out_end = unsent(l);
-	l->out_at = 0;
-	if (l->out_end + n > OUT_MAX)
-		return -ENOBUFS;
-	while (size < l->out_end + n)
-		size *= 2;
-	if (size == l->out_size)
-		return 0;
-	grown = realloc(l->out, size);
-	if (!grown)
-		return -ENOMEM;
-	l->out = grown;
-	l->out_size = size;
-	return 0;
-}
-
-static int read_content(const struct page_store *store, enum coherent_content content,
-	uint64_t page, void *data, size_t n)
-{
-	uint64_t offset = page << PAGE_SIZE_SHIFT;
-
-	return content == COHERENT_ASIDE ? page_store_read_aside(store, offset, data, n)
-					 : page_store_read(store, offset, data, n);
-}
-
-/* Much is sent while it is in the processor's cache, and the peer has something to do. */
-static int add_content(CoherentLink *l, const struct page_message *message,
-	const struct page_store *store, enum coherent_content content)
-{
-	for (unsigned int i = 0, n; i < message->n && !l->broken; i += n) {
-		int r;
-
-		n = MIN(message->n - i, OUT_PIECE);
-		r = make_room(l, n * PAGE_BYTES);
-		if (r == 0)
-			r = read_content(store, content, message->page + i, l->out + l->out_end,
-				n * PAGE_BYTES);
-		if (r < 0)
-			return r;
-		l->out_end += n * PAGE_BYTES;
-		if (n == OUT_PIECE && !l->stalled)
-			coherent_link_flush(l);
-	}
-	return 0;
-}
-
-void coherent_link_send(CoherentLink *l, const struct page_message *message,
-	const struct page_store *store, enum coherent_content content)
-{
-	int r;
-
-	if (!l || l->broken)
-		return;
-	r = make_room(l, PAGE_HEADER_SIZE);
-	if (r == 0) {
-		page_message_encode(message, l->out + l->out_end);
-		l->out_end += PAGE_HEADER_SIZE;
-		if (list_empty(&l->unsent))
-			list_append(&l->coherent->unsent, &l->unsent);
-	}
-	if (r == 0 && page_message_content(message))
-		r = add_content(l, message, store, content);
-	if (r < 0) {
-		log_limited("the page link with node %u is cut off: %s", l->node, strerror(-r));
-		coherent_link_break(l);
-	}
+	want(l, EPOLLIN | (all_sent(l) ? 0u : EPOLLOUT));
 }
 
 /* Receiving */
@@ -209,16 +267,14 @@ static int deliver(CoherentLink *l)
 	size_t at = 0;
 	int r = 0;
 
-	while (r == 0 && !l->broken && !is_full(l) &&
-		(size = frame(l->in + at, l->n_in - at, &message)) > 0) {
+	while (r == 0 && !l->broken && (size = frame(l->in + at, l->n_in - at, &message)) > 0) {
 		r = dispatch(l, &message, l->in + at + PAGE_HEADER_SIZE);
 		at += (size_t)size;
 	}
 	l->n_in -= at;
 	if (at)
 		memmove(l->in, l->in + at, l->n_in);
-	l->waits = l->n_in && is_full(l);
-	if (!l->n_in || l->waits) {
+	if (!l->n_in) {
 		l->partial = 0;
 	} else if (!l->partial || at) {
 		l->partial = l->coherent->now;
@@ -251,18 +307,18 @@ static ssize_t read_some(CoherentLink *l)
 	return n;
 }
 
-/* What has come, or has waited. Returns false when there is nothing more now. */
+/* Returns false when there is nothing more now. */
 static bool receive(CoherentLink *l)
 {
-	ssize_t n = l->waits ? 0 : read_some(l);
+	ssize_t n = read_some(l);
 	Coherent *c = l->coherent;
 	bool more;
 	int r = 0;
 
-	if (n == 0 && !l->waits)
+	if (n == 0)
 		return false;
 	coherent_lock(c);
-	if (n >= 0)
+	if (n > 0)
 		r = deliver(l);
 	if (r)
 		log_limited(
@@ -270,7 +326,7 @@ static bool receive(CoherentLink *l)
 	if (n < 0 || r)
 		coherent_link_break(l);
 	coherent_link_flush(l);
-	more = !l->broken && !is_full(l);
+	more = !l->broken;
 	coherent_unlock(c);
 	return more;
 }
@@ -281,10 +337,10 @@ void coherent_link_ready(CoherentLink *l, uint32_t events)
 
 	if (events & EPOLLOUT) {
 		coherent_lock(c);
-		coherent_link_flush(l);
+		settle_later(l);
 		coherent_unlock(c);
 	}
-	if (events & ~EPOLLOUT || l->waits)
+	if (events & ~EPOLLOUT)
 		for (unsigned int i = 0; i < READS && !l->broken && receive(l); i++)
 			;
 }
@@ -317,9 +373,6 @@ void coherent_links_look(Coherent *c)
 	list_for_each (l, &c->links, link) {
 		const char *trouble;
 
-		/* who is not listened to need not go on */
-		if (l->partial && !(l->events & EPOLLIN))
-			l->partial = c->now;
 		trouble = l->broken ? NULL : trouble_of(l);
 		if (trouble)
 			log_limited("the page link with node %u is cut off: %s", l->node, trouble);
@@ -377,6 +430,11 @@ bool coherent_links_settle(Coherent *c)
 	else if (!l->told)
 		tell(l, false);
 	l->told = l->broken;
+	if (l->full && !l->broken && !is_full(l)) {
+		l->full = false;
+		if (!l->dialled)
+			coherent_homes_room(c, l->node);
+	}
 	return true;
 }
 
@@ -391,15 +449,21 @@ void coherent_links_cut(Coherent *c, uint32_t node, uint64_t session)
 	coherent_unlock(c);
 }
 
+static void link_discard(CoherentLink *l)
+{
+	free(l->queue);
+	free(l->out);
+	free(l->in);
+	free(l);
+}
+
 static void link_free(CoherentLink *l)
 {
 	list_unlink(&l->link);
 	list_unlink(&l->unsent);
 	(void)epoll_ctl(l->coherent->epoll, EPOLL_CTL_DEL, l->fd, NULL);
 	closer_hang_up(l->fd);
-	free(l->out);
-	free(l->in);
-	free(l);
+	link_discard(l);
 }
 
 void coherent_links_reap(Coherent *c)
@@ -418,8 +482,9 @@ static CoherentLink *link_alloc(Coherent *c)
 	if (!l)
 		return NULL;
 	l->in = malloc(IN_SIZE);
-	if (!l->in) {
-		free(l);
+	l->out = malloc(OUT_SIZE);
+	if (!l->in || !l->out) {
+		link_discard(l);
 		return NULL;
 	}
 	l->coherent = c;
@@ -454,8 +519,7 @@ int coherent_link_new(Coherent *c, int fd, uint32_t node, bool dialled, const En
 
 		list_unlink(&l->link);
 		coherent_unlock(c);
-		free(l->in);
-		free(l);
+		link_discard(l);
 		return r;
 	}
 	l->events = EPOLLIN;

@@ -214,7 +214,7 @@ static void on_send(void *userdata, const struct page_message *message, bool asi
 	if (part->home)
 		coherent_home_receive_own(coherent_home_of(part), message);
 	else
-		coherent_guest_send(coherent_guest_of(part), message, aside);
+		coherent_guest_send(coherent_guest_of(part), message);
 }
 
 /* Who has no memory loses his maps; the main thread ends them. At the home: who has the others'. */
@@ -306,6 +306,14 @@ static void on_released(void *userdata)
 	coherent_note(part->coherent);
 }
 
+static bool on_full(void *userdata)
+{
+	CoherentPart *part = userdata;
+
+	return !part->home && coherent_link_is_full(coherent_link_find(
+				      part->coherent, coherent_guest_of(part)->node, true));
+}
+
 const struct pager_ops coherent_pager_ops = {
 	.send = on_send,
 	.fill = on_fill,
@@ -317,6 +325,7 @@ const struct pager_ops coherent_pager_ops = {
 	.forget_aside = on_forget_aside,
 	.claim_ready = on_claim_ready,
 	.released = on_released,
+	.full = on_full,
 };
 
 /* Faults */

@@ -240,13 +240,19 @@ struct CoherentLink {
 	bool told;	     /* pagers and directories know that */
 	uint32_t events;     /* epoll */
 
-	uint8_t *out; /* [out_at, out_end) is to be sent */
-	size_t out_size, out_at, out_end;
+	/* to be sent: first [out_at, out_end), then what is queued */
+	uint8_t *out;
+	size_t out_at, out_end;
+	struct page_message *queue; /* a ring of queue_size */
+	size_t queue_size, first, n_queued;
+	bool begun; /* the first one's header and content of so many pages are in out: */
+	unsigned int at;
+	uint64_t content; /* bytes, of all that is queued */
+	bool full;	  /* somebody has heard that it is */
 	uint64_t stalled; /* nothing could be sent since; 0: all is sent */
 
 	uint8_t *in; /* the page thread's without the lock */
 	size_t n_in;
-	bool waits;	  /* in may have whole frames, for whose answers there was no room */
 	uint64_t partial; /* a frame has begun then; 0: none */
 };
 
@@ -256,14 +262,10 @@ int coherent_link_new(Coherent *c, int fd, uint32_t node, bool dialled, const En
 CoherentLink *coherent_link_find(Coherent *c, uint32_t node, bool dialled);
 /* The page thread closes it. */
 void coherent_link_break(CoherentLink *link);
-enum coherent_content {
-	COHERENT_NONE,
-	COHERENT_MEMORY,
-	COHERENT_ASIDE,
-};
-/* link NULL: nobody to send to. */
-void coherent_link_send(CoherentLink *link, const struct page_message *message,
-	const struct page_store *store, enum coherent_content content);
+/* link NULL: nobody to send to. Content is read later. */
+void coherent_link_send(CoherentLink *link, const struct page_message *message);
+/* There is much on its way: homes hear when that is over (coherent_homes_room()). */
+bool coherent_link_is_full(CoherentLink *link);
 
 /* In the page thread. */
 void coherent_link_ready(CoherentLink *link, uint32_t events);
@@ -320,7 +322,10 @@ void coherent_guest_attach(CoherentGuest *guest, EngineImport *import);
 /* With the lock: a pager for the table as it is. */
 int coherent_guest_resume(Manager *m, CoherentGuest *guest);
 void coherent_guests_restored(Manager *m);
-void coherent_guest_send(CoherentGuest *guest, const struct page_message *message, bool aside);
+void coherent_guest_send(CoherentGuest *guest, const struct page_message *message);
+/* What this node gives back, until that is confirmed. -ESTALE: it is not given back any more. */
+int coherent_guest_read(
+	Coherent *c, uint32_t node, uint32_t map, uint64_t page, unsigned int n, uint8_t *data);
 
 static inline CoherentGuest *coherent_guest_of(CoherentPart *part)
 {
@@ -410,6 +415,10 @@ CoherentHome *coherent_home_find_map(
 void coherent_slot_give_up(void *home, unsigned int slot, const char *reason);
 void coherent_home_receive_own(CoherentHome *home, const struct page_message *message);
 void coherent_homes_link(Coherent *c, uint32_t node, bool up);
+void coherent_homes_room(Coherent *c, uint32_t node);
+/* What the node has been given, until it gives that back. -ESTALE: its map is over. */
+int coherent_home_read(
+	Coherent *c, uint32_t node, uint32_t map, uint64_t page, unsigned int n, uint8_t *data);
 int coherent_home_receive(
 	Coherent *c, CoherentLink *link, const struct page_message *message, const void *content);
 /* --- coherent-slot.c (main) --- */
