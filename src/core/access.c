@@ -73,7 +73,7 @@ static bool in_group(const struct engine_identity *identity, gid_t gid)
 }
 
 /* Of clshm, the creator's classes are his as well. */
-static bool is_owner(const EngineSegment *segment, uid_t uid)
+bool engine_access_is_owner(const EngineSegment *segment, uid_t uid)
 {
 	return uid == segment->uid || (segment->shm && uid == segment->shm->cuid);
 }
@@ -88,7 +88,7 @@ static bool is_of_group(const EngineSegment *segment, const struct engine_identi
 static uint32_t digit_of_class(
 	uint32_t mode, const EngineSegment *segment, const struct engine_identity *identity)
 {
-	if (is_owner(segment, identity->uid))
+	if (engine_access_is_owner(segment, identity->uid))
 		return mode >> 6;
 	if (is_of_group(segment, identity))
 		return mode >> 3;
@@ -130,7 +130,7 @@ int engine_access_judge(Engine *engine, uint32_t node, const struct engine_ident
 		return STATUS_DENIED;
 	r = engine_offer_judge(segment, space);
 	if (r == 0)
-		r = engine_shm_judge(segment);
+		r = engine_shm_judge(segment, rights);
 	if (r)
 		return r;
 	*ret_segment = segment;

@@ -21,7 +21,8 @@
 /* Makers of keys on one node, by number there; see shm-key.c. */
 struct shm_makers {
 	struct tree clients;
-	uint32_t n_unused; /* keys without a segment that they made */
+	uint32_t n_unused;   /* keys without a segment that they made */
+	uint32_t n_segments; /* that they made */
 };
 
 struct shm_registry {
@@ -29,6 +30,7 @@ struct shm_registry {
 	struct tree estates; /* EngineShmEstate by uid + 1 */
 	struct shm_makers makers[WIRE_SHM_PARTITIONS];
 	uint64_t bytes; /* of all segments */
+	uint32_t n_segments;
 	struct engine_shm_counters counters;
 };
 
@@ -108,6 +110,8 @@ void engine_import_revoke(EngineImport *import, enum wire_import_state state);
 /* access.c */
 bool engine_access_record_valid(const struct wire_access *access, uint32_t n_access);
 int engine_access_check(const Engine *engine, const struct wire_access *access, uint32_t n_access);
+/* Owner, or creator. */
+bool engine_access_is_owner(const EngineSegment *segment, uid_t uid);
 /* The rights of a process on a node: NOT_LISTED, or 0 and WIRE_READ | WIRE_WRITE as allowed. */
 int engine_access_rights(const EngineSegment *segment, uint32_t node,
 	const struct engine_identity *identity, uint32_t *ret_rights);
@@ -147,7 +151,7 @@ void engine_offer_turn(EnginePeer *peer, bool away);
 
 /* shm-key.c */
 /* Errors: -EEXIST (made for a request that has made one), -ENOMEM. */
-int engine_shm_key_attach(EngineShmKey *key, Engine *engine);
+int engine_shm_key_attach(Engine *engine, EngineShmKey *key);
 /* It has a segment from now on, or (NULL) it has none any more. */
 void engine_shm_key_use(Engine *engine, EngineShmKey *key, EngineSegment *segment);
 /* The next one after last that is not taken. NO_RESOURCES */
@@ -167,7 +171,7 @@ void engine_shm_estate_settle(Engine *engine, EngineShmEstate *estate);
 /* No request of this node's processes will be said again. */
 void engine_shm_forget_requests(Engine *engine, uint32_t node);
 /* May one still connect to it? STATUS_WITHDRAWN */
-int engine_shm_judge(const EngineSegment *segment);
+int engine_shm_judge(const EngineSegment *segment, uint32_t rights);
 /* Imports of it went: it may go, too. */
 void engine_shm_review(EngineSegment *segment);
 /* The segment is about to be freed. */

@@ -140,7 +140,7 @@ static int join_maker(Engine *engine, EngineShmKey *key)
 	return 0;
 }
 
-int engine_shm_key_attach(EngineShmKey *key, Engine *engine)
+int engine_shm_key_attach(Engine *engine, EngineShmKey *key)
 {
 	struct shm_registry *shm = registry(engine);
 	int r;
@@ -212,7 +212,7 @@ static int key_make(Engine *engine, const struct engine_shm_asker *asker, Engine
 	key->uid = asker->identity->uid;
 	key->by = (struct engine_shm_request){
 		.node = asker->node + 1, .client = asker->client, .serial = asker->serial};
-	r = engine_shm_key_attach(key, engine);
+	r = engine_shm_key_attach(engine, key);
 	if (r < 0) {
 		free(key);
 		return r;
@@ -226,12 +226,16 @@ int engine_shm_key_new(Engine *engine, const struct engine_shm_asker *asker, Eng
 {
 	const EngineShmEstate *estate = engine_shm_estate_find(engine, asker->identity->uid);
 	EngineShmMaker *maker;
+	EngineShmKey *made;
 
 	if (engine->node >= WIRE_SHM_PARTITIONS || asker->node >= WIRE_SHM_PARTITIONS)
 		return STATUS_NODE_UNKNOWN;
+	if (asker->client == 0)
+		return STATUS_BAD_REQUEST;
 	maker = maker_find(engine, asker->node, asker->client);
-	if (maker && made_before(engine, maker, asker->serial)) {
-		*ret_key = made_before(engine, maker, asker->serial);
+	made = maker ? made_before(engine, maker, asker->serial) : NULL;
+	if (made) {
+		*ret_key = made;
 		return 0;
 	}
 	if (too_many(engine, asker, estate ? estate->n_unused : 0))

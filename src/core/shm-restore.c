@@ -99,7 +99,7 @@ int engine_shm_key_restore(
 	key->number = record->number;
 	key->uid = record->uid;
 	key->place = record->place;
-	r = engine_shm_key_attach(key, engine);
+	r = engine_shm_key_attach(engine, key);
 	if (r < 0) {
 		free(key);
 		return r == -EEXIST ? -EBADMSG : r;

@@ -86,11 +86,6 @@ void engine_shm_forget_requests(Engine *engine, uint32_t node)
 
 /* Rights */
 
-static bool is_owner(const EngineSegment *segment, const struct engine_identity *identity)
-{
-	return identity->uid == segment->uid || identity->uid == segment->shm->cuid;
-}
-
 static uint32_t rights_of(const EngineSegment *segment, const struct engine_shm_asker *asker)
 {
 	uint32_t rights;
@@ -105,9 +100,9 @@ int engine_shm_may_read(const EngineSegment *segment, const struct engine_shm_as
 
 int engine_shm_may_change(const EngineSegment *segment, const struct engine_shm_asker *asker)
 {
-	const struct engine_identity *identity = asker->identity;
+	uid_t uid = asker->identity->uid;
 
-	return identity->uid == 0 || is_owner(segment, identity) ? 0 : STATUS_NOT_CREATOR;
+	return uid == 0 || engine_access_is_owner(segment, uid) ? 0 : STATUS_NOT_CREATOR;
 }
 
 bool engine_shm_visible(const EngineSegment *segment, const struct engine_shm_asker *asker)
@@ -115,9 +110,14 @@ bool engine_shm_visible(const EngineSegment *segment, const struct engine_shm_as
 	return rights_of(segment, asker) || !engine_shm_may_change(segment, asker);
 }
 
-int engine_shm_judge(const EngineSegment *segment)
+/* It is there to be mapped, and the kernel knows no memory that can only be written. */
+int engine_shm_judge(const EngineSegment *segment, uint32_t rights)
 {
-	return segment->shm && segment->shm->flags & WIRE_SHM_REMOVED ? STATUS_WITHDRAWN : 0;
+	if (!segment->shm)
+		return 0;
+	if (!(rights & WIRE_READ))
+		return STATUS_DENIED;
+	return segment->shm->flags & WIRE_SHM_REMOVED ? STATUS_WITHDRAWN : 0;
 }
 
 /* Making */
@@ -145,6 +145,7 @@ static EngineShm *shm_new(const struct engine_shm_asker *asker, uint64_t bytes)
 	if (!shm)
 		return NULL;
 	shm->bytes = bytes;
+	shm->node = asker->node;
 	shm->cuid = identity->uid;
 	shm->cgid = identity->gid;
 	shm->cpid = identity->pid;
@@ -156,8 +157,12 @@ static EngineShm *shm_new(const struct engine_shm_asker *asker, uint64_t bytes)
 
 void engine_shm_attach(EngineSegment *segment, EngineShm *shm)
 {
+	struct shm_registry *registry = &engine_of(segment)->shm;
+
 	segment->shm = shm;
-	engine_of(segment)->shm.bytes += segment->size;
+	registry->bytes += segment->size;
+	registry->n_segments++;
+	registry->makers[shm->node].n_segments++;
 }
 
 static uint64_t whole_pages(uint64_t bytes)
@@ -207,6 +212,25 @@ static int segment_make(EngineShmEstate *estate, const struct engine_shm_asker *
 	return 0;
 }
 
+/* Each costs the node descriptors, also when nobody is there any more who has it: one user, or
+ * another node, has no more of them than it leaves to others. */
+static bool too_many(const Engine *engine, const EngineShmEstate *estate,
+	const struct engine_shm_asker *asker)
+{
+	const struct shm_registry *registry = &engine->shm;
+	uint32_t max = engine->limits.max_shm_segments, left;
+
+	if (!max)
+		return false;
+	if (registry->n_segments >= max)
+		return true;
+	left = max - registry->n_segments;
+	if (asker->node != engine->node && registry->makers[asker->node].n_segments >= left)
+		return true;
+	return asker->identity->uid != 0 && estate->client &&
+	       estate->client->segments.n_used >= left;
+}
+
 static int get_new(Engine *engine, const struct engine_shm_asker *asker,
 	const struct wire_shm_get *get, uint64_t max_bytes, EngineShmKey *key,
 	EngineSegment **ret_segment)
@@ -222,7 +246,8 @@ static int get_new(Engine *engine, const struct engine_shm_asker *asker,
 	r = engine_shm_estate_get(engine, asker->identity->uid, &estate);
 	if (r < 0)
 		return r;
-	r = engine_shm_estate_need_client(engine, estate);
+	r = too_many(engine, estate, asker) ? STATUS_NO_RESOURCES
+					    : engine_shm_estate_need_client(engine, estate);
 	if (r == 0)
 		r = segment_make(estate, asker, get, key, ret_segment);
 	if (r)
@@ -285,10 +310,14 @@ static void release_key(EngineSegment *segment)
 
 void engine_shm_end(EngineSegment *segment)
 {
+	struct shm_registry *registry = &engine_of(segment)->shm;
+
 	if (!segment->shm)
 		return;
 	release_key(segment);
-	engine_of(segment)->shm.bytes -= segment->size;
+	registry->bytes -= segment->size;
+	registry->n_segments--;
+	registry->makers[segment->shm->node].n_segments--;
 	free(segment->shm);
 	segment->shm = NULL;
 }
