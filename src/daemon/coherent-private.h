@@ -471,6 +471,10 @@ void coherent_row_change(const CoherentMapper *mapper);
 /* Its part is lost. */
 void coherent_row_mark(const CoherentMapper *mapper);
 void coherent_row_remove(CoherentMapper *mapper);
+/* Who sleeps in a page that goes, for coherent-sleep.c; row 0: there is none. */
+int coherent_row_add_sleeping(
+	const CoherentPart *part, void *sleeping, uint64_t page, uint32_t *ret_row);
+void coherent_row_remove_sleeping(Coherent *c, uint32_t row);
 
 /* --- coherent-arm.c (main) --- */
 

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/closer.h"
 #include "base/idtable.h"
+#include "daemon/coherent-sleep.h"
 #include "daemon/log.h"
 #include "memory/memfd.h"
 
@@ -24,6 +25,7 @@
 
 #define ROW_READ_ONLY 0x1u
 #define ROW_LOST      0x2u /* of a part that is lost: there may be another one of this instance */
+#define ROW_SLEEPING  0x4u /* no mapper: who sleeps in the page offset is to be woken */
 
 #define ROWS_MAX   (1u << 20)
 #define ROWS_BLOCK 64u /* whose memory is reserved at once: a page */
@@ -117,12 +119,12 @@ void coherent_row_mark(const CoherentMapper *mapper)
 	mapper->part->coherent->rows->rows[mapper->row - 1].flags |= ROW_LOST;
 }
 
-int coherent_row_add(CoherentMapper *mapper)
+/* A free one, about the part; it counts once its length is set. */
+static int row_take(const CoherentPart *part, void *object, uint32_t *ret_row)
 {
-	struct coherent_rows *t = mapper->part->coherent->rows;
-	CoherentPart *part = mapper->part;
+	struct coherent_rows *t = part->coherent->rows;
 	uint32_t index;
-	int r = idtable_add(&t->used, mapper, &index);
+	int r = idtable_add(&t->used, object, &index);
 
 	if (r < 0)
 		return r;
@@ -131,28 +133,63 @@ int coherent_row_add(CoherentMapper *mapper)
 		idtable_remove(&t->used, index);
 		return r;
 	}
-	mapper->row = index + 1;
-	t->rows[index].watch = mapper->watch->number;
-	t->rows[index].client = mapper->watch->client;
-	t->rows[index].uid = mapper->watch->uid;
-	t->rows[index].flags =
-		(mapper->m.read_only ? ROW_READ_ONLY : 0) | (part->loss ? ROW_LOST : 0);
-	t->rows[index].node = part->home ? 0 : coherent_guest_of(part)->node;
-	t->rows[index].instance =
-		part->home ? coherent_home_of(part)->instance : coherent_guest_of(part)->instance;
+	t->rows[index].node = part->home ? 0 : container_of(part, const CoherentGuest, part)->node;
+	t->rows[index].instance = part->home
+					  ? container_of(part, const CoherentHome, part)->instance
+					  : container_of(part, const CoherentGuest, part)->instance;
+	*ret_row = index + 1;
+	return 0;
+}
+
+static void row_free(Coherent *c, uint32_t row)
+{
+	atomic_store(&c->rows->rows[row - 1].length, 0);
+	idtable_remove(&c->rows->used, row - 1);
+}
+
+int coherent_row_add(CoherentMapper *mapper)
+{
+	CoherentPart *part = mapper->part;
+	struct coherent_row *row;
+	int r = row_take(part, mapper, &mapper->row);
+
+	if (r < 0)
+		return r;
+	row = &part->coherent->rows->rows[mapper->row - 1];
+	row->watch = mapper->watch->number;
+	row->client = mapper->watch->client;
+	row->uid = mapper->watch->uid;
+	row->flags = (mapper->m.read_only ? ROW_READ_ONLY : 0) | (part->loss ? ROW_LOST : 0);
 	coherent_row_change(mapper);
 	return 0;
 }
 
 void coherent_row_remove(CoherentMapper *mapper)
 {
-	struct coherent_rows *t = mapper->part->coherent->rows;
-
-	if (!mapper->row)
-		return;
-	atomic_store(&t->rows[mapper->row - 1].length, 0);
-	idtable_remove(&t->used, mapper->row - 1);
+	if (mapper->row)
+		row_free(mapper->part->coherent, mapper->row);
 	mapper->row = 0;
+}
+
+int coherent_row_add_sleeping(
+	const CoherentPart *part, void *sleeping, uint64_t page, uint32_t *ret_row)
+{
+	struct coherent_row *row;
+	int r = row_take(part, sleeping, ret_row);
+
+	if (r < 0)
+		return r;
+	row = &part->coherent->rows->rows[*ret_row - 1];
+	row->flags = ROW_SLEEPING;
+	row->offset = page;
+	atomic_store(&row->length, 1);
+	return 0;
+}
+
+void coherent_row_remove_sleeping(Coherent *c, uint32_t row)
+{
+	if (row)
+		row_free(c, row);
 }
 
 /* Records */
@@ -450,6 +487,20 @@ static void release(const CoherentWatch *w, const struct mapper *mapper)
 	mapper_disarm(&m);
 }
 
+/* At which words is not known any more: all are looked at. */
+static int restore_sleeping(Manager *m, uint32_t index, CoherentPart *part)
+{
+	struct coherent_rows *t = m->coherent->rows;
+	void *made;
+	int r = part ? coherent_sleep_restore(part, t->rows[index].offset, index + 1, &made)
+		     : -EBADMSG;
+
+	if (r == 0)
+		return idtable_add_at(&t->used, index, made);
+	atomic_store(&t->rows[index].length, 0);
+	return r == -EBADMSG ? 0 : r;
+}
+
 /* With the lock. */
 static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
 {
@@ -466,6 +517,8 @@ static int restore_row(Manager *m, uint32_t index, struct keeper_stored *stored)
 
 	if (!mapper.length)
 		return 0;
+	if (row->flags & ROW_SLEEPING)
+		return restore_sleeping(m, index, part);
 	r = restore_watch(m, row, stored, &w);
 	if (r == 0 && !part) {
 		release(w, &mapper);

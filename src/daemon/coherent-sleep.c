@@ -25,7 +25,9 @@ struct sleeping {
 	struct sleepers at;
 	uint64_t due, pause;
 	bool asked;
+	bool all;	/* at any word */
 	uint64_t woken; /* then; 0: not yet */
+	uint32_t row;	/* as long as they are not */
 };
 
 static uint64_t offset_of(uint64_t page)
@@ -35,6 +37,7 @@ static uint64_t offset_of(uint64_t page)
 
 static void sleeping_free(CoherentPart *part, struct sleeping *s)
 {
+	coherent_row_remove_sleeping(part->coherent, s->row);
 	list_unlink(&s->link);
 	part->n_sleeping--;
 	free(s);
@@ -84,10 +87,12 @@ static void note(CoherentPart *part, uint64_t page, const struct sleepers *at)
 	if (s->woken)
 		s->at.n = 0;
 	sleepers_add(&s->at, at);
-	if (!s->at.n) {
+	if (!s->at.n && !s->all) {
 		sleeping_free(part, s);
 		return;
 	}
+	if (!s->row)
+		(void)coherent_row_add_sleeping(part, s, page, &s->row);
 	s->woken = 0;
 	s->asked = false;
 	s->due = part->coherent->now + s->pause;
@@ -120,12 +125,18 @@ static bool is_here(const CoherentPart *part, uint64_t page)
 	       lseek(part->store.memory, at, SEEK_DATA) == at;
 }
 
-static void wake(const CoherentPart *part, const struct sleeping *s)
+static void wake(const CoherentPart *part, struct sleeping *s)
 {
-	int r = sleepers_wake(part->store.memory, part->store.offset + offset_of(s->page), &s->at);
+	uint64_t offset = part->store.offset + offset_of(s->page);
+	int r = s->all ? sleepers_wake_all(part->store.memory, offset)
+		       : sleepers_wake(part->store.memory, offset, &s->at);
 
 	if (r < 0)
 		log_limited("processes that sleep at a lock cannot be woken: %s", strerror(-r));
+	s->woken = part->coherent->now;
+	s->all = false;
+	coherent_row_remove_sleeping(part->coherent, s->row);
+	s->row = 0;
 }
 
 static void ask(CoherentPart *part, struct sleeping *s)
@@ -148,7 +159,6 @@ static void settle_one(CoherentPart *part, struct sleeping *s)
 			sleeping_free(part, s);
 	} else if (is_here(part, s->page)) {
 		wake(part, s);
-		s->woken = now;
 	} else if (now >= s->due && !s->asked) {
 		ask(part, s);
 	}
@@ -160,7 +170,10 @@ void coherent_sleep_settle(CoherentPart *part)
 
 	if (!part->n_sleeping)
 		return;
-	if (part->over || !part->pager || list_empty(&part->mappers)) {
+	/* not yet: after a restart */
+	if (!part->pager)
+		return;
+	if (part->over || list_empty(&part->mappers)) {
 		coherent_sleep_end(part, false);
 		return;
 	}
@@ -192,6 +205,21 @@ void coherent_sleep_end(CoherentPart *part, bool wake_them)
 			wake(part, s);
 		sleeping_free(part, s);
 	}
+}
+
+int coherent_sleep_restore(CoherentPart *part, uint64_t page, uint32_t row, void **ret_sleeping)
+{
+	struct sleeping *s;
+
+	if (!part->sleeps || part->over || page >= part->store.size >> PAGE_SIZE_SHIFT)
+		return -EBADMSG;
+	s = find(part, page) ? NULL : add(part, page);
+	if (!s)
+		return -EBADMSG;
+	s->all = true;
+	s->row = row;
+	*ret_sleeping = s;
+	return 0;
 }
 
 static void look_at_present(void *userdata, uint64_t offset, uint64_t n)

@@ -23,6 +23,9 @@ uint64_t coherent_sleep_next(const CoherentPart *part);
 void coherent_sleep_lose(CoherentPart *part);
 void coherent_sleep_lost(CoherentPart *part);
 
+/* A predecessor's, that is in this row. -EBADMSG: it makes no sense. */
+int coherent_sleep_restore(CoherentPart *part, uint64_t page, uint32_t row, void **ret_sleeping);
+
 /* The part ends. wake: its memory is there. */
 void coherent_sleep_end(CoherentPart *part, bool wake);
 

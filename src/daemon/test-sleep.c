@@ -207,6 +207,31 @@ static void who_sleeps_long_is_woken(void **state)
 	run(*state, take_turns, 3, 10);
 }
 
+/* What a daemon that dies had noted down, its successor does. */
+static void locks_are_handed_on_when_daemons_die(void **state)
+{
+	struct scene *s = *state;
+	struct client clients[2];
+	pid_t pids[6];
+	int status;
+
+	for (unsigned int i = 0; i < 2; i++)
+		client_new(&clients[i], &s->nodes.node[2 + i]);
+	for (unsigned int i = 0; i < ELEMENTS(pids); i++)
+		pids[i] = start(s, 1 + i % 3, i < 3 ? take_turns : count_under_mutex, 20);
+	usleep(100000);
+	atomic_store(&s->shared->go, 1);
+	for (unsigned int i = 0; waitpid(pids[0], &status, WNOHANG) == 0; i++) {
+		usleep(40000);
+		nodes_kill_daemon(i % 3 ? &clients[i % 3 - 1] : &s->a);
+	}
+	assert_int_equal(status, 0);
+	assert_all_end(pids + 1, ELEMENTS(pids) - 1);
+	assert_int_equal(s->shared->count, 20 * ELEMENTS(pids));
+	for (unsigned int i = 0; i < 2; i++)
+		client_close(&clients[i]);
+}
+
 /* The last other node leaves while somebody at the home sleeps. */
 static void sleepers_are_woken_when_a_node_is_done(void **state)
 {
@@ -241,6 +266,7 @@ int main(int argc, char **argv)
 		TEST(a_robust_mutex_is_handed_from_node_to_node),
 		TEST(a_rwlock_is_handed_from_node_to_node),
 		TEST(who_sleeps_long_is_woken),
+		TEST(locks_are_handed_on_when_daemons_die),
 		TEST(sleepers_are_woken_when_a_node_is_done),
 	};
 

@@ -94,15 +94,43 @@ void sleepers_add(struct sleepers *s, const struct sleepers *more)
 		add(s, more->words[i]);
 }
 
-int sleepers_wake(int memory, uint64_t offset, const struct sleepers *s)
+static void wake(const uint32_t *word)
 {
-	const uint32_t *map =
-		mmap(NULL, SLEEPERS_PAGE, PROT_READ, MAP_SHARED, memory, (off_t)offset);
+	(void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static int map_page(int memory, uint64_t offset, const uint32_t **ret_words)
+{
+	void *map = mmap(NULL, SLEEPERS_PAGE, PROT_READ, MAP_SHARED, memory, (off_t)offset);
 
 	if (map == MAP_FAILED)
 		return negative_errno();
+	*ret_words = map;
+	return 0;
+}
+
+int sleepers_wake(int memory, uint64_t offset, const struct sleepers *s)
+{
+	const uint32_t *words;
+	int r = map_page(memory, offset, &words);
+
+	if (r < 0)
+		return r;
 	for (unsigned int i = 0; i < s->n; i++)
-		(void)syscall(SYS_futex, map + s->words[i], FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-	munmap((void *)map, SLEEPERS_PAGE);
+		wake(words + s->words[i]);
+	munmap((void *)words, SLEEPERS_PAGE);
+	return 0;
+}
+
+int sleepers_wake_all(int memory, uint64_t offset)
+{
+	const uint32_t *words;
+	int r = map_page(memory, offset, &words);
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < WORDS; i++)
+		wake(words + i);
+	munmap((void *)words, SLEEPERS_PAGE);
 	return 0;
 }

@@ -28,5 +28,7 @@ void sleepers_add(struct sleepers *sleepers, const struct sleepers *more);
 /* Wakes all who sleep at these words of the page at offset of a memory file, which is there: this
  * would make it. Whoever finds nothing changed sleeps on. 0 or a negative errno. */
 int sleepers_wake(int memory, uint64_t offset, const struct sleepers *sleepers);
+/* The same at all words. */
+int sleepers_wake_all(int memory, uint64_t offset);
 
 #endif
