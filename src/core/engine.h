@@ -63,6 +63,7 @@ struct engine_limits {
 	uint32_t max_imports_per_user;
 	uint32_t max_clients_per_user;
 	uint32_t max_imports_per_peer; /* of its processes, here */
+	uint32_t max_shm_segments;     /* of clshm, of all together; 0: any number */
 	uint64_t detection;	       /* ns: how long a peer may be silent */
 };
 

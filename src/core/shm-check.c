@@ -26,6 +26,7 @@ static void check_segment(const EngineSegment *s)
 static void check_segments(Engine *engine)
 {
 	const EngineSegment *s = NULL;
+	uint32_t n_segments = 0, n_made = 0;
 	uint64_t bytes = 0;
 
 	while ((s = engine_segment_next(engine, s ? s->instance : 0))) {
@@ -34,8 +35,12 @@ static void check_segments(Engine *engine)
 			continue;
 		check_segment(s);
 		bytes += s->size;
+		n_segments++;
 	}
-	assert(bytes == engine->shm.bytes);
+	assert(bytes == engine->shm.bytes && n_segments == engine->shm.n_segments);
+	for (uint32_t i = 0; i < WIRE_SHM_PARTITIONS; i++)
+		n_made += engine->shm.makers[i].n_segments;
+	assert(n_made == n_segments);
 }
 
 static void check_key(const Engine *engine, const EngineShmKey *key)

@@ -42,6 +42,7 @@ void engine_shm_save(const EngineSegment *segment, struct engine_shm_record *ret
 	ret->uid = segment->uid;
 	ret->gid = segment->gid;
 	ret->mode = segment->mode;
+	ret->node = shm->node;
 	ret->cuid = shm->cuid;
 	ret->cgid = shm->cgid;
 	ret->flags = shm->flags;
@@ -116,7 +117,8 @@ static bool record_valid(const EngineSegment *segment, const struct engine_shm_r
 		return false;
 	if (WIRE_SHM_PARTITION(segment->id) != segment->owner->engine->node)
 		return false;
-	if (record->flags & ~flags || record->was_attached > 1 || record->mode > 0777)
+	if (record->flags & ~flags || record->was_attached > 1 || record->mode > 0777 ||
+		record->node >= WIRE_SHM_PARTITIONS)
 		return false;
 	if (!memchr(record->command, 0, sizeof(record->command)))
 		return false;
@@ -142,6 +144,7 @@ int engine_shm_restore(
 	shm->changed = record->changed;
 	shm->made = record->made;
 	shm->set = record->set;
+	shm->node = record->node;
 	shm->cuid = record->cuid;
 	shm->cgid = record->cgid;
 	shm->flags = record->flags;

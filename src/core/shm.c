@@ -214,8 +214,8 @@ static int segment_make(EngineShmEstate *estate, const struct engine_shm_asker *
 
 /* Each costs the node descriptors, also when nobody is there any more who has it: one user, or
  * another node, has no more of them than it leaves to others. */
-static bool too_many(const Engine *engine, const EngineShmEstate *estate,
-	const struct engine_shm_asker *asker)
+static bool too_many(
+	const Engine *engine, const EngineShmEstate *estate, const struct engine_shm_asker *asker)
 {
 	const struct shm_registry *registry = &engine->shm;
 	uint32_t max = engine->limits.max_shm_segments, left;

@@ -74,6 +74,7 @@ struct EngineShmKey {
 struct EngineShm {
 	EngineShmKey *key; /* NULL: removed */
 	uint64_t bytes;	   /* as asked for; the segment's size is a multiple of a page */
+	uint32_t node;	   /* whose process made it */
 	uid_t cuid;
 	gid_t cgid;
 	uint32_t flags; /* WIRE_SHM_… */
@@ -169,6 +170,7 @@ struct engine_shm_record {
 	uint32_t key;		 /* its number */
 	uint32_t uid, gid, mode; /* these count, not those of the segment's record */
 	uint32_t cuid, cgid, flags, was_attached;
+	uint32_t node;
 	int32_t cpid, lpid;
 	char command[16];
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -252,6 +253,14 @@ static uint64_t bytes_limit(uint64_t configured)
 	return configured ? configured : pages / 4 * 3 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static uint32_t descriptors_limit(void)
+{
+	struct rlimit l = {.rlim_cur = RLIM_INFINITY};
+
+	getrlimit(RLIMIT_NOFILE, &l);
+	return (uint32_t)MIN(l.rlim_cur, (rlim_t)UINT32_MAX);
+}
+
 static int engine_start(Manager *m)
 {
 	const struct config *config = m->options.config;
@@ -262,6 +271,7 @@ static int engine_start(Manager *m)
 		.max_imports_per_user = config->max_imports_per_user,
 		.max_clients_per_user = config->max_clients_per_user,
 		.max_imports_per_peer = config->max_imports_per_peer,
+		.max_shm_segments = descriptors_limit() / 2,
 		.detection = config->detection_time,
 	};
 
