@@ -1,11 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/inherit.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "client/import-private.h"
 
 DEFINE_CLEANUP(struct cw_import *, cw_import_put);
+DEFINE_CLEANUP(struct cw_link *, cw_link_put);
+
+static bool has_changed(struct cw_link *link)
+{
+	bool changed;
+
+	pthread_mutex_lock(&link->lock);
+	changed = link->uid != geteuid() || link->gid != getegid();
+	pthread_mutex_unlock(&link->lock);
+	return changed;
+}
+
+void cw_import_inherit_prepare(void)
+{
+	struct wire_message ping = {.type = WIRE_PING};
+	_cleanup_free_ struct cw_reply *reply = NULL;
+	_cleanup_(cw_link_put_p) struct cw_link *link = NULL;
+
+	if (cw_link_get(&link) || !has_changed(link))
+		return;
+	reply = malloc(sizeof(*reply));
+	if (reply)
+		(void)cw_link_call(link, &ping, NULL, 0, reply);
+}
 
 /* The parent's numbers are in the memory that is inherited from him. */
 static int connect_as_heir(

@@ -10,6 +10,10 @@
 
 #include "client/import.h"
 
+/* In a process with such imports, before it forks: if its ids have changed the daemon hears of
+ * that, for a child has what its parent has only as the same user. */
+CW_EXPORT void cw_import_inherit_prepare(void);
+
 /*
  * In a child, once its atfork handlers of client/fork.h have run, while the parent lives and has
  * the import: connects the child to the same memory, whatever has become of its id and rights, and

@@ -29,6 +29,8 @@ static void prepare(void)
 	attaches_fork_prepare();
 	known_fork_prepare();
 	session_fork_prepare();
+	if (attaches_count_locked())
+		cw_import_inherit_prepare();
 	/* without descriptors nobody waits */
 	if (attaches_count_locked() && pipe2(pair, O_CLOEXEC) == 0) {
 		wait_end = pair[0];
