@@ -174,6 +174,7 @@ void group_nodes_maps(struct bench *bench);
 void group_nodes_clshm(struct bench *bench);
 void group_nodes_sisci(struct bench *bench);
 void group_nodes_sisci_messages(struct bench *bench);
+void group_nodes_sisci_stores(struct bench *bench);
 void group_nodes_sisci_connect(struct bench *bench);
 
 #endif

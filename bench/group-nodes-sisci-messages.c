@@ -160,19 +160,15 @@ void group_nodes_sisci_messages(struct bench *bench)
 	unsigned int here = 1, there = 2;
 	struct bench_partner near = bench_partner(answer_messages, &here);
 	struct bench_partner far = bench_partner(answer_messages, &there);
-	struct bench_partner storing = bench_partner(answer_stores, NULL);
 	struct bench_row *row = bench_row(bench,
 		"data interrupt round trip to another node, asleep", "µs", 1000, BENCH_RATIO, 1.15);
-	struct bench_row *words =
-		bench_row(bench, "stores to and fro between two nodes", "µs", 1000, BENCH_SHOWN, 0);
-	struct side local, remote, mapped;
+	struct side local, remote;
 	struct nodes nodes;
 
 	nodes_begin(&nodes); /* pins us first: who may not spin sleeps */
 	nodes_pin(false);
 	meet(&local, near.channel);
 	meet(&remote, far.channel);
-	meet(&mapped, storing.channel);
 	nodes_pin(true);
 	while (bench_round(bench)) {
 		double p99, hops, plain, value = bench_time(messages, &remote, 1, &p99);
@@ -182,7 +178,24 @@ void group_nodes_sisci_messages(struct bench *bench)
 		hops = bench_time(messages, &local, 1, NULL);
 		bench_sample(row, "plain TCP + two local hops", plain + hops, BENCH_NONE);
 		bench_sample(row, "plain TCP", plain, BENCH_NONE);
-		bench_sample(words, "Causeway", stores(&mapped, storing.channel), BENCH_NONE);
-		bench_sample(words, "plain TCP, asleep", plain, BENCH_NONE);
+	}
+}
+
+void group_nodes_sisci_stores(struct bench *bench)
+{
+	struct bench_partner partner = bench_partner(answer_stores, NULL);
+	struct bench_row *row =
+		bench_row(bench, "stores to and fro between two nodes", "µs", 1000, BENCH_SHOWN, 0);
+	struct nodes nodes;
+	struct side side;
+
+	nodes_begin(&nodes);
+	nodes_pin(false);
+	meet(&side, partner.channel);
+	nodes_pin(true);
+	while (bench_round(bench)) {
+		bench_sample(row, "Causeway", stores(&side, partner.channel), BENCH_NONE);
+		bench_sample(row, "plain TCP, asleep",
+			bench_time(put_plain, &nodes.asleep, 1, NULL), BENCH_NONE);
 	}
 }
