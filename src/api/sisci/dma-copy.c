@@ -113,8 +113,10 @@ sci_error_t dma_carry_out(const struct dma_piece *pieces, uint32_t n, const _Ato
 			e = copy_here(p, abort);
 		else if (p->size > CHUNK)
 			e = copy_parts(p, abort);
+		else if ((taken = count_alike(p, n - i)) == 1)
+			e = copy_chunk(p, 0, p->size);
 		else
-			e = copy_vector(p, taken = count_alike(p, n - i));
+			e = copy_vector(p, taken);
 	}
 	return e;
 }
