@@ -96,7 +96,8 @@ void directory_check(const Directory *d)
 		check_item(d, i);
 		n_items++;
 	}
-	n_active = check_works(d, &self->active, true) + check_works(d, &self->stuck, false);
+	n_active = check_works(d, &self->active, true) + check_works(d, &self->late, true) +
+		   check_works(d, &self->stuck, false);
 	assert(n_items == n_active);
 	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++)
 		check_slot(&self->slots[i]);

@@ -44,8 +44,7 @@ struct work {
 	uint16_t n;	 /* its pages; 0: not active yet */
 	uint16_t n_open; /* of them with answers outstanding */
 	uint64_t page;
-	uint64_t began;
-	uint64_t asked; /* when, or when patience was tried last */
+	uint64_t began; /* and asked */
 	struct item first;
 	struct item *more; /* the n - 1 others, or NULL */
 };
@@ -60,7 +59,9 @@ struct slot {
 	bool used, write;
 	bool given_up; /* and said */
 	enum slot_link link;
-	uint64_t since; /* link changed */
+	uint64_t since; /* that it has been reachable, but for times without a link meanwhile: what
+			 * it owes on one link it owes on the next */
+	uint64_t down;	/* without link since */
 	uint64_t cursor;
 	unsigned int n_works; /* that belong to it and have not been abandoned */
 	struct list works;    /* free */
@@ -76,6 +77,8 @@ struct Directory {
 	uint32_t *recent;    /* who got the page last, and when; see directory-run.c */
 	struct slot slots[DIRECTORY_SLOTS + 1];
 	struct list ready, active, done, stuck;
+	struct list late; /* active for so long that patience is tried again and again */
+	uint64_t late_at;
 	uint64_t retry; /* of stuck */
 	bool running;	/* inside an operation */
 	bool recalling, recalled;

@@ -168,7 +168,7 @@ static void activate(Directory *d, struct work *w)
 	w->more = items_new(w, n);
 	w->n = (uint16_t)(w->more ? n : 1);
 	w->n_open = 0;
-	w->began = w->asked = d->now;
+	w->began = d->now;
 	/* All entries are alike as far as this goes. */
 	slots = needs(w, entry_get(d, w->page));
 	for (unsigned int i = 0; i < w->n; i++) {

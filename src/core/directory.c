@@ -51,6 +51,7 @@ int directory_new(const struct directory_options *options, const struct director
 	list_init(&d->active);
 	list_init(&d->done);
 	list_init(&d->stuck);
+	list_init(&d->late);
 	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++) {
 		list_init(&d->slots[i].works);
 		list_init(&d->slots[i].mine);
@@ -89,6 +90,7 @@ void directory_free(Directory *d)
 	free_works(&d->active);
 	free_works(&d->done);
 	free_works(&d->stuck);
+	free_works(&d->late);
 	free_works(&d->ready);
 	for (unsigned int i = 0; i <= DIRECTORY_SLOTS; i++) {
 		free_works(&d->slots[i].waiting);
@@ -279,8 +281,10 @@ int directory_add(Directory *d, unsigned int slot, bool write)
 		slot_drain(s);
 		return -ENOMEM;
 	}
-	if (!s->used)
+	if (!s->used) {
 		s->link = SLOT_DOWN;
+		s->since = s->down = d->now;
+	}
 	s->used = true;
 	s->write = write;
 	s->given_up = false;
@@ -333,15 +337,51 @@ void directory_remove(Directory *d, unsigned int slot, uint64_t now)
 	leave(d);
 }
 
+static uint64_t needed(struct work *w)
+{
+	uint64_t slots = 0;
+
+	for (unsigned int i = 0; i < w->n; i++)
+		slots |= work_item(w, i)->need;
+	return slots;
+}
+
+static bool is_needed(const struct list *works, unsigned int slot)
+{
+	struct work *w;
+
+	list_for_each (w, works, link)
+		if (needed(w) & slot_bit(slot))
+			return true;
+	return false;
+}
+
+static bool owes(const Directory *d, unsigned int slot)
+{
+	return is_needed(&d->active, slot) || is_needed(&d->late, slot);
+}
+
+static void note_link(Directory *d, unsigned int slot, bool up)
+{
+	struct slot *s = &d->slots[slot];
+
+	if (!up)
+		s->down = s->link == SLOT_DOWN ? s->down : d->now;
+	else if (!owes(d, slot))
+		s->since = d->now;
+	else if (s->link == SLOT_DOWN)
+		s->since += d->now - s->down;
+}
+
 void directory_link(Directory *d, unsigned int slot, bool up, uint64_t now)
 {
 	struct slot *s = &d->slots[slot];
 
 	assert(slot != DIRECTORY_HOME && slot < DIRECTORY_SLOTS && s->used);
 	enter(d, now);
+	note_link(d, slot, up);
 	s->link = up ? SLOT_RESUMING : SLOT_DOWN;
 	s->cursor = 0;
-	s->since = now;
 	abandon_all(d, s);
 	leave(d);
 }
@@ -366,12 +406,14 @@ uint64_t directory_next(const Directory *d)
 	const struct work *oldest = list_first(&d->active, struct work, link);
 	uint64_t next = list_empty(&d->stuck) ? UINT64_MAX : d->retry;
 
-	if (oldest && d->options.patience < UINT64_MAX - oldest->asked)
-		next = MIN(next, oldest->asked + d->options.patience);
+	if (oldest && d->options.patience < UINT64_MAX - oldest->began)
+		next = MIN(next, oldest->began + d->options.patience);
+	if (!list_empty(&d->late))
+		next = MIN(next, d->late_at);
 	return next;
 }
 
-/* In all a work waits so many times as long, however often the node makes a new link. */
+/* In all a work waits so many times as long, also for who has no link now and then. */
 #define LINKS_PATIENCE 3u
 
 static bool passed(const Directory *d, uint64_t since)
@@ -386,23 +428,44 @@ static bool is_old(const Directory *d, const struct work *w)
 
 static void lose_patience(Directory *d, struct work *w)
 {
-	uint64_t need = 0;
+	uint64_t need = needed(w);
 
-	for (unsigned int i = 0; i < w->n; i++)
-		need |= work_item(w, i)->need;
 	for (unsigned int i = 1; i < DIRECTORY_SLOTS; i++) {
 		struct slot *s = &d->slots[i];
 
 		if (!(need & slot_bit(i)) || s->given_up)
 			continue;
-		if (!passed(d, s->since) && !is_old(d, w))
+		if (!passed(d, s->link == SLOT_DOWN ? s->down : s->since) && !is_old(d, w))
 			continue;
 		s->given_up = true;
 		d->ops->give_up(d->userdata, i, "it does not give a page back");
 	}
-	w->asked = d->now;
-	list_unlink(&w->link);
-	list_append(&d->active, &w->link);
+}
+
+#define LATE_PART 8u /* of patience: so often it is tried again */
+
+static void try_late(Directory *d)
+{
+	struct work *w;
+
+	if (list_empty(&d->late) || d->now < d->late_at)
+		return;
+	list_for_each (w, &d->late, link)
+		lose_patience(d, w);
+	d->late_at = d->now + d->options.patience / LATE_PART + 1;
+}
+
+static void try_oldest(Directory *d)
+{
+	struct work *w;
+
+	while ((w = list_first(&d->active, struct work, link)) && passed(d, w->began)) {
+		lose_patience(d, w);
+		if (list_empty(&d->late))
+			d->late_at = d->now + d->options.patience / LATE_PART + 1;
+		list_unlink(&w->link);
+		list_append(&d->late, &w->link);
+	}
 }
 
 void directory_tick(Directory *d, uint64_t now)
@@ -416,7 +479,7 @@ void directory_tick(Directory *d, uint64_t now)
 	}
 	if (now >= d->retry)
 		d->retry = UINT64_MAX;
-	while ((w = list_first(&d->active, struct work, link)) && passed(d, w->asked))
-		lose_patience(d, w);
+	try_late(d);
+	try_oldest(d);
 	leave(d);
 }

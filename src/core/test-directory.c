@@ -613,7 +613,37 @@ static void who_makes_new_links_to_keep_a_page_is_given_up(void **state)
 		must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_END, 0, 1);
 		directory_tick(t.directory, t.now);
 	}
-	assert_in_range(t.now - asked, 3 * PATIENCE, 4 * PATIENCE);
+	assert_in_range(t.now - asked, PATIENCE, PATIENCE + PATIENCE / 2);
+	directory_free(t.directory);
+}
+
+static void the_time_without_a_link_is_not_held_against_a_node(void **state)
+{
+	uint64_t asked;
+	struct test t;
+
+	test_init(&t);
+	owns(&t, 1, 7);
+	must_say(&t, 2, PAGE_GETS, 0, 7, 1);
+	asked = t.now;
+	t.now += PATIENCE / 2;
+	directory_link(t.directory, 1, false, t.now);
+	t.now += PATIENCE / 4 * 3;
+	directory_tick(t.directory, t.now);
+	directory_link(t.directory, 1, true, t.now);
+	must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_M, 7, 1);
+	must_say(&t, 1, PAGE_HOLDS, PAGE_HOLDS_END, 0, 1);
+	log_clear(&t.log);
+	t.now += PATIENCE / 4;
+	directory_tick(t.directory, t.now);
+	assert_log(&t.log, "");
+	while (t.log.n == 0) {
+		t.now = directory_next(t.directory);
+		directory_tick(t.directory, t.now);
+	}
+	assert_log(&t.log, "give up 1");
+	/* half of it before, half of it behind */
+	assert_in_range(t.now - asked, PATIENCE / 4 * 7, PATIENCE / 4 * 7 + PATIENCE / 4);
 	directory_free(t.directory);
 }
 
@@ -825,6 +855,7 @@ int main(void)
 		cmocka_unit_test(who_has_much_on_its_way_is_given_more_later),
 		cmocka_unit_test(who_does_not_give_a_page_back_is_given_up),
 		cmocka_unit_test(who_makes_new_links_to_keep_a_page_is_given_up),
+		cmocka_unit_test(the_time_without_a_link_is_not_held_against_a_node),
 		cmocka_unit_test(content_goes_where_there_is_room),
 		cmocka_unit_test(what_cannot_be_recovered_is_tried_again),
 		cmocka_unit_test(a_recall_takes_everything_home),
