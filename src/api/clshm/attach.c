@@ -198,9 +198,7 @@ static struct cw_link *link_of(cw_handle handle)
 	return link;
 }
 
-/* Any answer of the owner's comes after it has heard of the detach. Nobody is asked who is not
- * there.
- */
+/* Whatever the owner answers, it has heard of the detach by then. Who is not there is not asked. */
 static void await_owner(struct cw_link *link, int shmid)
 {
 	struct wire_message m = {.type = WIRE_SHM_STAT, .shm_stat = {.shmid = (uint32_t)shmid}};

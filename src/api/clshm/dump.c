@@ -137,8 +137,8 @@ static void dump(bool process, bool daemon, bool all)
 		dump_process();
 	if (daemon)
 		dump_partitions(all);
-	errno = saved;
 	call_end("dump", CODE_SEGMENT, 0, 0);
+	errno = saved;
 }
 
 CLSHM_API void dump_usr_state(void)
