@@ -113,18 +113,31 @@ static void drop_kernel(void *memory)
 	must(shmdt(memory), "shmdt");
 }
 
-/* New ones in each round. */
-static void sample_access(struct bench_row *const *rows, size_t frames[2])
+static void drop(void *memory)
+{
+	must(xp_shmdt(memory), "xp_shmdt");
+}
+
+/* New ones in each round; who comes first gets what others have just given back, so that is either
+ * by turns. */
+static void sample_access(struct bench_row *const *rows, bool ours_first, size_t frames[2])
 {
 	static const char *const names[2] = {"causeway", "System V memory"};
-	void *ours = make(), *kernel = access_memory_like(
-				     bench_frames(ours, ACCESS_SIZE), make_kernel, drop_kernel);
+	void *ours, *kernel;
 
+	if (ours_first) {
+		ours = make();
+		kernel = access_memory_like(
+			bench_frames(ours, ACCESS_SIZE), make_kernel, drop_kernel);
+	} else {
+		kernel = make_kernel();
+		ours = access_memory_like(bench_frames(kernel, ACCESS_SIZE), make, drop);
+	}
 	frames[0] += bench_frames(ours, ACCESS_SIZE);
 	frames[1] += bench_frames(kernel, ACCESS_SIZE);
 	access_sample(rows, names, ours, kernel);
 	drop_kernel(kernel);
-	must(xp_shmdt(ours), "xp_shmdt");
+	drop(ours);
 }
 
 /* --- the group --- */
@@ -195,7 +208,7 @@ void group_clshm(struct bench *bench)
 			sample_attach(attaches[across], &known, &kernel);
 		}
 		sample_get(gets, &known, &kernel);
-		sample_access(accesses, frames);
+		sample_access(accesses, bench_round_number(bench) % 2, frames);
 	}
 	bench_note(accesses[ACCESS_PATTERNS - 1],
 		"physical 2 MiB frames in all rounds: %zu and %zu", frames[0], frames[1]);
