@@ -4,6 +4,7 @@
  */
 #include "rig.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
 static void nothing_goes_before_initialize(void)
@@ -116,6 +117,26 @@ static void codes_have_the_values_of_the_original(void)
 		CHECK_EQUAL(codes[i].code, codes[i].value ? 0x40000000u | codes[i].value : 0);
 }
 
+static bool has_constant(const char *name, unsigned int value)
+{
+	const unsigned int *there = dlsym(RTLD_DEFAULT, name);
+
+	return there && *there == value;
+}
+
+/* §1.2: programs that were compiled with the vendor's headers */
+static void constants_are_objects_as_well(void)
+{
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_FLAG_USE_CALLBACK", SCI_FLAG_USE_CALLBACK));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_FLAG_AUTO_ID", SCI_FLAG_AUTO_ID));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_FLAG_NOTIFY", SCI_FLAG_NOTIFY));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_FLAG_FLUSH_CPU_BUFFERS_ONLY",
+		SCI_FLAG_FLUSH_CPU_BUFFERS_ONLY));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_Q_ADAPTER_NODEID", SCI_Q_ADAPTER_NODEID));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_INFINITE_TIMEOUT", SCI_INFINITE_TIMEOUT));
+	CHECK(has_constant("_SISCI_PUBLIC_CONST_SCI_LOCAL_HOST", SCI_LOCAL_HOST));
+}
+
 static void errors_may_be_null(void)
 {
 	sci_desc_t sd;
@@ -152,6 +173,7 @@ static const rig_test_t tests[] = {
 	TEST(a_hundred_and_twenty_eight_descriptors_open),
 	TEST(every_code_has_a_text),
 	TEST(codes_have_the_values_of_the_original),
+	TEST(constants_are_objects_as_well),
 	TEST(errors_may_be_null),
 	TEST(handles_of_the_parent_mean_nothing_in_a_child),
 };
