@@ -120,6 +120,8 @@ static void count_unused(Engine *engine, EngineShmKey *key, uint32_t n)
 	key->estate->n_unused += n;
 	if (key->by.node)
 		registry(engine)->makers[key->by.node - 1].n_unused += n;
+	if (key->by.node && key->by.node != engine->node + 1)
+		key->estate->n_away += n;
 }
 
 static int join_maker(Engine *engine, EngineShmKey *key)
@@ -185,13 +187,15 @@ void engine_shm_key_use(Engine *engine, EngineShmKey *key, EngineSegment *segmen
 	count_unused(engine, key, segment ? -1u : 1);
 }
 
-/* n_unused: of the uid */
-static bool too_many(Engine *engine, const struct engine_shm_asker *asker, uint32_t n_unused)
+/* A node may say that its processes are anybody's: that takes nothing from the user here. */
+static bool too_many(Engine *engine, const struct engine_shm_asker *asker)
 {
-	if (n_unused >= ENGINE_SHM_UNUSED_MAX)
-		return true;
-	/* a node may say that its processes are anybody's */
-	return asker->node != engine->node &&
+	const EngineShmEstate *estate = engine_shm_estate_find(engine, asker->identity->uid);
+	uint32_t n_away = estate ? estate->n_away : 0;
+
+	if (asker->node == engine->node)
+		return estate && estate->n_unused - n_away >= ENGINE_SHM_UNUSED_MAX;
+	return n_away >= ENGINE_SHM_UNUSED_AWAY_MAX ||
 	       registry(engine)->makers[asker->node].n_unused >= ENGINE_SHM_UNUSED_MAX;
 }
 
@@ -224,7 +228,6 @@ static int key_make(Engine *engine, const struct engine_shm_asker *asker, Engine
 
 int engine_shm_key_new(Engine *engine, const struct engine_shm_asker *asker, EngineShmKey **ret_key)
 {
-	const EngineShmEstate *estate = engine_shm_estate_find(engine, asker->identity->uid);
 	EngineShmMaker *maker;
 	EngineShmKey *made;
 
@@ -238,7 +241,7 @@ int engine_shm_key_new(Engine *engine, const struct engine_shm_asker *asker, Eng
 		*ret_key = made;
 		return 0;
 	}
-	if (too_many(engine, asker, estate ? estate->n_unused : 0))
+	if (too_many(engine, asker))
 		return STATUS_NO_RESOURCES;
 	return key_make(engine, asker, ret_key);
 }

@@ -16,7 +16,9 @@
 
 #include "core/engine.h"
 
-#define ENGINE_SHM_UNUSED_MAX 65536u /* keys without a segment of one uid, or of another node */
+/* Keys without a segment: made here by one uid; by another node; there by one uid */
+#define ENGINE_SHM_UNUSED_MAX	   65536u
+#define ENGINE_SHM_UNUSED_AWAY_MAX 16384u
 
 /* A request: of whose process, by its numbers there. */
 struct engine_shm_request {
@@ -46,6 +48,7 @@ struct EngineShmEstate {
 	EngineClient *client; /* owns its segments; NULL: there is none */
 	uint32_t n_keys;
 	uint32_t n_unused; /* of them: without a segment */
+	uint32_t n_away;   /* of these: made by processes of other nodes */
 	uint32_t slot;	   /* the daemon's: its record */
 };
 

@@ -518,7 +518,7 @@ static void step_attach(struct model *m)
 	if (slot < 0)
 		return;
 	allowed = m_rights(m, s, &m->client[c].who);
-	expected = rights & ~allowed || !allowed		? STATUS_DENIED
+	expected = rights & ~allowed || !(rights & WIRE_READ)	? STATUS_DENIED
 		   : m->segment[s].row.flags & WIRE_SHM_REMOVED ? STATUS_WITHDRAWN
 		   : n >= limits.max_imports_per_user		? STATUS_NO_RESOURCES
 								: 0;
