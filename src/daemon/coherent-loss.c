@@ -110,10 +110,21 @@ static pid_t group_of(const struct census *census, const CoherentWatch *w)
 	return group;
 }
 
+/* Who was an ordinary user's, and executes a program with more rights by now, has nothing attached
+ * any more, only its socket: it is not that user's to have killed. */
+static bool is_still_users(const CoherentWatch *w)
+{
+	struct proc self;
+
+	return w->uid == 0 || (look(w->pid, &self) && !self.mixed && self.uid == w->uid);
+}
+
 static void kill_watched(const struct census *census, const CoherentWatch *w)
 {
 	pid_t group = census ? group_of(census, w) : 0;
 
+	if (!is_still_users(w))
+		return;
 	/* the number is its own still if the process can be signalled behind it */
 	if (group && syscall(SYS_pidfd_send_signal, w->process, 0, NULL, 0) == 0)
 		(void)kill(-group, SIGKILL);

@@ -59,21 +59,32 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
 	return 0;
 }
 
-/* What this user has locked here, and how many segments are locked by all. */
-static uint64_t sum_of_locked(Manager *m, uid_t uid, unsigned int *ret_n)
+/* To whom it is charged, whoever has been given it. */
+static uid_t user_of(const EngineSegment *segment)
 {
-	EngineSegment *s = NULL;
-	uint64_t sum = 0;
+	return segment->owner->identity.uid;
+}
 
-	*ret_n = 0;
+struct locked {
+	unsigned int n, n_own; /* segments; those of this user */
+	uint64_t bytes;	       /* this user's */
+};
+
+static struct locked count_locked(Manager *m, uid_t uid)
+{
+	struct locked locked = {0};
+	EngineSegment *s = NULL;
+
 	while ((s = engine_segment_next(m->engine, s ? s->instance : 0))) {
 		if (!manager_segment(s) || !manager_segment(s)->lock)
 			continue;
-		++*ret_n;
-		if (s->uid == uid)
-			sum += s->size;
+		locked.n++;
+		if (user_of(s) != uid)
+			continue;
+		locked.n_own++;
+		locked.bytes += s->size;
 	}
-	return sum;
+	return locked;
 }
 
 /* The kernel holds root to no limit; a user's locked memory is held to the daemon's all the same.
@@ -81,19 +92,20 @@ static uint64_t sum_of_locked(Manager *m, uid_t uid, unsigned int *ret_n)
 static int check_limits(Manager *m, const EngineSegment *segment)
 {
 	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
-	unsigned int n;
-	uint64_t sum = sum_of_locked(m, segment->uid, &n);
+	uid_t uid = user_of(segment);
+	struct locked locked = count_locked(m, uid);
 
 	getrlimit(RLIMIT_MEMLOCK, &limit);
-	if (n >= LOCKS_MAX)
+	/* one user has no more than he leaves to others */
+	if (locked.n >= LOCKS_MAX || (uid != 0 && locked.n_own >= LOCKS_MAX - locked.n))
 		return STATUS_NO_RESOURCES;
-	if (segment->uid == 0 || limit.rlim_cur == RLIM_INFINITY ||
-		sum + segment->size <= limit.rlim_cur)
+	if (uid == 0 || limit.rlim_cur == RLIM_INFINITY ||
+		locked.bytes + segment->size <= limit.rlim_cur)
 		return 0;
 	log_limited("clshm segment 0x%x is not locked in memory: user %u would have %" PRIu64
 		    " KiB locked, and causewayd's limit of locked memory (LimitMEMLOCK=, "
 		    "ulimit -l) is %" PRIu64 " KiB",
-		segment->id, segment->uid, (sum + segment->size) >> 10,
+		segment->id, uid, (locked.bytes + segment->size) >> 10,
 		(uint64_t)limit.rlim_cur >> 10);
 	return STATUS_NO_RESOURCES;
 }
