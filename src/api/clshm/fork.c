@@ -21,21 +21,26 @@ static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 /* The child holds its end open until it has everything, or has ended. */
 static int wait_end = -1, child_end = -1;
 
-static void prepare(void)
+static void prepare_heir(void)
 {
 	int pair[2];
 
+	cw_import_inherit_prepare();
+	/* without descriptors nobody waits */
+	if (pipe2(pair, O_CLOEXEC) == 0) {
+		wait_end = pair[0];
+		child_end = pair[1];
+	}
+}
+
+static void prepare(void)
+{
 	pthread_mutex_lock(&one_at_a_time);
 	attaches_fork_prepare();
 	known_fork_prepare();
 	session_fork_prepare();
 	if (attaches_count_locked())
-		cw_import_inherit_prepare();
-	/* without descriptors nobody waits */
-	if (attaches_count_locked() && pipe2(pair, O_CLOEXEC) == 0) {
-		wait_end = pair[0];
-		child_end = pair[1];
-	}
+		prepare_heir();
 }
 
 static void await_child(uint64_t patience)
