@@ -19,7 +19,7 @@
  */
 
 #define LENT  (10 * NSEC_PER_MSEC)
-#define PAUSE NSEC_PER_MSEC
+#define PAUSE (10 * NSEC_PER_MSEC)
 
 /* --- process groups --- */
 

@@ -114,6 +114,8 @@ static void lose_and_wait(struct scene *s)
 {
 	lose(s);
 	client_wait_import(&s->b, s->at.import, WIRE_IMPORT_NODE_LOST);
+	/* that is shown before the memory goes */
+	usleep(100000);
 }
 
 /* Accesses */
@@ -250,7 +252,7 @@ static void who_waits_at_that_moment_is_hit(void **state)
 	usleep(20000); /* until all its threads have */
 	for (unsigned int i = 0; i < ELEMENTS(w); i++) {
 		w[i] = (struct waiter){
-			.at = &s->at, .page = 40 + 4 * (i / 2), .store = i % 2, .call = i >= 4};
+			.at = &s->at, .page = 40 + 4 * i, .store = i % 2, .call = i >= 4};
 		assert_int_equal(pthread_create(&w[i].thread, NULL, wait_for_page, &w[i]), 0);
 	}
 	usleep(100000);
@@ -299,7 +301,7 @@ static void who_does_not_catch_it_ends_of_it(void **state)
 static void children_are_hit_like_their_parents(void **state)
 {
 	struct scene *s = *state;
-	int status, fds[2];
+	int status, fds[2], back[2];
 	pid_t pid;
 	char c;
 
@@ -307,15 +309,20 @@ static void children_are_hit_like_their_parents(void **state)
 	attach_open(&s->at, &s->b, s->shmid, RW);
 	touch_some(s);
 	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe(back), 0);
 	pid = fork();
 	if (pid == 0) {
 		close(fds[1]);
 		(void)atomic_load(attach_word(&s->at, 1));
+		assert_int_equal(write(back[1], "", 1), 1);
 		(void)!read(fds[0], &c, 1);
 		assert_lost(&s->at, 3);
 		_exit(0);
 	}
 	close(fds[0]);
+	assert_int_equal(read(back[0], &c, 1), 1);
+	close(back[0]);
+	close(back[1]);
 	lose_and_wait(s);
 	close(fds[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
