@@ -2,11 +2,15 @@
 /*
  * Loads and stores on memory of another node: what a page costs that is fetched, taken from a third
  * node, read and written in order, and shared with a neighbour, beside what that cannot do without:
- * plain TCP's round trip with a page, and a fault that a daemon of the same node answers.
+ * plain TCP's round trip with a page, and a fault that a daemon of the same node answers. And how
+ * many faults it takes to hand a word over to the other node.
  */
 
 #include <rsm/rsmapi_ext.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <unistd.h>
+#include "client/connection.h"
 #include "nodes.h"
 #include "watched.h"
 
@@ -16,7 +20,10 @@
 enum far_order {
 	FAR_LOAD,  /* each page of the small segment */
 	FAR_STORE, /* to each */
+	FAR_HAND,  /* takes the word HANDED times, and gives it back; the faults of that */
 };
+
+#define HANDED 1000u
 
 /* --- maps --- */
 
@@ -53,6 +60,44 @@ static void expect_no_order(const struct map *map, size_t size)
 		"rsm_memseg_import_advise");
 }
 
+/* --- one word --- */
+
+/* What causeway stat counts, of this node. */
+static uint64_t count_faults(rsm_memseg_id_t id)
+{
+	struct wire_message request = {.type = WIRE_COHERENT_STAT};
+	const uint8_t *at, *end;
+	static struct cw_reply reply;
+	struct wire_coherent_row row;
+	uint64_t n = 0;
+
+	if (cw_call(&request, NULL, 0, &reply))
+		bench_fail("the counts of the maps cannot be read");
+	at = reply.message.tail;
+	end = at + reply.message.tail_size;
+	for (uint32_t i = 0; i < reply.message.coherent_stat_reply.n && at; i++) {
+		at = wire_get_coherent_row(at, end, &row);
+		if (at && row.id == id && row.space == WIRE_SPACE_RSM)
+			n += row.read_faults + row.write_faults;
+	}
+	return n;
+}
+
+/* Waits for the odd ones, or the even ones, and makes the next one of each. Whoever waits yields,
+ * for the node's daemon has the same processor. */
+static uint64_t hand_over(void *memory, rsm_memseg_id_t id, uint64_t odd)
+{
+	_Atomic uint64_t *word = memory;
+	uint64_t before = count_faults(id);
+
+	for (unsigned int i = 0; i < HANDED; i++) {
+		while ((atomic_load(word) & 1) != odd)
+			sched_yield();
+		atomic_fetch_add(word, 1);
+	}
+	return count_faults(id) - before;
+}
+
 /* --- the others --- */
 
 /* The exporter, on node 2. */
@@ -86,9 +131,11 @@ static void serve_map(int channel, void *context)
 	map_new(&map, id, SMALL);
 	expect_no_order(&map, SMALL);
 	for (;;) {
-		bool store = bench_receive(channel) == FAR_STORE;
+		enum far_order what = (enum far_order)bench_receive(channel);
 
-		bench_send(channel, watched_touch_each(map.memory, store));
+		bench_send(channel, what == FAR_HAND
+					    ? hand_over(map.memory, id, 1)
+					    : watched_touch_each(map.memory, what == FAR_STORE));
 	}
 }
 
@@ -101,7 +148,7 @@ static uint64_t far_order(const struct bench_partner *far, enum far_order what)
 /* --- rows --- */
 
 struct rows {
-	struct bench_row *read, *take, *reads, *writes, *second;
+	struct bench_row *read, *take, *reads, *writes, *second, *hand;
 };
 
 struct work {
@@ -151,6 +198,20 @@ static void sample_faults(const struct rows *rows, struct work *w)
 	value = (double)watched_touch_each(w->small_map.memory, true);
 	bench_sample(rows->take, "Causeway", value, BENCH_NONE);
 	bench_sample(rows->take, least_name, least, BENCH_NONE);
+}
+
+static void sample_hand_over(const struct rows *rows, struct work *w)
+{
+	_Atomic uint64_t *word = w->small_map.memory;
+	uint64_t faults;
+
+	/* whatever is there, it is this node's turn */
+	if (atomic_load(word) & 1)
+		atomic_fetch_add(word, 1);
+	bench_send(w->neighbour_home.channel, FAR_HAND);
+	faults = hand_over(w->small_map.memory, w->small, 0);
+	faults += bench_receive(w->neighbour_home.channel);
+	bench_sample(rows->hand, "Causeway", (double)faults / (2 * HANDED), BENCH_NONE);
 }
 
 /* µs a page: 4.1 is 1 GB/s. */
@@ -212,6 +273,8 @@ void group_nodes_maps(struct bench *bench)
 			bench, "loads of 256 MiB in order, a page", "µs", 1000, BENCH_RATIO, 2),
 		.writes = bench_row(bench, "stores to 256 MiB in order, a page", "µs", 1000,
 			BENCH_ABSOLUTE, 8200),
+		.hand = bench_row(bench, "one word to the other node and back, a hand-over",
+			"faults", 1, BENCH_ABSOLUTE, 1.2),
 	};
 	struct work w;
 
@@ -220,5 +283,6 @@ void group_nodes_maps(struct bench *bench)
 	while (bench_round(bench)) {
 		sample_faults(&rows, &w);
 		sample_rates(&rows, &w);
+		sample_hand_over(&rows, &w);
 	}
 }
