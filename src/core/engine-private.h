@@ -170,7 +170,8 @@ void engine_shm_estate_settle(Engine *engine, EngineShmEstate *estate);
 /* shm.c */
 /* No request of this node's processes will be said again. */
 void engine_shm_forget_requests(Engine *engine, uint32_t node);
-/* May one still connect to it? STATUS_WITHDRAWN */
+/* May one connect to it, if it is of clshm? STATUS_WITHDRAWN; STATUS_DENIED: not without reading.
+ */
 int engine_shm_judge(const EngineSegment *segment, uint32_t rights);
 /* Imports of it went: it may go, too. */
 void engine_shm_review(EngineSegment *segment);

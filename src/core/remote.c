@@ -166,18 +166,22 @@ void engine_remote_say_all(EnginePeer *home)
 
 /* What the client's calls do */
 
-static int begin(EngineImport *import)
+/* Frees it on failure. */
+static int begin(EngineImport *import, EngineImport **ret_import)
 {
 	int r;
 
 	import->node = import->home->number;
 	import->state = WIRE_IMPORT_PENDING;
 	r = engine_import_attach(import, ENGINE_LOWEST, ENGINE_LOWEST);
-	if (r < 0)
+	if (r < 0) {
+		free(import);
 		return r == -ENOSPC ? STATUS_NO_RESOURCES : r;
+	}
 	import->generation = engine_import_count_generation(import);
 	engine_import_show(import);
 	say_connect(import);
+	*ret_import = import;
 	return 0;
 }
 
@@ -185,7 +189,6 @@ int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space
 	uint32_t rights, EngineImport **ret_import)
 {
 	EngineImport *import = calloc(1, sizeof(*import));
-	int r;
 
 	if (!import)
 		return -ENOMEM;
@@ -194,19 +197,13 @@ int engine_remote_connect(EngineClient *client, EnginePeer *home, uint32_t space
 	import->space = space;
 	import->id = id;
 	import->rights = rights;
-	r = begin(import);
-	if (r)
-		free(import);
-	else
-		*ret_import = import;
-	return r;
+	return begin(import, ret_import);
 }
 
 int engine_remote_inherit(
 	EngineClient *client, const EngineImport *parent, EngineImport **ret_import)
 {
 	EngineImport *import = calloc(1, sizeof(*import));
-	int r;
 
 	if (!import)
 		return -ENOMEM;
@@ -218,12 +215,7 @@ int engine_remote_inherit(
 	import->parent = parent->client->id;
 	import->parent_index = parent->index;
 	import->parent_generation = parent->generation;
-	r = begin(import);
-	if (r)
-		free(import);
-	else
-		*ret_import = import;
-	return r;
+	return begin(import, ret_import);
 }
 
 void engine_import_ready(EngineImport *import)

@@ -386,7 +386,7 @@ static bool control_valid(const struct wire_shm_control *control)
 	return control->command != WIRE_SHM_SET || control->mode <= 0777;
 }
 
-static int find_present(Engine *engine, uint32_t shmid, EngineSegment **ret_segment)
+int engine_shm_find_present(Engine *engine, uint32_t shmid, EngineSegment **ret_segment)
 {
 	EngineSegment *segment = engine_shm_find(engine, shmid);
 
@@ -407,7 +407,7 @@ int engine_shm_control(Engine *engine, const struct engine_shm_asker *asker,
 
 	if (!control_valid(control))
 		return STATUS_BAD_REQUEST;
-	r = find_present(engine, control->shmid, &segment);
+	r = engine_shm_find_present(engine, control->shmid, &segment);
 	if (r)
 		return has_ended(engine, asker) ? 0 : r;
 	/* who has given it away says so again */
@@ -436,7 +436,7 @@ int engine_shm_may_place(Engine *engine, const struct engine_shm_asker *asker, u
 	EngineSegment *segment;
 	int r;
 
-	r = find_present(engine, shmid, &segment);
+	r = engine_shm_find_present(engine, shmid, &segment);
 	if (r)
 		return r;
 	if (engine_shm_may_change(segment, asker))

@@ -114,6 +114,8 @@ void engine_shm_take_back(EngineSegment *segment);
 
 /* By id; also one that was removed, while somebody has it. NULL */
 EngineSegment *engine_shm_find(Engine *engine, uint32_t shmid);
+/* Only one that was not. STATUS_NOT_FOUND, STATUS_WITHDRAWN */
+int engine_shm_find_present(Engine *engine, uint32_t shmid, EngineSegment **ret_segment);
 /* May the asker read it (xp_shmctl IPC_STAT), change it? 0, STATUS_DENIED; STATUS_NOT_CREATOR */
 int engine_shm_may_read(const EngineSegment *segment, const struct engine_shm_asker *asker);
 int engine_shm_may_change(const EngineSegment *segment, const struct engine_shm_asker *asker);

@@ -213,8 +213,8 @@ int shm_resident_node(Manager *m, EngineSegment *segment, uint32_t *ret_node)
 
 int shm_node_later(ManagerPeer *p, const struct wire_message *message)
 {
-	EngineSegment *segment = engine_segment_find(
-		p->peers->manager->engine, WIRE_SPACE_CLSHM, message->peer_shm_node.shmid);
+	EngineSegment *segment =
+		engine_shm_find(p->peers->manager->engine, message->peer_shm_node.shmid);
 	struct ShmLook *l = segment ? manager_segment(segment)->look : NULL;
 	struct question *q;
 

@@ -181,18 +181,6 @@ static int serve_get(Manager *m, const struct engine_shm_asker *asker,
 	return 0;
 }
 
-static int find(Manager *m, uint32_t shmid, EngineSegment **ret_segment)
-{
-	EngineSegment *segment = engine_shm_find(m->engine, shmid);
-
-	if (!segment)
-		return STATUS_NOT_FOUND;
-	if (segment->shm->flags & WIRE_SHM_REMOVED)
-		return STATUS_WITHDRAWN;
-	*ret_segment = segment;
-	return 0;
-}
-
 /* The flag follows what could be done. */
 static int lock(
 	Manager *m, const struct engine_shm_asker *asker, const struct wire_shm_control *control)
@@ -200,7 +188,7 @@ static int lock(
 	EngineSegment *segment;
 	int r;
 
-	r = find(m, control->shmid, &segment);
+	r = engine_shm_find_present(m->engine, control->shmid, &segment);
 	if (r == 0)
 		r = engine_shm_may_change(segment, asker);
 	if (r == 0)
@@ -229,7 +217,7 @@ static int serve_stat(
 	EngineSegment *segment;
 	int r;
 
-	r = find(m, shmid, &segment);
+	r = engine_shm_find_present(m->engine, shmid, &segment);
 	if (r == 0)
 		r = engine_shm_may_read(segment, asker);
 	if (r)
@@ -301,7 +289,7 @@ static int serve_node(
 	EngineSegment *segment;
 	int r;
 
-	r = find(m, shmid, &segment);
+	r = engine_shm_find_present(m->engine, shmid, &segment);
 	if (r == 0)
 		r = engine_shm_may_read(segment, asker);
 	return r ? r : shm_resident_node(m, segment, &a->message.shm_node_reply.node);
