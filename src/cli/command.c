@@ -161,9 +161,9 @@ const struct command commands[] = {
 		doctor_run},
 	{"install-sisci", "DIR", 1, 1, false, 0,
 		"Lay out SISCI's headers and library as its programs expect them.",
-		"Makes DIR, mostly /opt/DIS, with include, include/dis, lib64, lib, sbin and src, and "
-		"links there to what is installed: headers, library, disinfo(1). What is there and was not made by this command stays, and is "
-		"an error.",
+		"Makes DIR, mostly /opt/DIS, with include, include/dis, lib64, lib, sbin and src, "
+		"and links there to what is installed: headers, library, disinfo(1). What is there "
+		"and was not made by this command stays, and is an error.",
 		install_sisci_run},
 	{"keygen", "[NODE...]", 0, INT32_MAX, false, BIT(DIR) | BIT(REPLACE) | BIT(JSON),
 		"Make the keys with which nodes know each other.",

@@ -206,7 +206,7 @@ static void fill(CoherentLink *l)
 		;
 }
 
-void coherent_link_flush(CoherentLink *l)
+static void flush(CoherentLink *l)
 {
 	uint64_t now = l->coherent->now;
 	ssize_t n = 0;
@@ -325,7 +325,7 @@ static bool receive(CoherentLink *l)
 			"the page link with node %u is cut off: it breaks the protocol", l->node);
 	if (n < 0 || r)
 		coherent_link_break(l);
-	coherent_link_flush(l);
+	flush(l);
 	more = !l->broken;
 	coherent_unlock(c);
 	return more;
@@ -426,7 +426,7 @@ bool coherent_links_settle(Coherent *c)
 		return false;
 	list_unlink(&l->unsent);
 	if (!l->broken)
-		coherent_link_flush(l);
+		flush(l);
 	else if (!l->told)
 		tell(l, false);
 	l->told = l->broken;

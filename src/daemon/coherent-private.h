@@ -269,7 +269,6 @@ bool coherent_link_is_full(CoherentLink *link);
 
 /* In the page thread. */
 void coherent_link_ready(CoherentLink *link, uint32_t events);
-void coherent_link_flush(CoherentLink *link);
 /* Sends what is to be sent on one link, or tells that it is broken; false: nothing of that. */
 bool coherent_links_settle(Coherent *c);
 /* Whoever takes too long is cut off; sets c->look. */

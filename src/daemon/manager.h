@@ -62,7 +62,7 @@ struct Manager {
 
 	struct Peers *peers; /* manager-peer.h; NULL: a node without others */
 
-	struct Shm *shm;     /* shm.h */
+	struct Shm *shm; /* shm.h */
 
 	struct list clients;	/* ManagerClient that said hello */
 	struct list handshakes; /* that did not yet */

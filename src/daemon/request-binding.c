@@ -180,7 +180,8 @@ static const struct binding *next_binding(Manager *m, uint32_t cursor)
 	const struct binding *b, *next = NULL;
 
 	list_for_each (b, &m->bindings, link)
-		if (b->settled && !b->instance && (uint32_t)b->shmid >= cursor && (!next || b->shmid < next->shmid))
+		if (b->settled && !b->instance && (uint32_t)b->shmid >= cursor &&
+			(!next || b->shmid < next->shmid))
 			next = b;
 	return next;
 }

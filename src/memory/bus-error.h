@@ -17,8 +17,8 @@ enum bus_error_outcome {
 	 * raised: that has been, for when it ends. */
 	BUS_ERROR_IN_CALL = 1,
 	BUS_ERROR_KILLED = 2,
-	/* It was not seen waiting: it is gone, or it has been told, or it is to be woken, so that it
-	 * asks again. */
+	/* It was not seen waiting: it is gone, or it has been told, or it is to be woken, so that
+	 * it asks again. */
 	BUS_ERROR_NOT_SEEN = 3,
 };
 

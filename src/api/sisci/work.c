@@ -34,7 +34,8 @@ static struct {
 
 _Atomic uint32_t work_n_ticks;
 
-void work_tick_hurry(void)
+/* Runs all ticks soon. Never sleeps, takes no lock. */
+static void work_tick_hurry(void)
 {
 	atomic_fetch_add(&worker.calls, 1);
 	if (atomic_load(&worker.asleep))

@@ -36,8 +36,6 @@ extern _Atomic uint32_t work_n_ticks;
 int work_tick_add(struct work_tick *tick);
 /* After it run() is not running, nor begins; not from inside of it. */
 void work_tick_remove(struct work_tick *tick);
-/* Runs all of them soon. Never sleeps, takes no lock. */
-void work_tick_hurry(void);
 /* Returns when all of them have run from beginning to end since, or after a second. May sleep;
  * takes no lock. */
 void work_tick_settle(void);
