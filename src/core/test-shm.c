@@ -33,6 +33,7 @@ static const struct engine_limits limits = {
 	.max_segments_per_user = 4,
 	.max_imports_per_user = 8,
 	.max_clients_per_user = 2,
+	.max_shm_segments = 8,
 };
 
 struct m_client {
@@ -55,6 +56,7 @@ struct m_segment {
 	bool alive, was_attached;
 	int key; /* -1: removed */
 	uid_t charged;
+	uint32_t node; /* whose process made it */
 	struct wire_shm_row row;
 };
 
@@ -349,11 +351,12 @@ static void step_key(struct model *m)
 	assert_ptr_equal(key, same);
 }
 
-static int m_get_result(struct model *m, int k, const struct engine_identity *who,
+static int m_get_result(struct model *m, int k, const struct engine_shm_asker *asker,
 	const struct wire_shm_get *get, uint64_t max_bytes)
 {
+	const struct engine_identity *who = asker->identity;
 	uint64_t pages = (get->size + PAGE - 1) / PAGE, all = 0, own = 0;
-	uint32_t n_own = 0, wanted = get->mode / 64 | get->mode / 8 | get->mode;
+	uint32_t n = 0, n_own = 0, n_there = 0, wanted = get->mode / 64 | get->mode / 8 | get->mode;
 	int s = k < 0 ? -1 : m->key[k].segment;
 
 	if (get->mode > 0777 || get->flags > WIRE_SHM_EXCLUSIVE)
@@ -369,15 +372,24 @@ static int m_get_result(struct model *m, int k, const struct engine_identity *wh
 	}
 	EACH(m, segment, m->n_segments, i)
 	{
-		uint64_t n = (m->segment[i].row.size + PAGE - 1) / PAGE * PAGE;
+		uint64_t bytes = (m->segment[i].row.size + PAGE - 1) / PAGE * PAGE;
+		bool mine = m->segment[i].charged == who->uid;
 
-		all += n;
-		own += m->segment[i].charged == who->uid ? n : 0;
-		n_own += m->segment[i].charged == who->uid;
+		all += bytes;
+		own += mine ? bytes : 0;
+		n++;
+		n_own += mine;
+		n_there += m->segment[i].node == THERE;
 	}
 	if (get->size == 0 || get->size > limits.max_segment_bytes)
 		return STATUS_BAD_SIZE;
-	if (all + pages * PAGE > max_bytes || own + pages * PAGE > limits.max_bytes_per_user)
+	if (all + pages * PAGE > max_bytes)
+		return STATUS_QUOTA_BYTES;
+	/* each leaves as many to others as it has itself */
+	if (n + (who->uid ? n_own : 0) >= limits.max_shm_segments ||
+		n + (asker->node == THERE ? n_there : 0) >= limits.max_shm_segments)
+		return STATUS_NO_RESOURCES;
+	if (own + pages * PAGE > limits.max_bytes_per_user)
 		return STATUS_QUOTA_BYTES;
 	return n_own >= limits.max_segments_per_user ? STATUS_NO_RESOURCES : 0;
 }
@@ -388,7 +400,8 @@ static void m_made(struct model *m, int k, const struct engine_shm_asker *who,
 	struct m_segment *s = &m->segment[m->n_segments];
 
 	m->last_shmid = m_next_shmid(m);
-	*s = (struct m_segment){.alive = true, .key = k, .charged = who->identity->uid};
+	*s = (struct m_segment){
+		.alive = true, .key = k, .charged = who->identity->uid, .node = who->node};
 	s->row = (struct wire_shm_row){.shmid = NODE << 24 | m->last_shmid,
 		.key = m->key[k].value,
 		.mode = get->mode ? get->mode : 0600,
@@ -423,7 +436,7 @@ static void step_get(struct model *m)
 		k = -1;
 	get.key = k < 0 ? (NODE << 24) + random_below(m, 3) * 0x1000000 : m->key[k].value;
 	who = asker(m, c, false);
-	expected = m_get_result(m, k, who.identity, &get, max_bytes);
+	expected = m_get_result(m, k, &who, &get, max_bytes);
 	r = engine_shm_get(m->engine, &who, &get, max_bytes, &real, &made);
 	SAME(m, r, expected);
 	if (r)
