@@ -249,7 +249,6 @@ static int on_filler_ended(sd_event_source *source, int fd, uint32_t revents, vo
 {
 	struct binding *b = userdata;
 	struct filler_end end = {0};
-
 	char name[64];
 
 	if (b->instance)

@@ -119,7 +119,7 @@ static int configure(struct shm_settings *settings, uint32_t what, uint64_t valu
 		return 0;
 	case WIRE_SHM_MAX_PAGES:
 		settings->max_pages = value;
-		return value == 0 || value > PAGES_MAX ? STATUS_BAD_REQUEST : 0;
+		return value > PAGES_MAX ? STATUS_BAD_REQUEST : 0;
 	case WIRE_SHM_TIMEOUT:
 		settings->timeout = value;
 		return value < TIMEOUT_MIN || value > TIMEOUT_MAX ? STATUS_BAD_REQUEST : 0;
