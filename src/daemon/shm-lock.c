@@ -18,7 +18,7 @@
 /*
  * Segments locked in memory. Pages of a memory file stay there while a process has them locked, so
  * each such segment has one (pin.h), which ends with the segment, or with this daemon: a successor
- * starts another.
+ * starts another, one in each turn of the loop, as that takes milliseconds each.
  */
 
 #define LOCKS_MAX 256u /* processes */
@@ -155,9 +155,7 @@ static int lock(Manager *m, EngineSegment *segment)
 	_cleanup_(lock_free_p) struct ShmLock *l = NULL;
 	int r;
 
-	r = check_limits(m, segment);
-	if (r == 0)
-		r = try(segment);
+	r = try(segment);
 	if (r)
 		return r;
 	l = malloc(sizeof(*l));
@@ -172,8 +170,49 @@ static int lock(Manager *m, EngineSegment *segment)
 
 int shm_lock(Manager *m, EngineSegment *segment, bool on)
 {
-	if (on)
-		return manager_segment(segment)->lock ? 0 : lock(m, segment);
-	shm_lock_forget(segment);
+	int r;
+
+	if (!on)
+		shm_lock_forget(segment);
+	if (!on || manager_segment(segment)->lock)
+		return 0;
+	r = check_limits(m, segment);
+	return r ? r : lock(m, segment);
+}
+
+/* After a restart */
+
+static bool is_unlocked(const EngineSegment *segment)
+{
+	return segment->shm && segment->shm->flags & WIRE_SHM_LOCKED &&
+	       !manager_segment(segment)->lock;
+}
+
+static int on_turn(sd_event_source *source, void *userdata)
+{
+	Manager *m = userdata;
+	EngineSegment *s = engine_segment_next(m->engine, m->shm->locked_to);
+
+	while (s && !is_unlocked(s))
+		s = engine_segment_next(m->engine, s->instance);
+	if (!s) {
+		m->shm->locking = sd_event_source_disable_unref(m->shm->locking);
+		return 0;
+	}
+	m->shm->locked_to = s->instance;
+	(void)lock(m, s);
 	return 0;
+}
+
+void shm_locks_restore(Manager *m)
+{
+	int r = sd_event_add_defer(m->event, &m->shm->locking, on_turn, m);
+
+	if (r == 0)
+		r = sd_event_source_set_enabled(m->shm->locking, SD_EVENT_ON);
+	/* what is always pending would be first always */
+	if (r == 0)
+		r = sd_event_source_set_priority(m->shm->locking, SD_EVENT_PRIORITY_IDLE);
+	if (r < 0)
+		log_limited("clshm segments are not locked in memory again: %s", strerror(-r));
 }

@@ -157,12 +157,8 @@ int shm_restore_segment(Manager *m, uint32_t slot, struct keeper_stored *stored)
 
 void shm_restored(Manager *m)
 {
-	EngineSegment *s = NULL;
-
 	engine_shm_settle(m->engine);
 	/* the predecessor may not have come to it */
 	shm_changes_count(m);
-	while ((s = engine_segment_next(m->engine, s ? s->instance : 0)))
-		if (s->shm && s->shm->flags & WIRE_SHM_LOCKED)
-			(void)shm_lock(m, s, true);
+	shm_locks_restore(m);
 }

@@ -27,8 +27,10 @@ struct shm_settings {
 /* What there is once. */
 struct Shm {
 	struct shm_settings settings;
-	uint32_t slot;	    /* RECORD_SHM_NODE */
-	uint32_t n_clients; /* that have said SHM_HELLO */
+	uint32_t slot;		  /* RECORD_SHM_NODE */
+	uint32_t n_clients;	  /* that have said SHM_HELLO */
+	sd_event_source *locking; /* what a predecessor had locked, up to this instance */
+	uint64_t locked_to;
 };
 
 /* With the engine, before anything is restored. */
@@ -76,9 +78,10 @@ int shm_place(Manager *m, EngineSegment *segment, const struct engine_shm_place 
 int shm_resident_node(Manager *m, EngineSegment *segment, uint32_t *ret_node);
 /* 0: nothing is to be answered now; else a status that is. */
 int shm_node_later(ManagerPeer *peer, const struct wire_message *message);
-/* Also for a segment that a predecessor had locked. STATUS_NO_RESOURCES: more than may be locked.
- */
+/* STATUS_NO_RESOURCES: more than may be locked. */
 int shm_lock(Manager *m, EngineSegment *segment, bool lock);
+/* What a predecessor had locked is locked again, by and by. */
+void shm_locks_restore(Manager *m);
 /* The segment is about to be freed: says manager_segment_free(). */
 void shm_place_forget(Manager *m, EngineSegment *segment);
 
