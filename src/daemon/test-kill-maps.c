@@ -16,8 +16,19 @@
  * kept waiting: somebody reads of it, or nothing is watched any more.
  */
 
-/* Of one process, for as long as it lives. */
+/* Of this scene's clients. */
 static int uffd_a = -1, uffd_b = -1;
+
+static void watch_clients(struct scene *s)
+{
+	if (uffd_a >= 0) {
+		close(uffd_a);
+		close(uffd_b);
+	}
+	uffd_a = map_watch_begin(&s->a);
+	uffd_b = map_watch_begin(&s->b);
+	s->map.watched = true;
+}
 
 static _Atomic uint8_t *byte(const struct test_map *m)
 {
@@ -28,10 +39,8 @@ static void prepare_home(struct scene *s)
 {
 	int fd;
 
-	if (uffd_a < 0) {
-		uffd_a = map_watch_begin(&s->a);
-		uffd_b = map_watch_begin(&s->b);
-	}
+	if (!s->map.watched)
+		watch_clients(s);
 	assert_int_equal(client_create(&s->a, SIZE, &s->map.segment, &fd), STATUS_OK);
 	map_export(&s->map.home, &s->a, s->map.segment, fd, SIZE);
 	assert_int_equal(client_publish(&s->a, s->map.segment, 0, &s->map.id), STATUS_OK);

@@ -22,6 +22,7 @@ struct scene {
 	struct {
 		uint32_t segment, id;
 		struct test_map home, there;
+		bool watched;
 		uint8_t round;
 	} map; /* another segment of a's, for one act; test-kill-maps.c */
 	struct {
