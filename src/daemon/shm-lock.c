@@ -73,9 +73,9 @@ struct locked {
 static struct locked count_locked(Manager *m, uid_t uid)
 {
 	struct locked locked = {0};
-	EngineSegment *s = NULL;
+	const EngineSegment *s = engine_segment_next(m->engine, 0);
 
-	while ((s = engine_segment_next(m->engine, s ? s->instance : 0))) {
+	for (; s; s = engine_segment_next(m->engine, s->instance)) {
 		if (!manager_segment(s) || !manager_segment(s)->lock)
 			continue;
 		locked.n++;
