@@ -11,5 +11,5 @@ PROGRAMS = ("inherit", "loss", "sleep")
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.timeout(400)
 def test_attaches_on_the_oldest_kernel(vm, kernel, program):
-    guest = vm(Machine(kernel=kernel, nodes=(Node(1024, 2),), files=tuple(f"src/daemon/test-{p}" for p in PROGRAMS)))
-    guest.tap(f"DETECTION=4s test-{program} /bin/causewayd", seconds=300)
+    guest = vm(Machine(kernel=kernel, nodes=(Node(1800, 2),), files=tuple(f"src/daemon/test-{p}" for p in PROGRAMS)))
+    guest.tap(f"DETECTION=4s PATIENCE=200 test-{program} /bin/causewayd", seconds=300)
