@@ -154,6 +154,13 @@ static bool ask_echo_again(struct query *q, const struct wire_message *reply)
 	return manager_peer_request(q->manager, q->node, &m, query_done, q) == 0;
 }
 
+static void begin_answer(const struct query *q)
+{
+	answer.n_fds = 0;
+	answer.message = (struct wire_message){
+		.type = q->asked.type | WIRE_REPLY_BIT, .serial = q->asked.serial};
+}
+
 static void query_done(void *userdata, int status, const struct wire_message *reply)
 {
 	struct query *q = userdata;
@@ -161,11 +168,12 @@ static void query_done(void *userdata, int status, const struct wire_message *re
 
 	if (c && status == 0 && ask_echo_again(q, reply))
 		return;
-	answer.n_fds = 0;
-	answer.message = (struct wire_message){
-		.type = q->asked.type | WIRE_REPLY_BIT, .serial = q->asked.serial};
+	begin_answer(q);
 	if (c && status == 0)
 		status = pass(q, reply);
+	/* what is not believed is not passed on, either */
+	if (status)
+		begin_answer(q);
 	/* to a client that would be its own node */
 	if (status == STATUS_NODE_LOST)
 		status = STATUS_NODE_UNREACHABLE;
