@@ -203,15 +203,17 @@ int binding_admit(Manager *m, const struct binding *content)
 
 	if (!claims)
 		return -ENOMEM;
-	r = topology_read("", &topology);
-	if (r < 0)
-		return r;
 	claims[0] = claim_of(content);
 	list_for_each (b, &m->bindings, link)
 		if (b != old && n <= BINDINGS_MAX)
 			claims[n++] = claim_of(b);
 	if (n > BINDINGS_MAX)
 		return STATUS_NO_RESOURCES;
+	if (!content->placement.hard)
+		return 0;
+	r = topology_read("", &topology);
+	if (r < 0)
+		return r;
 	return admission_allows(claims, n, &topology) ? 0 : STATUS_NO_MEMORY;
 }
 

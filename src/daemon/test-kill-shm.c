@@ -341,6 +341,21 @@ static void verify_end(struct scene *s)
 	assert_gone(s);
 }
 
+static void prepare_lock(struct scene *s)
+{
+	prepare_segment(s);
+	ask_control(s, WIRE_SHM_LOCK);
+}
+
+static void verify_lock(struct scene *s)
+{
+	assert_true(row_of(s).flags & WIRE_SHM_LOCKED);
+	assert_int_equal(shm_control(&s->a, s->shmid, WIRE_SHM_UNLOCK), STATUS_OK);
+	assert_false(row_of(s).flags & WIRE_SHM_LOCKED);
+	end(s);
+	assert_gone(s);
+}
+
 const struct kill_case kill_shm_cases[] = {
 	{"shm_hello", prepare_hello, verify_hello},
 	{"shm_key", prepare_new_key, verify_new_key},
@@ -354,6 +369,7 @@ const struct kill_case kill_shm_cases[] = {
 	{"shm_attach", prepare_attach, verify_attach},
 	{"shm_detach", prepare_detach, verify_detach},
 	{"shm_last_detach", prepare_last_detach, assert_gone},
+	{"shm_lock", prepare_lock, verify_lock},
 	{"shm_end", prepare_end, verify_end},
 };
 
