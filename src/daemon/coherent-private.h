@@ -458,13 +458,23 @@ int coherent_home_begin(CoherentHome *home, uint64_t patience, bool restored);
 /* --- coherent-restore.c --- */
 
 /* (main) Into the journal, the descriptors into the keeper; the first time may fail. */
-int coherent_rows_need(Manager *m);
 int coherent_guest_save(Manager *m, CoherentGuest *guest);
 void coherent_guest_forget(Manager *m, CoherentGuest *guest);
 int coherent_home_save(Manager *m, CoherentHome *home);
 void coherent_home_forget(Manager *m, CoherentHome *home);
 
-/* A mapper in the table that a successor reads. */
+/* --- coherent-rows.c --- */
+
+/* (main) The table, before there is any mapper; the keeper has it, too. */
+int coherent_rows_need(Manager *m);
+/* A predecessor's, before there is one; consumes the descriptor. -EBADMSG: it is none. */
+int coherent_rows_take(Coherent *c, int *fd);
+/* To the keeper. */
+void coherent_rows_store(const Manager *m);
+/* (main) With the lock: the mappers that it tells of, once there are parts. */
+int coherent_rows_restore(Manager *m, struct keeper_stored *stored);
+
+/* A mapper in it. */
 int coherent_row_add(CoherentMapper *mapper);
 void coherent_row_change(const CoherentMapper *mapper);
 /* Its part is lost. */
