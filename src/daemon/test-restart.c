@@ -161,7 +161,7 @@ static void keeper_hangs(struct client *c)
 	int status = 0;
 
 	kill(node.keeper, SIGSTOP);
-	for (int i = 0; i < 1000 && waitpid(node.keeper, &status, WNOHANG) == 0; i++) {
+	for (int i = 0; i < 20000 && waitpid(node.keeper, &status, WNOHANG) == 0; i++) {
 		assert_int_equal(
 			client_create(c, 4096, &destroy.segment_destroy.segment, NULL), STATUS_OK);
 		destroy.serial = 0;
