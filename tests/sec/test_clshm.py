@@ -5,6 +5,7 @@ import fcntl
 import mmap
 import os
 import pathlib
+import random
 import signal
 import threading
 import time
@@ -303,9 +304,14 @@ def test_locks_of_one_user_leave_some_to_others(owner, attack, node):
     shmid = owner.make()
     assert owner.control(shmid, LOCK) == "OK"
 
+    def is_pin(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/comm").read_text() == "causeway-pin\n"
+        except OSError:
+            return False
+
     def pins():
-        return sum(pathlib.Path(f"/proc/{pid}/comm").read_text() == "causeway-pin\n" for pid in
-                   map(int, pathlib.Path(f"/proc/{node.daemon}/task/{node.daemon}/children").read_text().split()))
+        return sum(map(is_pin, pathlib.Path(f"/proc/{node.daemon}/task/{node.daemon}/children").read_text().split()))
     eventually(lambda: pins() == 129)
     for shmid in made:
         assert owner.control(shmid, REMOVE) == "OK"
@@ -391,6 +397,39 @@ def test_who_is_gone_there_takes_no_other_node_s_keys(home):
         assert [STATUS_NAME[r.status] for r in got] == ["OK", "OK", "NOT_FOUND"]
         for r in got[:2]:
             assert local.control(r.shmid, REMOVE) == "OK"
+
+
+def wild(rng, record, numbers):
+    """Fields that are right often enough to lead somewhere."""
+    fields = {}
+    for name, kind in wire.LAYOUT[record]:
+        if kind.endswith("s"):
+            fields[name] = rng.randbytes(rng.randrange(int(kind[:-1]) + 1))
+        elif name in ("key", "shmid") and numbers and rng.random() < 0.8:
+            fields[name] = rng.choice(numbers)
+        else:
+            fields[name] = rng.choice((0, 1, 2, 3, 4, PAGE)) if rng.random() < 0.8 else rng.choice((rng.randrange(2**32), 2**32 - 1))
+    return {**fields, "version": VERSION}
+
+
+@needs_root
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_questions_of_another_node_are_survived(home, seed):
+    rng, numbers, done = random.Random(seed), [], set()
+    with home.peer() as p, User(home.node.socket) as root:
+        for _ in range(1500):
+            name = rng.choice(QUESTIONS + ("HELLO", "GONE"))
+            reply = question(p, name, identity(USER + rng.randrange(3), USER), **wild(rng, f"peer_shm_{name.lower()}", numbers[-12:]))
+            assert reply.status in STATUS.values()
+            done |= {name} if reply.status == 0 else set()
+            numbers += [reply.fields[n] for n in ("key", "shmid") if reply.status == 0 and n in reply.fields]
+            if numbers and rng.random() < 0.2:
+                p.call("PEER_CONNECT", identity(USER, USER), client=1, index=rng.randrange(4), generation=rng.randrange(1, 4), space=SPACE, id=numbers[-1],
+                       rights=rng.choice((0, WRITE, READ, 6)), heir=rng.randrange(2), parent=1, parent_index=rng.randrange(4), parent_generation=1)
+        assert p.is_up() and done >= {"KEY", "GET", "LIST"}
+        p.leave()
+        for r in rows(root, partition=HERE):
+            root.control(r["shmid"], REMOVE)
 
 
 # --- another node that answers --------------------------------------------------------------------
