@@ -785,9 +785,45 @@ static void the_registry_does_what_the_model_does(void **state)
 		run_schedule(i);
 }
 
+static int ask_for_key(Engine *engine, struct engine_shm_asker *who)
+{
+	EngineShmKey *key;
+
+	who->serial++;
+	return engine_shm_key_new(engine, who, &key);
+}
+
+static void another_node_uses_up_no_keys_of_a_user_here(void **state)
+{
+	static const struct engine_ops nothing;
+	struct engine_identity one = {.pid = 1, .uid = 1000}, other = {.pid = 1, .uid = 1001};
+	struct engine_shm_asker here = {.identity = &one, .node = NODE};
+	struct engine_shm_asker there = {.identity = &one, .node = NODE + 1, .client = 1};
+	EngineClient *client;
+	Engine *engine;
+
+	assert_int_equal(engine_new(NODE, &limits, &nothing, NULL, &engine), 0);
+	assert_int_equal(engine_client_new(engine, &one, &client), 0);
+	here.client = client->id;
+	for (uint32_t i = 0; i < ENGINE_SHM_UNUSED_AWAY_MAX; i++)
+		assert_int_equal(ask_for_key(engine, &there), 0);
+	assert_int_equal(ask_for_key(engine, &there), STATUS_NO_RESOURCES);
+	there.identity = &other;
+	assert_int_equal(ask_for_key(engine, &there), 0);
+	for (uint32_t i = 0; i < ENGINE_SHM_UNUSED_MAX; i++)
+		assert_int_equal(ask_for_key(engine, &here), 0);
+	assert_int_equal(ask_for_key(engine, &here), STATUS_NO_RESOURCES);
+	there.identity = &one;
+	engine_shm_maker_gone(engine, there.node, there.client);
+	assert_int_equal(ask_for_key(engine, &there), 0);
+	engine_client_free(client);
+	engine_free(engine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(another_node_uses_up_no_keys_of_a_user_here),
 		cmocka_unit_test(the_registry_does_what_the_model_does),
 	};
 
