@@ -89,17 +89,21 @@ static int protect(Watch *watch, const struct piece *piece)
 
 static int arm(const struct mapper *mapper, bool again)
 {
+	const struct piece first = {mapper->address, PAGE};
 	const struct piece all = {mapper->address, mapper->length};
 	int uffd = watch_uffd(mapper->watch), r;
 
 	if (!mapper_makes_sense(mapper))
 		return -EINVAL;
 	/* Is there a change that is older than this mapping, perhaps of what was here before? */
-	r = protect(mapper->watch, &(struct piece){mapper->address, PAGE});
-	if (r != MAPPER_OK)
+	r = protect(mapper->watch, &first);
+	if (r != MAPPER_OK || watch_gone(mapper->watch))
 		return r;
 	r = mapper->read_only ? uffd_register_missing(uffd, mapper->address, mapper->length)
 			      : uffd_register_coherent(uffd, mapper->address, mapper->length);
+	/* so the kernel says, too, of a process that has ended since */
+	if (r == -ENOMEM && watch_probe(mapper->watch, mapper->address))
+		return MAPPER_OK;
 	if (r < 0 || mapper->read_only)
 		return r;
 	r = protect(mapper->watch, &all);

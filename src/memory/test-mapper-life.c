@@ -408,6 +408,23 @@ static void a_program_that_ends_is_gone(void **state)
 	daemon_end(&d);
 }
 
+/* Another node's map must not fail because of it. */
+static void arming_what_has_ended_is_success(void **state)
+{
+	struct child child;
+	struct watched *w;
+	struct daemon d;
+
+	need_rights();
+	daemon_init(&d);
+	w = child_start(&d, 0, exit_at_once, &child);
+	assert_int_equal(child_end(&child), 0);
+	assert_false(watch_gone(w->watch));
+	assert_int_equal(mapper_arm(&w->pieces[0]), MAPPER_OK);
+	assert_true(watch_gone(w->watch));
+	daemon_end(&d);
+}
+
 /* --- death of the daemon --- */
 
 static void wait_in_two_threads(char *map, struct words *words)
@@ -489,6 +506,7 @@ int main(void)
 		cmocka_unit_test(spawning_a_program_is_no_fork),
 		cmocka_unit_test(a_program_that_is_replaced_is_gone),
 		cmocka_unit_test(a_program_that_ends_is_gone),
+		cmocka_unit_test(arming_what_has_ended_is_success),
 		cmocka_unit_test(nobody_goes_on_without_a_daemon_and_a_successor_wakes_them),
 		cmocka_unit_test(closing_the_daemons_reference_lets_nobody_go_on),
 	};
