@@ -32,7 +32,7 @@ static const char config[] =
 	"[Peers]\nRootSquash=no\n[Daemon]\nLogLevel=crit\n[Network]\nDetectionTime=10s\n";
 
 struct shared {
-	_Atomic uint32_t go;
+	_Atomic uint32_t ready, go;
 	uint64_t count; /* in the same page */
 	pthread_mutex_t mutex, robust;
 	pthread_rwlock_t rwlock;
@@ -109,11 +109,20 @@ static pid_t start(struct scene *s, unsigned int node, round_call call, unsigned
 	map_watch_begin(&c);
 	attach_open(&at, &c, s->shmid, RW);
 	shared = (struct shared *)at.map.at;
+	atomic_fetch_add(&shared->ready, 1);
 	while (!atomic_load(&shared->go))
 		usleep(1000);
 	for (unsigned int i = 0; i < rounds; i++)
 		call(shared, i);
 	_exit(0);
+}
+
+/* All have it attached: who asks the daemon now says nothing again when that is killed. */
+static void let_go(struct scene *s, unsigned int n)
+{
+	while (atomic_load(&s->shared->ready) < n)
+		usleep(1000);
+	atomic_store(&s->shared->go, 1);
 }
 
 static void assert_all_end(const pid_t *pids, unsigned int n)
@@ -133,8 +142,7 @@ static void run(struct scene *s, round_call call, unsigned int n, unsigned int r
 
 	for (unsigned int i = 0; i < n; i++)
 		pids[i] = start(s, 1 + i % 3, call, rounds);
-	usleep(100000);
-	atomic_store(&s->shared->go, 1);
+	let_go(s, n);
 	assert_all_end(pids, n);
 	assert_int_equal(s->shared->count, n * rounds);
 }
@@ -219,8 +227,7 @@ static void locks_are_handed_on_when_daemons_die(void **state)
 		client_new(&clients[i], &s->nodes.node[2 + i]);
 	for (unsigned int i = 0; i < ELEMENTS(pids); i++)
 		pids[i] = start(s, 1 + i % 3, i < 3 ? take_turns : count_under_mutex, 20);
-	usleep(100000);
-	atomic_store(&s->shared->go, 1);
+	let_go(s, ELEMENTS(pids));
 	for (unsigned int i = 0; i < 24; i++) {
 		usleep(40000);
 		nodes_kill_daemon(i % 3 ? &clients[i % 3 - 1] : &s->a);
