@@ -103,11 +103,19 @@ void bus_error_kill(pid_t process, pid_t number)
 		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
 
+static bool is_deaf(const struct thread *thread)
+{
+	bool waits = thread->place == AT_FAULT || thread->place == IN_CALL;
+
+	return waits && (thread->blocked | thread->ignored) & BIT;
+}
+
 /* One signal for one wait: whoever has it goes on elsewhere, and must not get another there. Who
- * has it and is still running waits in a call, without sleep. */
+ * has it and is still running waits in a call, without sleep. Who seems to block it is looked at
+ * once more: the mask may have been that of a handler that ended before the wait began. */
 int bus_error_raise(pid_t process, pid_t number)
 {
-	struct thread thread;
+	struct thread thread, again;
 
 	if (!look(process, number, &thread))
 		return BUS_ERROR_NOT_SEEN;
@@ -115,7 +123,9 @@ int bus_error_raise(pid_t process, pid_t number)
 		return BUS_ERROR_IN_CALL;
 	if (thread.place != AT_FAULT && thread.place != IN_CALL)
 		return BUS_ERROR_NOT_SEEN;
-	if ((thread.blocked | thread.ignored) & BIT) {
+	if (is_deaf(&thread)) {
+		if (!look(process, number, &again) || !is_deaf(&again))
+			return BUS_ERROR_NOT_SEEN;
 		bus_error_kill(thread.process, number);
 		return BUS_ERROR_KILLED;
 	}
