@@ -123,19 +123,11 @@ static int client_resume(ManagerClient *old, ManagerClient *c)
 	return 0;
 }
 
-static ManagerClient *find_by_token(ManagerClient *c, const struct wire_hello *h)
+static ManagerClient *find_resumed(const ManagerClient *c, const struct wire_hello *h)
 {
-	ManagerClient *old;
+	ManagerClient *old = manager_client_find_by_token(c->manager, h->resume_client, h->token);
 
-	list_for_each (old, &c->manager->clients, link) {
-		if (old->engine->id != h->resume_client)
-			continue;
-		if (old->identity.pid != c->identity.pid ||
-			memcmp(old->token, h->token, sizeof(old->token)))
-			return NULL;
-		return old;
-	}
-	return NULL;
+	return old && old->identity.pid == c->identity.pid ? old : NULL;
 }
 
 /* *to: whose connection it is in the end. A restored client may repeat its hello. */
@@ -151,7 +143,7 @@ static int hello(ManagerClient *c, const struct wire_hello *h, struct reply *a, 
 	if (c->engine)
 		return fill_welcome(c, a);
 	if (h->resume_client) {
-		old = find_by_token(c, h);
+		old = find_resumed(c, h);
 		if (!old)
 			return STATUS_BAD_HANDLE;
 		r = fill_welcome(old, a);

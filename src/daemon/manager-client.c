@@ -230,6 +230,16 @@ ManagerClient *manager_client_find(const Manager *m, uint64_t id)
 	return NULL;
 }
 
+ManagerClient *manager_client_find_by_token(const Manager *m, uint64_t id, const uint8_t token[16])
+{
+	ManagerClient *client = manager_client_find(m, id);
+	uint8_t difference = 0;
+
+	for (size_t i = 0; client && i < sizeof(client->token); i++)
+		difference |= client->token[i] ^ token[i];
+	return difference ? NULL : client;
+}
+
 bool manager_client_alive(const ManagerClient *c)
 {
 	struct pollfd p = {.fd = c->process, .events = POLLIN};

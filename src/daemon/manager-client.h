@@ -55,6 +55,8 @@ int manager_client_restore(Manager *m, const struct record_client *record, uint3
 
 /* NULL: there is none, or it has not said hello. */
 ManagerClient *manager_client_find(const Manager *m, uint64_t id);
+/* The same if that is its token; the time it takes tells nothing of a wrong one. */
+ManagerClient *manager_client_find_by_token(const Manager *m, uint64_t id, const uint8_t token[16]);
 
 /* Ends it and everything it owns. NULL is fine. */
 void manager_client_free(ManagerClient *client);

@@ -19,23 +19,12 @@ static_assert(sizeof(struct wire_shm_inherit_reply) == sizeof(struct wire_import
 			      offsetof(struct wire_import_connect_reply, home_cell),
 	"as IMPORT_CONNECT_REPLY");
 
-/* All bytes, so that the time tells nothing. */
-static bool tokens_equal(const uint8_t a[16], const uint8_t b[16])
-{
-	uint8_t difference = 0;
-
-	for (unsigned int i = 0; i < 16; i++)
-		difference |= a[i] ^ b[i];
-	return !difference;
-}
-
 static EngineImport *find_parents(const ManagerClient *c, const struct wire_shm_inherit *q)
 {
-	const ManagerClient *parent = manager_client_find(c->manager, q->client);
+	const ManagerClient *parent = manager_client_find_by_token(c->manager, q->client, q->token);
 	EngineImport *import;
 
-	if (!parent || !tokens_equal(parent->token, q->token) ||
-		parent->identity.uid != c->identity.uid)
+	if (!parent || parent->identity.uid != c->identity.uid)
 		return NULL;
 	import = engine_import_get(parent->engine, q->import);
 	return import && import->generation == q->generation ? import : NULL;
